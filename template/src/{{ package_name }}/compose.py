@@ -1,0 +1,123 @@
+"""The command line of every stage: Hydra composes, config.py checks, an error ends in one line.
+
+`python -m <package>.compose` writes the composed configuration to params.yaml, which DVC reads;
+with `--check` it says whether the file is current.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any, cast
+
+import hydra
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from .config import MODEL_CONFIGS, Config, ConfigError, ModelConfig
+from .paths import CONFIGS, PARAMS
+
+# Hydra's own folder and log file per run: DVC and the tracker already keep what they would hold.
+_QUIET = (
+    "hydra.run.dir=.",
+    "hydra.output_subdir=null",
+    "hydra/job_logging=none",
+    "hydra/hydra_logging=none",
+)
+
+
+def stage(run: Callable[[Config], None]) -> Callable[[], None]:
+    """Return the command that calls `run` with the configuration its arguments describe."""
+
+    def command() -> None:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us whole, not printed and lost
+        sys.argv[1:1] = _QUIET
+        try:
+            _require_root()
+            _hydra_main(run)
+        except (ConfigError, HydraException, OmegaConfBaseException) as error:
+            sys.exit(f"error: {explain(error)}")
+
+    return command
+
+
+def _hydra_main(run: Callable[[Config], None]) -> None:
+    decorate = hydra.main(version_base="1.3", config_path=str(CONFIGS.resolve()), config_name="config")
+    decorate(lambda composed: run(to_config(composed)))()
+
+
+def to_config(composed: DictConfig) -> Config:
+    """Return the checked configuration that `composed` describes.
+
+    Raises:
+        ConfigError: A value is out of its range.
+        OmegaConfBaseException: A key is unknown or a value has the wrong type.
+    """
+    schema = OmegaConf.structured(Config)
+    model_config = MODEL_CONFIGS.get(composed.model.name, ModelConfig)
+    OmegaConf.update(schema, "model", OmegaConf.structured(model_config), merge=False)
+    return cast(Config, OmegaConf.to_object(OmegaConf.merge(schema, composed)))
+
+
+def explain(error: Exception) -> str:
+    """Return one line that says which setting was wrong and what would have been right."""
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        return f"there is no configs/{error.missing_cfg_file}.yaml; choose one of: {', '.join(error.options)}"
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        return _explain_key(cause)
+    return " ".join(str(error).split())
+
+
+def _explain_key(error: OmegaConfBaseException) -> str:
+    section, _, name = str(error.full_key).rpartition(".")
+    known = _field_names(section)
+    if name in known:
+        return f"{error.full_key}: {str(error.msg or error).splitlines()[0]}"
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(known)}"
+    return f"{error.full_key} is not a setting; {hint}"
+
+
+def _field_names(section: str) -> list[str]:
+    node: Any = Config()
+    for name in filter(None, section.split(".")):
+        node = getattr(node, name, None)
+    return [field.name for field in fields(node)] if is_dataclass(node) else []
+
+
+def _require_root() -> None:
+    if not CONFIGS.is_dir():
+        raise ConfigError(f"there is no {CONFIGS}/ here; run this in the project's root")
+
+
+def _params() -> str:
+    with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
+        composed = hydra.compose("config")
+    to_config(composed)
+    return OmegaConf.to_yaml(composed, resolve=True)
+
+
+def main() -> None:
+    """Write params.yaml, or check that it is current."""
+    parser = argparse.ArgumentParser(description="Write the composed configuration to params.yaml.")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if it is not current")
+    check = parser.parse_args().check
+    try:
+        _require_root()
+        params = _params()
+    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+        sys.exit(f"error: {explain(error)}")
+    if not check:
+        PARAMS.write_text(params, encoding="utf-8")
+    elif not PARAMS.exists() or PARAMS.read_text(encoding="utf-8") != params:
+        sys.exit("error: params.yaml is not what configs/ composes; run `make params`")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""Every knob of the project, typed and checked when it is built. What is not here cannot be set."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class ConfigError(ValueError):
+    """A setting has a value that cannot be used."""
+
+
+class Metric(StrEnum):
+    """A figure by which models are compared; higher is better."""
+
+    accuracy = "accuracy"
+    macro_f1 = "macro_f1"
+
+
+class Device(StrEnum):
+    """Where tensors live."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+def _require(condition: bool, name: str, expected: str, given: object) -> None:
+    if not condition:
+        raise ConfigError(f"{name} must be {expected}, got {given!r}")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which rows there are, how they are split and how they are encoded."""
+
+    name: str = "docstrings"
+    """The file in data/ whose `rows()` yields the dataset."""
+    path: str | None = None
+    """A CSV of your own to use instead: columns `text` and `label`, UTF-8."""
+    group_column: str = "module"
+    """Rows that share this column's value stay in one split; without the column each row is its own group."""
+    labels: list[str] = field(default_factory=list)
+    """The labels that are allowed; empty allows every label in the file."""
+    validation_fraction: float = 0.15
+    """Share of the rows by which training is steered, in (0, 1)."""
+    test_fraction: float = 0.15
+    """Share of the rows that only `evaluate` looks at, in (0, 1)."""
+    split_seed: int = 0
+    """Which of the possible splits is taken."""
+    max_tokens: int = 96
+    """Length in tokens at which a text is cut."""
+    min_count: int = 2
+    """How often a token must occur in the training split to enter the vocabulary."""
+
+    def __post_init__(self) -> None:
+        held_out = self.validation_fraction + self.test_fraction
+        _require(bool(self.name), "data.name", "the name of a file in data/", self.name)
+        _require(self.validation_fraction > 0, "data.validation_fraction", "> 0", self.validation_fraction)
+        _require(self.test_fraction > 0, "data.test_fraction", "> 0", self.test_fraction)
+        _require(held_out < 1, "data.validation_fraction + data.test_fraction", "< 1", held_out)
+        _require(self.max_tokens >= 2, "data.max_tokens", ">= 2", self.max_tokens)
+        _require(self.min_count >= 1, "data.min_count", ">= 1", self.min_count)
+        _require(len(self.labels) != 1, "data.labels", "empty or two labels and more", self.labels)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What every model has. A model with knobs of its own adds them in a subclass, listed in MODEL_CONFIGS."""
+
+    name: str = "transformer"
+    """The file in models/ that holds the model."""
+    hidden_size: int = 64
+    """Width of the embeddings and of the layers above them."""
+    num_bigram_buckets: int = 32_768
+    """Rows of the hashed embedding of token pairs."""
+    dropout: float = 0.1
+    """Share of activations that are zeroed in training, in [0, 1)."""
+
+    def __post_init__(self) -> None:
+        _require(self.hidden_size >= 1, "model.hidden_size", ">= 1", self.hidden_size)
+        _require(self.num_bigram_buckets >= 1, "model.num_bigram_buckets", ">= 1", self.num_bigram_buckets)
+        _require(0 <= self.dropout < 1, "model.dropout", "in [0, 1)", self.dropout)
+
+
+@dataclass(frozen=True)
+class TransformerConfig(ModelConfig):
+    """A pre-norm transformer encoder."""
+
+    num_layers: int = 2
+    """Encoder layers."""
+    num_heads: int = 4
+    """Attention heads; must divide `hidden_size`."""
+    feedforward_size: int = 128
+    """Width of the layer inside each block's feed-forward part."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.num_layers >= 1, "model.num_layers", ">= 1", self.num_layers)
+        _require(self.num_heads >= 1, "model.num_heads", ">= 1", self.num_heads)
+        _require(self.feedforward_size >= 1, "model.feedforward_size", ">= 1", self.feedforward_size)
+        divides = self.hidden_size % self.num_heads == 0
+        _require(divides, "model.num_heads", f"a divisor of model.hidden_size={self.hidden_size}", self.num_heads)
+
+
+MODEL_CONFIGS: dict[str, type[ModelConfig]] = {"transformer": TransformerConfig}
+"""The models with knobs of their own; any other file in models/ is configured by `ModelConfig`."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the model is fitted."""
+
+    epochs: int = 6
+    """Passes over the training split, at most."""
+    batch_size: int = 64
+    """Rows per optimiser step."""
+    learning_rate: float = 3e-3
+    """Peak of the schedule: linear warm-up, then cosine to zero."""
+    warmup_fraction: float = 0.1
+    """Share of all steps that the learning rate rises, in [0, 1)."""
+    weight_decay: float = 0.01
+    """AdamW's decay of matrices; biases, norms and other vectors have none."""
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this L2 norm."""
+    label_smoothing: float = 0.0
+    """Share of the target spread evenly over all labels, in [0, 1)."""
+    monitor: Metric = Metric.accuracy
+    """The validation metric that picks the best epoch."""
+    patience: int = 3
+    """Epochs without a better `monitor` before training stops."""
+    max_steps: int | None = None
+    """Optimiser steps after which training stops; null for no limit."""
+    deterministic: bool = False
+    """Use only algorithms that give the same bits twice; slower on CUDA."""
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "training.epochs", ">= 1", self.epochs)
+        _require(self.batch_size >= 1, "training.batch_size", ">= 1", self.batch_size)
+        _require(self.learning_rate > 0, "training.learning_rate", "> 0", self.learning_rate)
+        _require(0 <= self.warmup_fraction < 1, "training.warmup_fraction", "in [0, 1)", self.warmup_fraction)
+        _require(self.weight_decay >= 0, "training.weight_decay", ">= 0", self.weight_decay)
+        _require(self.max_grad_norm > 0, "training.max_grad_norm", "> 0", self.max_grad_norm)
+        _require(0 <= self.label_smoothing < 1, "training.label_smoothing", "in [0, 1)", self.label_smoothing)
+        _require(self.patience >= 1, "training.patience", ">= 1", self.patience)
+        _require(self.max_steps is None or self.max_steps >= 1, "training.max_steps", ">= 1 or null", self.max_steps)
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Where runs are recorded. The server's address is no setting: it stands in MLFLOW_TRACKING_URI."""
+
+    name: str = "mlflow"
+    """The file in tracking/ that records runs; `none` records nothing."""
+    experiment: str = "default"
+    """Runs are grouped under this name."""
+    system_metrics: bool = True
+    """Record the use of CPU, memory and GPU while training."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.experiment), "tracking.experiment", "a name", self.experiment)
+
+
+@dataclass(frozen=True)
+class RegistryConfig:
+    """The quality gate: what a model must reach to become the champion."""
+
+    model_name: str = "model"
+    """Name of the registered model."""
+    metric: Metric = Metric.macro_f1
+    """The test metric that decides."""
+    threshold: float = 0.4
+    """The least value of `metric`, in [0, 1]."""
+    tolerance: float = 0.0
+    """How far below the present champion `metric` may lie, in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.model_name), "registry.model_name", "a name", self.model_name)
+        _require(0 <= self.threshold <= 1, "registry.threshold", "in [0, 1]", self.threshold)
+        _require(0 <= self.tolerance <= 1, "registry.tolerance", "in [0, 1]", self.tolerance)
+
+
+@dataclass(frozen=True)
+class ServingConfig:
+    """The HTTP server."""
+
+    model: str = "models/bundle"
+    """A bundle's folder, or `champion` for the registry's."""
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 is every network of the machine."""
+    port: int = 8000
+    """TCP port; 0 takes a free one."""
+    num_threads: int = 1
+    """Threads of one forward pass. One is the fastest for small models under load."""
+    max_batch_size: int = 64
+    """Inputs that one forward pass may hold, and that one request may send."""
+    max_text_length: int = 20_000
+    """Characters of one text, at most."""
+    max_queue_size: int = 1024
+    """Inputs that may wait; beyond them a request is answered 503."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.model), "serving.model", "a folder or `champion`", self.model)
+        _require(0 <= self.port <= 65_535, "serving.port", "in [0, 65535]", self.port)
+        _require(self.num_threads >= 1, "serving.num_threads", ">= 1", self.num_threads)
+        _require(self.max_batch_size >= 1, "serving.max_batch_size", ">= 1", self.max_batch_size)
+        _require(self.max_text_length >= 1, "serving.max_text_length", ">= 1", self.max_text_length)
+        _require(self.max_queue_size >= 1, "serving.max_queue_size", ">= 1", self.max_queue_size)
+
+
+@dataclass(frozen=True)
+class LauncherConfig:
+    """The processes and devices that train."""
+
+    name: str = "local"
+    """`local`: one process on this machine."""
+    num_workers: int = 1
+    """Processes that train together; `local` has one."""
+    device: Device = Device.auto
+    """`auto` takes CUDA, then MPS, then the CPU."""
+    num_threads: int = 0
+    """CPU threads of each process; 0 takes every core."""
+
+    def __post_init__(self) -> None:
+        _require(self.name == "local", "launcher.name", "local", self.name)
+        _require(self.num_workers == 1, "launcher.num_workers", "1 with launcher=local", self.num_workers)
+        _require(self.num_threads >= 0, "launcher.num_threads", ">= 0", self.num_threads)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration, as configs/config.yaml composes it."""
+
+    seed: int = 0
+    """Seeds weights, batch order and dropout."""
+    resume: str = "auto"
+    """`auto` goes on where an interrupted run stopped, `never` starts anew; or the path of a checkpoint."""
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=TransformerConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    registry: RegistryConfig = field(default_factory=RegistryConfig)
+    serving: ServingConfig = field(default_factory=ServingConfig)
+    launcher: LauncherConfig = field(default_factory=LauncherConfig)
+
+    def __post_init__(self) -> None:
+        _require(self.seed >= 0, "seed", ">= 0", self.seed)
+        _require(bool(self.resume), "resume", "auto, never or a checkpoint", self.resume)

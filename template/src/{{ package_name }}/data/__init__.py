@@ -1,0 +1,1 @@
+"""Rows in, tensors out: fetching, validation, splitting, encoding and batching."""

@@ -1,0 +1,60 @@
+"""Where a model comes from: the commit, the data, the configuration."""
+
+import hashlib
+import json
+import subprocess
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .config import Config
+from .models.bundle import Lineage
+from .paths import PROCESSED
+
+ANSWERS = Path(".copier-answers.yml")
+
+
+def current_lineage(config: Config, *, run_id: str | None) -> Lineage:
+    """Return the lineage of a model that is trained here and now."""
+    return Lineage(
+        git_commit=_git("rev-parse", "HEAD"),
+        git_dirty=bool(_git("status", "--porcelain", "--untracked-files=no")),
+        data_hash=dvc_hash(PROCESSED),
+        config_hash=config_hash(config),
+        run_id=run_id,
+        template_version=_template_version(),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def config_hash(config: Config) -> str:
+    """Return the SHA-256 of every setting."""
+    return hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode()).hexdigest()
+
+
+def dvc_hash(folder: Path) -> str:
+    """Return DVC's hash of a folder: the MD5 of the list of its files' MD5s.
+
+    It is computed from the files, so it is right even where dvc.lock is not.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    entries = [
+        {"md5": hashlib.md5(path.read_bytes()).hexdigest(), "relpath": str(path.relative_to(folder))}
+        for path in files
+    ]
+    entries.sort(key=lambda entry: entry["relpath"].split("/"))
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _template_version() -> str | None:
+    lines = ANSWERS.read_text("utf-8").splitlines() if ANSWERS.exists() else []
+    versions = [line.removeprefix("_commit:").strip() for line in lines if line.startswith("_commit:")]
+    return versions[0] if versions else None

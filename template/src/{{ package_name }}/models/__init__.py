@@ -1,0 +1,1 @@
+"""Models, one per file, and what a trained one is on disk."""
