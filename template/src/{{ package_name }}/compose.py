@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from .config import MODEL_CONFIGS, Config, ConfigError, ModelConfig
+from .errors import ProjectError
 from .paths import CONFIGS, PARAMS
 
 # Hydra's own folder and log file per run: DVC and the tracker already keep what they would hold.
@@ -40,7 +41,7 @@ def stage(run: Callable[[Config], None]) -> Callable[[], None]:
         try:
             _require_root()
             _hydra_main(run)
-        except (ConfigError, HydraException, OmegaConfBaseException) as error:
+        except (ProjectError, HydraException, OmegaConfBaseException) as error:
             sys.exit(f"error: {explain(error)}")
 
     return command
@@ -111,7 +112,7 @@ def main() -> None:
     try:
         _require_root()
         params = _params()
-    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+    except (ProjectError, HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {explain(error)}")
     if not check:
         PARAMS.write_text(params, encoding="utf-8")

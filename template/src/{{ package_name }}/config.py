@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from .errors import ProjectError
 
-class ConfigError(ValueError):
+
+class ConfigError(ProjectError):
     """A setting has a value that cannot be used."""
 
 

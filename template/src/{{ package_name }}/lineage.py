@@ -28,8 +28,9 @@ def current_lineage(config: Config, *, run_id: str | None) -> Lineage:
 
 
 def config_hash(config: Config) -> str:
-    """Return the SHA-256 of every setting."""
-    return hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode()).hexdigest()
+    """Return the SHA-256 of the settings that make a model: seed, data, model and training."""
+    parts = {name: asdict(config)[name] for name in ("seed", "data", "model", "training")}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def dvc_hash(folder: Path) -> str:

@@ -2,11 +2,25 @@
 
 from pathlib import Path
 
+from .errors import ProjectError
+
 CONFIGS = Path("configs")
 PARAMS = Path("params.yaml")
-EXTERNAL_DATA = Path("data/external")
 RAW_CSV = Path("data/raw/dataset.csv")
 PROCESSED = Path("data/processed")
 CHECKPOINTS = Path("models/checkpoints")
 BUNDLE = Path("models/bundle")
 REPORTS = Path("reports")
+HISTORY_CSV = REPORTS / "history.csv"
+METRICS_JSON = REPORTS / "metrics.json"
+
+
+def require(path: Path, *, stage: str) -> Path:
+    """Return `path` where it exists.
+
+    Raises:
+        ProjectError: It is missing; the message names the stage that makes it.
+    """
+    if not path.exists():
+        raise ProjectError(f"{path} is missing; run `make {stage}` first, or `make repro` for all")
+    return path

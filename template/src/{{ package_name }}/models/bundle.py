@@ -17,13 +17,14 @@ from safetensors.torch import load, save
 from ..config import MODEL_CONFIGS, ModelConfig
 from ..data.spec import DataSpec
 from ..data.text import TextEncoder
+from ..errors import ProjectError
 from .base import Model, build_model
 
 SCHEMA_VERSION = 1
 WEIGHTS, CONFIG, LINEAGE = "model.safetensors", "config.json", "lineage.json"
 
 
-class BundleError(ValueError):
+class BundleError(ProjectError):
     """A folder is no bundle, or not the one that was written."""
 
 
@@ -38,13 +39,22 @@ class Lineage:
     data_hash: str
     """DVC's hash of data/processed, as it stands in dvc.lock."""
     config_hash: str
-    """SHA-256 of the composed configuration."""
+    """SHA-256 of the settings that make a model: seed, data, model and training."""
     run_id: str | None
     """The tracked run that trained the model."""
     template_version: str | None
     """The release of the project's template."""
     created_at: str
     """ISO 8601, UTC."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for two runs that train the same model on the same data."""
+        return f"{self.config_hash} {self.data_hash}"
+
+    def tags(self) -> dict[str, str]:
+        """Return the fields that are known, as text."""
+        return {name: str(value) for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)

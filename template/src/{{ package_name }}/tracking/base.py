@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import Self
 
 from ..config import Config, ConfigError, TrackingConfig
+from ..errors import ProjectError
 
 
-class TrackingError(RuntimeError):
+class TrackingError(ProjectError):
     """The tracking server or the registry did not do what was asked."""
 
 

@@ -1,0 +1,56 @@
+"""Figures of a classifier on a split."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from sklearn.metrics import accuracy_score, f1_score
+from torch import Tensor
+from torch.nn import functional
+
+from ..config import Metric
+from ..data.dataset import Split
+from ..models.base import Model
+
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The figures of one evaluation."""
+
+    accuracy: float
+    """Share of rows whose label is right."""
+    macro_f1: float
+    """F1 of each label, averaged with equal weight; 0 for a label that is never right."""
+    loss: float | None = None
+    """Mean cross-entropy in nats; null for a baseline without probabilities."""
+
+    def __getitem__(self, metric: Metric) -> float:
+        return float(getattr(self, metric))
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the figures that there are."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+def score(actual: Sequence[Any], predicted: Sequence[Any], *, loss: float | None = None) -> Metrics:
+    """Return the metrics of predicted labels."""
+    accuracy = float(accuracy_score(actual, predicted))
+    return Metrics(accuracy, float(f1_score(actual, predicted, average="macro", zero_division=0)), loss)
+
+
+@torch.inference_mode()
+def predict_logits(model: Model, split: Split) -> Tensor:
+    """Return the logits [rows, classes] of a split, on the CPU; the model is left in evaluation mode."""
+    device = next(model.parameters()).device
+    model.eval()
+    return torch.cat([model(inputs.to(device)).float().cpu() for inputs, _ in split.batches(BATCH_SIZE)])
+
+
+def evaluate(model: Model, split: Split) -> Metrics:
+    """Return the metrics of a model on a split."""
+    logits = predict_logits(model, split)
+    loss = functional.cross_entropy(logits, split.labels).item()
+    return score(split.labels.numpy(), logits.argmax(dim=-1).numpy(), loss=loss)

@@ -1,0 +1,30 @@
+"""Second stage: check the rows, split them and write tensors to data/processed/."""
+
+import logging
+
+from .compose import stage
+from .config import Config
+from .paths import PROCESSED, RAW_CSV, require
+
+log = logging.getLogger(__name__)
+
+
+@stage
+def main(config: Config) -> None:
+    """Turn data/raw/dataset.csv into splits, an encoder and a spec."""
+    from .data.preprocessing import preprocess
+    from .data.validation import read_csv
+
+    data = config.data
+    path = require(RAW_CSV, stage="fetch")
+    rows = read_csv(path, group_column=data.group_column, labels=data.labels)
+    processed = preprocess(rows, data)
+    processed.save(PROCESSED, group_column=data.group_column)
+    kept = sum(map(len, processed.rows.values()))
+    log.info("%d rows, %d exact duplicates removed", kept, len(rows) - kept)
+    for name, split in processed.rows.items():
+        log.info("%-10s %6d rows, %4d groups", name, len(split), len({row.group for row in split}))
+
+
+if __name__ == "__main__":
+    main()

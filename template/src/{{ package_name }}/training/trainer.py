@@ -1,0 +1,144 @@
+"""The training loop. Read top to bottom: `fit` runs epochs, an epoch runs steps."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import AdamW
+
+from ..config import TrainingConfig
+from ..data.dataset import Split
+from ..evaluation.metrics import evaluate
+from ..models.base import Model
+from .callbacks import Callback
+
+
+@dataclass
+class Progress:
+    """How far training has come."""
+
+    epoch: int = 0
+    """Epochs done."""
+    step: int = 0
+    """Optimiser steps done."""
+    best: float = -math.inf
+    """The best value of the monitored metric."""
+    best_epoch: int = 0
+    """The epoch, counted from 1, that reached it."""
+
+
+class Trainer:
+    """Fits a model with AdamW, linear warm-up and cosine decay."""
+
+    def __init__(
+        self,
+        model: Model,
+        config: TrainingConfig,
+        *,
+        seed: int,
+        device: torch.device,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        self.model = model.to(device)
+        self.config = config
+        self.seed = seed
+        self.device = device
+        self.callbacks = callbacks
+        self.optimizer = make_optimizer(model, config)
+        self.progress = Progress()
+        self.num_steps = 0
+        self.should_stop = False
+
+    def fit(self, train: Split, validation: Split) -> Progress:
+        """Train until the steps are done or a callback says stop; return how far it came."""
+        steps = self.config.epochs * math.ceil(len(train) / self.config.batch_size)
+        self.num_steps = min(steps, self.config.max_steps or steps)
+        while self.progress.step < self.num_steps and not self.should_stop:
+            metrics = self.train_epoch(train) | self.validate(validation)
+            for callback in self.callbacks:
+                callback.on_epoch_end(self, metrics)
+        return self.progress
+
+    def train_epoch(self, train: Split) -> dict[str, float]:
+        """Run the steps of one epoch; return the mean training loss and the learning rate."""
+        self.model.train()
+        batches = train.shuffled_batches(
+            self.config.batch_size, seed=self.seed, epoch=self.progress.epoch
+        )
+        losses = []
+        for indices in batches[: self.num_steps - self.progress.step]:
+            losses.append(self.train_step(*train.batch(indices)))
+            for callback in self.callbacks:
+                callback.on_step_end(self)
+        self.progress.epoch += 1
+        # The one place where the host waits for the device.
+        mean_loss = torch.stack(losses).mean().item()
+        return {"train_loss": mean_loss, "learning_rate": self.optimizer.param_groups[0]["lr"]}
+
+    def train_step(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Take one optimiser step on a batch; return its loss, detached, on the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.progress.step, self.num_steps, self.config)
+        logits = self.model(inputs.to(self.device))
+        loss = functional.cross_entropy(
+            logits, labels.to(self.device), label_smoothing=self.config.label_smoothing
+        )
+        self.optimizer.zero_grad()
+        loss.backward()
+        clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+        self.optimizer.step()
+        self.progress.step += 1
+        return loss.detach()
+
+    def validate(self, validation: Split) -> dict[str, float]:
+        """Return the figures of the validation split, and remember the best epoch."""
+        metrics = evaluate(self.model, validation)
+        if metrics[self.config.monitor] > self.progress.best:
+            self.progress.best = metrics[self.config.monitor]
+            self.progress.best_epoch = self.progress.epoch
+        return {f"validation_{name}": value for name, value in metrics.to_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that is needed to go on at this epoch's end as if nothing had happened."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": asdict(self.progress),
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state_dict` was taken."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.progress = Progress(**state["progress"])
+        torch.set_rng_state(state["rng"])
+        if state["cuda_rng"]:
+            torch.cuda.set_rng_state_all(state["cuda_rng"])
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> AdamW:
+    """Return AdamW that decays matrices only (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
+    vectors = [parameter for parameter in parameters if parameter.ndim < 2]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return AdamW(groups, lr=config.learning_rate, fused=parameters[0].device.type != "mps")
+
+
+def learning_rate(step: int, num_steps: int, config: TrainingConfig) -> float:
+    """Return the rate of a step: linear warm-up, then cosine to zero (arXiv:1608.03983)."""
+    warmup_steps = math.ceil(config.warmup_fraction * num_steps)
+    if step < warmup_steps:
+        return config.learning_rate * (step + 1) / warmup_steps
+    done = (step - warmup_steps) / max(1, num_steps - warmup_steps)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
