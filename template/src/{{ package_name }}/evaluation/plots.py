@@ -1,0 +1,114 @@
+"""Pictures of a classifier: values in, a figure out.
+
+Without pyplot, so without a screen and without global state.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import confusion_matrix, f1_score
+
+BLUE, ORANGE = "#1f5fa8", "#c8651b"
+INK, MUTED, PALE = "#222222", "#6b6b6b", "#c9c9c9"
+BAR_COLOURS = (BLUE, "#8a8a8a", PALE)
+DARK_CELL = 0.55
+"""Share of a row from which a cell is so dark that its number is white."""
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG; the same figure gives the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150, metadata={"Software": None})
+
+
+def confusion_figure(
+    actual: Sequence[str], predicted: Sequence[str], *, labels: Sequence[str]
+) -> Figure:
+    """Return the confusion matrix: numbers are rows, colour is their share of a label."""
+    counts = confusion_matrix(actual, predicted, labels=labels)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = 2.6 + 0.62 * len(labels)
+    figure = Figure(figsize=(size + 0.9, size), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    _annotate(axes, counts, shares)
+    _name_cells(axes, labels)
+    _title(axes, f"{np.trace(counts):,} of {counts.sum():,} are right")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, format="{x:.0%}")
+    bar.set_label("share of the actual label")
+    bar.outline.set_visible(False)
+    return figure
+
+
+def f1_figure(
+    actual: Sequence[str], predictions: Mapping[str, Sequence[str]], *, labels: Sequence[str]
+) -> Figure:
+    """Return F1 per label; the first of `predictions` is the model, the others are baselines."""
+    thickness = 0.8 / len(predictions)
+    height = 1.4 + 0.22 * len(labels) * max(len(predictions), 2)
+    figure = Figure(figsize=(7.5, height), layout="constrained")
+    axes = figure.subplots()
+    for i, (name, predicted) in enumerate(predictions.items()):
+        scores = f1_score(actual, predicted, labels=labels, average=None, zero_division=0)
+        positions = np.arange(len(labels)) + (i - (len(predictions) - 1) / 2) * thickness
+        colour = BAR_COLOURS[i % len(BAR_COLOURS)]
+        bars = axes.barh(positions, scores, 0.92 * thickness, label=name, color=colour)
+        axes.bar_label(bars, fmt="{:.2f}", padding=3, fontsize=8, color=INK if i == 0 else MUTED)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    _strip(axes, grid="x")
+    _title(axes, "F1 per label")
+    figure.legend(loc="outside lower center", ncols=len(predictions), frameon=False)
+    return figure
+
+
+def history_figure(history: Sequence[Mapping[str, float]]) -> Figure:
+    """Return the learning curve: loss and scores by epoch, from the rows of history.csv."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    loss, scores = figure.subplots(1, 2)
+    _curve(loss, history, {"train": "train_loss", "validation": "validation_loss"})
+    _title(loss, "cross-entropy (nats)")
+    _curve(scores, history, {"accuracy": "validation_accuracy", "macro F1": "validation_macro_f1"})
+    _title(scores, "validation scores")
+    return figure
+
+
+def _annotate(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if shares[row, column] > DARK_CELL else INK if count else PALE
+        axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=9, color=colour)
+
+
+def _name_cells(axes: Axes, labels: Sequence[str]) -> None:
+    axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(xlabel="predicted", ylabel="actual")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _curve(axes: Axes, history: Sequence[Mapping[str, float]], columns: Mapping[str, str]) -> None:
+    epochs = [row["epoch"] for row in history]
+    for (name, column), colour in zip(columns.items(), (BLUE, ORANGE), strict=True):
+        values = [row[column] for row in history]
+        axes.plot(epochs, values, marker="o", markersize=4, linewidth=1.8, color=colour, label=name)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False)
+    _strip(axes, grid="y")
+
+
+def _strip(axes: Axes, *, grid: Literal["x", "y"]) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+    axes.grid(axis=grid, color="#e6e6e6", linewidth=0.8)
+
+
+def _title(axes: Axes, text: str) -> None:
+    axes.set_title(text, loc="left", fontsize=11, color=INK)
