@@ -8,7 +8,8 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, cast
@@ -16,7 +17,7 @@ from typing import Any, cast
 import hydra
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from .config import MODEL_CONFIGS, Config, ConfigError, ModelConfig
 from .errors import ProjectError
@@ -34,22 +35,30 @@ _QUIET = (
 def stage(run: Callable[[Config], None]) -> Callable[[], None]:
     """Return the command that calls `run` with the configuration its arguments describe."""
 
+    def job(composed: DictConfig) -> None:
+        # Here as well as around Hydra, which would print a line of its own before passing it on.
+        with one_line_errors():
+            run(to_config(composed))
+
     def command() -> None:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us whole, not printed and lost
         sys.argv[1:1] = _QUIET
-        try:
+        with one_line_errors():
             _require_root()
-            _hydra_main(run)
-        except (ProjectError, HydraException, OmegaConfBaseException) as error:
-            sys.exit(f"error: {explain(error)}")
+            configs = str(CONFIGS.resolve())
+            hydra.main(version_base="1.3", config_path=configs, config_name="config")(job)()
 
     return command
 
 
-def _hydra_main(run: Callable[[Config], None]) -> None:
-    decorate = hydra.main(version_base="1.3", config_path=str(CONFIGS.resolve()), config_name="config")
-    decorate(lambda composed: run(to_config(composed)))()
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the process with one line and exit code 1 on an error that the user can mend."""
+    try:
+        yield
+    except (ProjectError, HydraException, OmegaConfBaseException) as error:
+        sys.exit(f"error: {explain(error)}")
 
 
 def to_config(composed: DictConfig) -> Config:
@@ -59,9 +68,10 @@ def to_config(composed: DictConfig) -> Config:
         ConfigError: A value is out of its range.
         OmegaConfBaseException: A key is unknown or a value has the wrong type.
     """
-    schema = OmegaConf.structured(Config)
     model_config = MODEL_CONFIGS.get(composed.model.name, ModelConfig)
-    OmegaConf.update(schema, "model", OmegaConf.structured(model_config), merge=False)
+    schema = OmegaConf.structured(Config(model=model_config()))
+    for section in filter(OmegaConf.is_config, schema.values()):
+        OmegaConf.set_readonly(section, False)  # frozen classes make frozen nodes
     return cast(Config, OmegaConf.to_object(OmegaConf.merge(schema, composed)))
 
 
@@ -76,19 +86,22 @@ def explain(error: Exception) -> str:
 
 
 def _explain_key(error: OmegaConfBaseException) -> str:
-    section, _, name = str(error.full_key).rpartition(".")
-    known = _field_names(section)
-    if name in known:
-        return f"{error.full_key}: {str(error.msg or error).splitlines()[0]}"
+    key = str(error.full_key)
+    section, _, name = key.rpartition(".")
+    if not isinstance(error, ConfigKeyError | ConfigAttributeError):
+        return f"{key}: {str(error.msg).splitlines()[0]}"
+    known = [other for other in _field_names(error, section) if other != name]
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(known)}"
-    return f"{error.full_key} is not a setting; {hint}"
+    return f"{key} is not a setting; {hint}"
 
 
-def _field_names(section: str) -> list[str]:
-    node: Any = Config()
-    for name in filter(None, section.split(".")):
-        node = getattr(node, name, None)
+def _field_names(error: OmegaConfBaseException, section: str) -> list[str]:
+    node: Any = error.object_type
+    if not is_dataclass(node):
+        node = Config()
+        for name in filter(None, section.split(".")):
+            node = getattr(node, name, None)
     return [field.name for field in fields(node)] if is_dataclass(node) else []
 
 
@@ -109,15 +122,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the composed configuration to params.yaml.")
     parser.add_argument("--check", action="store_true", help="write nothing; fail if it is not current")
     check = parser.parse_args().check
-    try:
+    with one_line_errors():
         _require_root()
         params = _params()
-    except (ProjectError, HydraException, OmegaConfBaseException) as error:
-        sys.exit(f"error: {explain(error)}")
-    if not check:
-        PARAMS.write_text(params, encoding="utf-8")
-    elif not PARAMS.exists() or PARAMS.read_text(encoding="utf-8") != params:
-        sys.exit("error: params.yaml is not what configs/ composes; run `make params`")
+        if not check:
+            PARAMS.write_text(params, encoding="utf-8")
+        elif not PARAMS.exists() or PARAMS.read_text(encoding="utf-8") != params:
+            raise ProjectError("params.yaml is not what configs/ composes; run `make params`")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import logging
 
 from .compose import stage
 from .config import Config
-from .paths import BUNDLE, HISTORY_CSV, PROCESSED, REPORTS, require
+from .paths import BUNDLE, PROCESSED, REPORTS, require
 
 log = logging.getLogger(__name__)
 
@@ -17,8 +17,10 @@ def main(config: Config) -> None:
     from .tracking.base import create_tracker
 
     bundle = Bundle.load(require(BUNDLE, stage="train"))
-    report = evaluate_bundle(bundle, require(PROCESSED, stage="preprocess"))
-    report.save(REPORTS, history=HISTORY_CSV)
+    report = evaluate_bundle(
+        bundle, require(PROCESSED, stage="preprocess"), group_column=config.data.group_column
+    )
+    report.save(REPORTS)
     with create_tracker(config.tracking).start(bundle.lineage.run_id) as tracker:
         tracker.log_metrics(
             {f"test_{name}": value for name, value in report.metrics.to_dict().items()}, step=0

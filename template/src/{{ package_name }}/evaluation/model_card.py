@@ -1,0 +1,154 @@
+"""The model card: what a model is, how good it is and where it comes from, for those who use it.
+
+Sections after Mitchell et al. 2019, "Model Cards for Model Reporting", arXiv:1810.03993.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from importlib import import_module
+from math import sqrt
+
+from sklearn.metrics import precision_recall_fscore_support
+
+from ..config import Config, DataConfig
+from ..lineage import config_hash
+from .metrics import Metrics
+from .report import Report
+
+
+def model_card(report: Report, config: Config) -> str:
+    """Return the card as Markdown."""
+    sections = (
+        _head(report, config),
+        _data(report, config.data),
+        _results(report),
+        _labels(report),
+        _training(report, config),
+        _lineage(report),
+        _limits(report, config.data),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def _head(report: Report, config: Config) -> str:
+    model, spec = report.bundle.model, report.bundle.spec
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    return f"""\
+---
+pipeline_tag: text-classification
+metrics: [accuracy, f1]
+---
+
+# {config.registry.model_name}
+
+A classifier of texts: a `{model.config.name}` with {num_parameters:,} parameters that gives a text
+one of {spec.num_classes} labels: {", ".join(spec.labels)}. Version `{report.bundle.version}`."""
+
+
+def _data(report: Report, config: DataConfig) -> str:
+    table = _table(("split", "rows"), ((name, f"{n:,}") for name, n in report.num_rows.items()))
+    return f"""\
+## Data
+
+{_source(config)}
+
+{table}
+
+Exact duplicates are removed. Where the data has a column `{config.group_column}`, rows that share its
+value stay in one split, so that near-copies do not leak into the test split. The best epoch was
+picked on the validation split; the figures below are of the test split."""
+
+
+def _source(config: DataConfig) -> str:
+    if config.path is not None:
+        return f"The rows of `{config.path}`."
+    module = import_module(f"..data.{config.name}", __package__)
+    return (module.__doc__ or f"The rows of `data/{config.name}.py`.").splitlines()[0]
+
+
+def _results(report: Report) -> str:
+    ours = report.metrics
+    rows = [("**this model**", f"**{ours.accuracy:.3f}**", "", f"**{ours.macro_f1:.3f}**", "")]
+    rows += [_beside(ours, name, other) for name, other in report.baselines.items()]
+    header = ("", "accuracy", "model is better by", "macro F1", "model is better by")
+    return f"## Results\n\n{_table(header, rows)}\n\n![Confusion matrix](confusion.png)"
+
+
+def _beside(ours: Metrics, name: str, other: Metrics) -> tuple[str, ...]:
+    accuracy, macro_f1 = ours.accuracy - other.accuracy, ours.macro_f1 - other.macro_f1
+    figures = f"{other.accuracy:.3f}", f"{accuracy:+.3f}", f"{other.macro_f1:.3f}", f"{macro_f1:+.3f}"
+    return name.replace("_", " "), *figures
+
+
+def _labels(report: Report) -> str:
+    names = report.bundle.spec.labels
+    figures = precision_recall_fscore_support(
+        report.actual, report.predicted, labels=names, zero_division=0
+    )
+    rows = (
+        (label, f"{precision:.2f}", f"{recall:.2f}", f"{f1:.2f}", f"{support:,}")
+        for label, precision, recall, f1, support in zip(names, *figures, strict=True)
+    )
+    return f"## Each label\n\n{_table(('label', 'precision', 'recall', 'F1', 'test rows'), rows)}"
+
+
+def _training(report: Report, config: Config) -> str:
+    if config_hash(config) != report.bundle.lineage.config_hash:
+        return "## Training\n\nWith other settings than those that `evaluate` was given."
+    groups = {"data": config.data, "model": config.model, "training": config.training}
+    lines = [f"seed={config.seed}"]
+    for group, values in groups.items():
+        lines += [f"{group}.{name}={value}" for name, value in asdict(values).items()]
+    return "\n".join(("## Training", "", "```", *lines, "```"))
+
+
+def _lineage(report: Report) -> str:
+    lineage = report.bundle.lineage
+    commit = f"`{lineage.git_commit}`" if lineage.git_commit else "not in a git repository"
+    rows = (
+        ("commit", commit + (", with uncommitted changes" if lineage.git_dirty else "")),
+        ("data (DVC)", f"`{lineage.data_hash}`"),
+        ("configuration", f"`{lineage.config_hash}`"),
+        ("tracked run", f"`{lineage.run_id}`" if lineage.run_id else "none"),
+        ("template", lineage.template_version or "unknown"),
+        ("trained", lineage.created_at),
+    )
+    return f"## Lineage\n\n{_table(('of', 'is'), rows)}"
+
+
+def _limits(report: Report, config: DataConfig) -> str:
+    num_rows, accuracy = len(report.actual), report.metrics.accuracy
+    noise = 1.96 * sqrt(accuracy * (1 - accuracy) / num_rows)
+    confidence = sum(report.confidence) / num_rows
+    return f"""\
+## Intended use and limits
+
+For texts like those above, to sort or to suggest, where a wrong label costs little. Not for
+decisions about people.
+
+- A text that fits none of the labels gets one all the same.
+- {_most_confused(report)}
+- It is right in {accuracy:.0%} of the cases; its mean confidence is {confidence:.0%}.
+- {num_rows:,} test rows give the accuracy to about ±{noise:.3f} (95 %, taking rows as independent).
+- It reads the first {config.max_tokens} tokens of a text; all tokens that are rare in training are one to it."""
+
+
+def _most_confused(report: Report) -> str:
+    pairs = zip(report.actual, report.predicted, strict=True)
+    wrong = Counter((actual, predicted) for actual, predicted in pairs if actual != predicted)
+    if not wrong:
+        return "It made no mistake on the test split, which is reason to doubt the split."
+    (actual, predicted), number = wrong.most_common(1)[0]
+    return f"Its most frequent mistake is to take {actual} for {predicted}, {number:,} times."
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table; what stands in a cell cannot break out of it."""
+    columns = list(header)
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, cells))} |" for cells in lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
