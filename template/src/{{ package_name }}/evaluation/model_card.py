@@ -26,7 +26,7 @@ def model_card(report: Report, config: Config) -> str:
         _labels(report),
         _training(report, config),
         _lineage(report),
-        _limits(report, config.data),
+        _limits(report),
     )
     return "\n\n".join(sections) + "\n"
 
@@ -55,8 +55,8 @@ def _data(report: Report, config: DataConfig) -> str:
 
 {table}
 
-Exact duplicates are removed. Where the data has a column `{config.group_column}`, rows that share its
-value stay in one split, so that near-copies do not leak into the test split. The best epoch was
+Exact duplicates are removed. Where the data has a column `{config.group_column}`, rows that share
+its value stay in one split, so that near-copies do not leak into the test split. The best epoch was
 picked on the validation split; the figures below are of the test split."""
 
 
@@ -69,16 +69,22 @@ def _source(config: DataConfig) -> str:
 
 def _results(report: Report) -> str:
     ours = report.metrics
-    rows = [("**this model**", f"**{ours.accuracy:.3f}**", "", f"**{ours.macro_f1:.3f}**", "")]
-    rows += [_beside(ours, name, other) for name, other in report.baselines.items()]
-    header = ("", "accuracy", "model is better by", "macro F1", "model is better by")
-    return f"## Results\n\n{_table(header, rows)}\n\n![Confusion matrix](confusion.png)"
+    first = ("**this model**", f"**{ours.accuracy:.3f}**", f"**{ours.macro_f1:.3f}**")
+    others = [_beside(ours, name, other) for name, other in report.baselines.items()]
+    table = _table(("", "accuracy", "macro F1"), [first, *others])
+    return f"""\
+## Results
+
+{table}
+
+In brackets: by how much this model is better.
+
+![Confusion matrix](confusion.png)"""
 
 
 def _beside(ours: Metrics, name: str, other: Metrics) -> tuple[str, ...]:
-    accuracy, macro_f1 = ours.accuracy - other.accuracy, ours.macro_f1 - other.macro_f1
-    figures = f"{other.accuracy:.3f}", f"{accuracy:+.3f}", f"{other.macro_f1:.3f}", f"{macro_f1:+.3f}"
-    return name.replace("_", " "), *figures
+    pairs = (ours.accuracy, other.accuracy), (ours.macro_f1, other.macro_f1)
+    return name.replace("_", " "), *(f"{theirs:.3f} ({own - theirs:+.3f})" for own, theirs in pairs)
 
 
 def _labels(report: Report) -> str:
@@ -117,7 +123,7 @@ def _lineage(report: Report) -> str:
     return f"## Lineage\n\n{_table(('of', 'is'), rows)}"
 
 
-def _limits(report: Report, config: DataConfig) -> str:
+def _limits(report: Report) -> str:
     num_rows, accuracy = len(report.actual), report.metrics.accuracy
     noise = 1.96 * sqrt(accuracy * (1 - accuracy) / num_rows)
     confidence = sum(report.confidence) / num_rows
@@ -131,7 +137,7 @@ decisions about people.
 - {_most_confused(report)}
 - It is right in {accuracy:.0%} of the cases; its mean confidence is {confidence:.0%}.
 - {num_rows:,} test rows give the accuracy to about ±{noise:.3f} (95 %, taking rows as independent).
-- It reads the first {config.max_tokens} tokens of a text; all tokens that are rare in training are one to it."""
+- It reads the first {report.bundle.spec.max_length} tokens of a text."""
 
 
 def _most_confused(report: Report) -> str:
