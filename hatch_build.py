@@ -1,0 +1,40 @@
+"""Puts every release of the template into the wheel and the sdist, as a git bundle."""
+
+import shutil
+import sys
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+_PLACES = {"wheel": "mlscaffold/releases.bundle", "sdist": "src/mlscaffold/releases.bundle"}
+
+
+class ReleasesHook(BuildHookInterface):
+    """Adds `releases.bundle` beside the modules; an editable install reads the checkout instead."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if version == "editable":
+            return
+        self.scratch = Path(mkdtemp(prefix="mlscaffold-build-"))
+        bundle = self._carried() or self._written()
+        build_data["force_include"][str(bundle)] = _PLACES[self.target_name]
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        if version != "editable":
+            shutil.rmtree(self.scratch)
+
+    def _carried(self) -> Path | None:
+        """The bundle that an unpacked sdist brought, which knows more releases than its tree."""
+        bundle = Path(self.root, _PLACES["sdist"])
+        return bundle if bundle.is_file() and Path(self.root, "PKG-INFO").is_file() else None
+
+    def _written(self) -> Path:
+        sys.path.insert(0, str(Path(self.root, "src")))
+        from mlscaffold.bundle import write_bundle
+
+        bundle = self.scratch / "releases.bundle"
+        tag = f"v{self.metadata.version.partition('+')[0]}"
+        write_bundle(Path(self.root), bundle, tag=tag)
+        return bundle
