@@ -1,0 +1,172 @@
+"""Makes a new project: everything beside its destination, then one rename."""
+
+import os
+import re
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from shutil import rmtree
+from tempfile import TemporaryDirectory, mkdtemp
+
+from . import git, names
+from .answers import Ask, resolve
+from .errors import DestinationError
+from .lock import write_lock
+from .options import preset_answers
+from .project import first_commit
+from .questions import Value, read_questions, shown
+from .releases import Releases, open_releases
+from .renderer import render
+
+# Is told what happens now, for a line of progress.
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewProject:
+    """What was made, or in a dry run would have been."""
+
+    path: Path
+    template: str
+    release: str
+    answers: Mapping[str, Value]
+    files: tuple[str, ...] = ()
+    """Paths from the project's top, without git's own."""
+    commit: str = ""
+    """The first commit's id, empty without one."""
+    unlocked_because: str = ""
+    """Why there is no uv.lock though one was asked for."""
+
+
+def new(
+    destination: str,
+    *,
+    given: Mapping[str, str],
+    preset: str = "standard",
+    template: str | None = None,
+    ref: str | None = None,
+    ask: Ask | None = None,
+    with_git: bool = True,
+    with_lock: bool = True,
+    dry_run: bool = False,
+    progress: Progress = lambda _: None,
+) -> NewProject:
+    """Renders the template into the folder `destination`, locks it and makes its first commit.
+
+    Whatever goes wrong, and in a dry run, nothing is left behind and nothing there is touched.
+    """
+    target = _free(destination)
+    given = {**preset_answers(preset), **given}
+    with open_releases(template) as releases:
+        release = releases.find(ref)
+        answers = _answers(releases, release, given=given, folder=target.name, ask=ask)
+        project = NewProject(
+            path=target, template=releases.source, release=release, answers=answers
+        )
+        with _nowhere() if dry_run else _beside(target) as folder:
+            progress("Rendering the files")
+            render(releases, ref=release, answers=answers, into=folder)
+            if dry_run:
+                return replace(project, files=_files(folder))
+            project = _completed(
+                project, folder, with_git=with_git, with_lock=with_lock, progress=progress
+            )
+            folder.replace(target)
+    return project
+
+
+def _completed(
+    project: NewProject, folder: Path, *, with_git: bool, with_lock: bool, progress: Progress
+) -> NewProject:
+    """The project after its lock file and first commit were made in `folder`."""
+    unlocked_because = commit = ""
+    if with_lock:
+        progress("Resolving the dependencies")
+        unlocked_because = write_lock(folder)
+    files = _files(folder)
+    if with_git:
+        progress("Making the first commit")
+        author = {key: str(project.answers.get(f"author_{key}", "")) for key in ("name", "email")}
+        message = f"Start from the template's release {project.release}"
+        commit = first_commit(folder, message=message, author=author)
+    return replace(project, files=files, commit=commit, unlocked_because=unlocked_because)
+
+
+def _answers(
+    releases: Releases, release: str, *, given: Mapping[str, str], folder: str, ask: Ask | None
+) -> dict[str, Value]:
+    return resolve(
+        read_questions(releases.read(release, "copier.yml")),
+        given=given,
+        suggested=_suggested(folder),
+        reserved=frozenset(releases.read(release, "reserved-names.txt").split()),
+        ask=ask,
+    )
+
+
+def _suggested(folder: str) -> dict[str, str]:
+    """A name made from the folder's, and the author as git knows them."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-._")
+    author = {f"author_{key}": git.setting(f"user.{key}") for key in ("name", "email")}
+    usable = {k: v for k, v in author.items() if not names.complaint(k, v, reserved=())}
+    return {"project_name": name or folder, **usable}
+
+
+def _free(destination: str) -> Path:
+    """The absolute path, where nothing lies but perhaps an empty folder."""
+    if not destination.isprintable() or not destination.strip():
+        raise DestinationError(f"DEST must be the path of a folder, got {shown(destination)}")
+    try:
+        target = Path(destination).resolve()
+        occupied = target.exists() and (not target.is_dir() or any(target.iterdir()))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DestinationError(f"{shown(destination)} can't be used: {reason}") from error
+    if occupied:
+        raise DestinationError(f"{target} exists and is not an empty folder: give another DEST")
+    return target
+
+
+@contextmanager
+def _nowhere() -> Generator[Path]:
+    with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def _beside(target: Path) -> Generator[Path]:
+    """A folder on the target's own disk; it goes, with the parents made for it, unless renamed."""
+    missing = [parent for parent in target.parents if not parent.exists()]
+    folder: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(mkdtemp(prefix=".mlscaffold-", dir=target.parent))
+        folder.chmod(0o777 & ~_umask())
+        yield folder
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DestinationError(f"{target} can't be written: {reason}") from error
+    finally:
+        if folder is None or folder.exists():
+            _remove(folder, missing)
+
+
+def _remove(folder: Path | None, parents: list[Path]) -> None:
+    if folder is not None:
+        rmtree(folder, ignore_errors=True)
+    for parent in parents:
+        if parent.is_dir() and not any(parent.iterdir()):
+            parent.rmdir()
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _files(folder: Path) -> tuple[str, ...]:
+    found = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
+    return tuple(sorted(path.as_posix() for path in found if path.parts[0] != ".git"))

@@ -1,0 +1,134 @@
+"""Where the template comes from: the releases bundled in the wheel, or a git URL."""
+
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from packaging.version import InvalidVersion, Version
+
+from . import bundle, git
+from .errors import GitError, TemplateError
+from .questions import shown
+
+PUBLIC_URL = "https://github.com/mlscaffold/mlscaffold.git"
+
+_HERE = Path(__file__).parent
+_CHECKOUT = _HERE.parents[1]
+_SHORTHANDS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Releases:
+    """Every release of one template, in a bare git repository on this disk."""
+
+    source: str
+    """What a project records as its template, in copier's spelling."""
+    url: str
+    """The same in git's spelling."""
+    repository: Path
+
+    def tags(self) -> list[str]:
+        """The release tags, the newest first; final releases stand before any other."""
+        listed = git.run("tag", "--list", cwd=self.repository).split()
+        return sorted(filter(version_of, listed), key=_rank, reverse=True)
+
+    def latest(self) -> str:
+        """The newest release's tag, or the newest commit where nothing was released."""
+        tags = self.tags()
+        return tags[0] if tags else self._commit("HEAD")
+
+    def find(self, ref: str | None) -> str:
+        """The tag or commit that `ref` names, the latest release when it names none."""
+        if ref is None:
+            return self.latest()
+        return ref if ref in self.tags() else self._commit(ref)
+
+    def read(self, ref: str, path: str) -> str:
+        """The text of a file in that release, empty where it has no such file."""
+        listed = git.run("ls-tree", "--name-only", ref, path, cwd=self.repository)
+        return git.run("show", f"{ref}:{path}", cwd=self.repository) if listed else ""
+
+    def _commit(self, ref: str) -> str:
+        try:
+            return git.run(
+                "rev-parse",
+                "--verify",
+                "--quiet",
+                "--end-of-options",
+                f"{ref}^{{commit}}",
+                cwd=self.repository,
+            )
+        except GitError as error:
+            known = ", ".join(self.tags()) or "no release"
+            raise TemplateError(
+                f"{self.source} has no release {shown(ref)} here; it has {known}"
+            ) from error
+
+
+@contextmanager
+def open_releases(template: str | None = None) -> Generator[Releases]:
+    """The releases of `template`, any git URL or directory; without one, those bundled here.
+
+    Bundled releases need no network. They go by the public URL all the same.
+    """
+    with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder:
+        repository = Path(folder, "releases.git")
+        if template in (None, PUBLIC_URL):
+            _unpack(repository)
+            yield Releases(source=PUBLIC_URL, url=PUBLIC_URL, repository=repository)
+            return
+        url = _url(str(template))
+        _mirror(url, repository)
+        source = url if url.endswith(".git") else f"git+{url}"
+        yield Releases(source=source, url=url, repository=repository)
+
+
+def version_of(commit: str) -> Version | None:
+    """The version in a recorded commit such as v0.1.0 or v0.1.0-3-g1234abc, None without one."""
+    try:
+        return Version(re.sub(r"-\d+-g[0-9a-f]+$", "", commit))
+    except InvalidVersion:
+        return None
+
+
+def _rank(tag: str) -> tuple[bool, Version]:
+    version = Version(tag)
+    return not version.is_prerelease, version
+
+
+def _unpack(repository: Path) -> None:
+    if bundle.holds_template(_CHECKOUT):
+        bundle.write_release(_CHECKOUT, repository, tag=_own_tag())
+    elif (packed := _HERE / "releases.bundle").is_file():
+        git.run("clone", "--quiet", "--mirror", "--template=", packed, repository)
+    else:
+        raise TemplateError("this installation holds no template: install mlscaffold again")
+
+
+def _own_tag() -> str:
+    try:
+        return f"v{metadata.version('mlscaffold').partition('+')[0]}"
+    except metadata.PackageNotFoundError:
+        return "v0.1.dev0"
+
+
+def _url(template: str) -> str:
+    """The template as an absolute URL that git reads from anywhere."""
+    for shorthand, start in _SHORTHANDS.items():
+        if template.startswith(shorthand):
+            return start + template.removeprefix(shorthand).removesuffix(".git") + ".git"
+    template = template.removeprefix("git+")
+    folder = Path(template).expanduser()
+    return folder.resolve().as_uri() if folder.exists() else template
+
+
+def _mirror(url: str, repository: Path) -> None:
+    quiet = ("--quiet", "--mirror", "--template=")
+    try:
+        git.run("clone", *quiet, "--end-of-options", url, repository, isolated=False)
+    except GitError as error:
+        raise TemplateError(f"the template {url} can't be read: {error}") from error

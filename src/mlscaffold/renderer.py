@@ -1,0 +1,94 @@
+"""Renders a template into a folder: the only module that imports copier, and only when it must."""
+
+import os
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from . import git
+from .errors import TemplateError
+from .questions import Answers
+from .releases import Releases
+
+
+def render(releases: Releases, *, ref: str, answers: Answers, into: Path) -> None:
+    """Writes the project into the folder `into`, as copier does it, without network or questions.
+
+    Raises TemplateError with copier's own reason when the template refuses.
+    """
+    import copier
+
+    with _translated(), _reading(releases):
+        copier.run_copy(
+            releases.source,
+            into,
+            dict(answers),
+            vcs_ref=ref,
+            settings=copier.Settings(),
+            defaults=True,
+            overwrite=True,
+            cleanup_on_error=False,
+            quiet=True,
+        )
+
+
+@contextmanager
+def _reading(releases: Releases) -> Generator[None]:
+    """While the block runs, copier's git reads the local releases wherever it asks for the URL."""
+    from plumbum import local
+
+    env = git.instead_of(releases.url, releases.repository)
+    with (
+        TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as cache,
+        _environment_variable("COPIER_CACHE_DIR", cache),
+        local.env(),
+    ):
+        for name in local.env.getdict().keys() - env.keys():
+            del local.env[name]
+        local.env.update(env)
+        yield
+
+
+@contextmanager
+def _environment_variable(name: str, value: str) -> Generator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+@contextmanager
+def _translated() -> Generator[None]:
+    """Turns whatever copier raises for a bad template or a bad value into one TemplateError."""
+    import yaml
+    from copier.errors import CopierError
+    from jinja2 import TemplateError as JinjaError
+    from plumbum import ProcessExecutionError
+
+    foreign = (
+        CopierError,
+        JinjaError,
+        ProcessExecutionError,
+        TypeError,
+        ValueError,
+        yaml.YAMLError,
+    )
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except foreign as error:
+        raise TemplateError(f"the template can't be rendered: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The one line of the error that says most."""
+    text = str(getattr(error, "stderr", "") or error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
