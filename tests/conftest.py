@@ -1,0 +1,101 @@
+"""What tests share: rendered projects, one environment for all of them, commands run in them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from mlscaffold.new import new
+
+Render = Callable[..., Path]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def identity() -> None:
+    """Git knows who commits, also on a machine where nobody told it."""
+    for role in ("AUTHOR", "COMMITTER"):
+        os.environ[f"GIT_{role}_NAME"] = "Ada Lovelace"
+        os.environ[f"GIT_{role}_EMAIL"] = "ada@example.com"
+
+
+@pytest.fixture(scope="session")
+def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """`render(with_git=False, **answers)`: the path of a project made anew, without a lock file."""
+
+    def rendered(*, with_git: bool = False, **answers: str) -> Path:
+        folder = tmp_path_factory.mktemp("render") / "toy-project"
+        new(str(folder), given=answers, with_git=with_git, with_lock=False)
+        return folder
+
+    return rendered
+
+
+@pytest.fixture(scope="session")
+def project_env(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The environment of every rendered project, made once by a project's own `make setup`.
+
+    MLSCAFFOLD_TEST_ENV names one that is ready already, to save a developer the minutes.
+    """
+    if ready := os.environ.get("MLSCAFFOLD_TEST_ENV"):
+        return Path(ready)
+    env = tmp_path_factory.mktemp("shared") / "env"
+    make_setup = ["make", "setup", f"UV_PROJECT_ENVIRONMENT={env}"]
+    subprocess.run(make_setup, cwd=render(), check=True, timeout=1200, env=_outside())
+    return env
+
+
+@pytest.fixture
+def project(render: Render, project_env: Path) -> Path:
+    """A project made anew, committed to git, that runs in the shared environment."""
+    return render(with_git=True)
+
+
+@pytest.fixture(scope="session")
+def run_in(project_env: Path) -> Run:
+    """`run_in(project, *command)`: a finished command of a project, in the shared environment.
+
+    Fails the test with the command's output when it exits with other than `code`; None takes any.
+    """
+
+    def run(
+        project: Path,
+        *command: str,
+        code: int | None = 0,
+        timeout_s: float = 600,
+        env: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command,
+            cwd=project,
+            env={**inside(project, project_env), **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+        if code is not None and done.returncode != code:
+            pytest.fail(f"{command} exited {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    return run
+
+
+def inside(project: Path, env: Path) -> dict[str, str]:
+    """The environment variables under which a project finds itself in the shared environment."""
+    return _outside() | {
+        "OMP_NUM_THREADS": "1",
+        "PATH": f"{env / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(project / "src"),
+        "UV_NO_SYNC": "1",
+        "UV_PROJECT_ENVIRONMENT": str(env),
+    }
+
+
+def _outside() -> dict[str, str]:
+    """Ours, with the uv beside our Python on the path and without our own environment."""
+    path = f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"
+    return {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"} | {"PATH": path}
