@@ -1,0 +1,38 @@
+# `make demo` shows the whole way of a project; `make test` proves it.
+VENV := .venv
+BIN := $(VENV)/bin
+
+# uv reads its own name for a folder of wheels; pip's is honoured too.
+export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+.DEFAULT_GOAL := help
+.PHONY: help setup lint format test demo build clean
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup:  ## Make the environment .venv, with uv in it where the machine has none
+	@test -x $(BIN)/python || python3 -m venv $(VENV)
+	@command -v uv >/dev/null || $(BIN)/python -m pip install --quiet uv
+	uv sync --quiet --inexact
+
+lint: setup  ## Check style, format and types
+	ruff check
+	ruff format --check
+	ty check
+
+format: setup  ## Mend style and format
+	ruff check --fix
+	ruff format
+
+test: setup  ## Run all tests; ARGS go to pytest
+	pytest $(ARGS)
+
+demo: setup  ## Make a project, train, register and serve it, and ask it three questions
+	python demo/demo.py
+
+build: setup  ## Build the sdist and the wheel into dist/
+	uv build --quiet
+
+clean:  ## Remove the environment and whatever was built
+	rm -rf $(VENV) build dist demo/scratch .pytest_cache .ruff_cache
