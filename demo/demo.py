@@ -1,0 +1,114 @@
+"""Makes a project in demo/scratch/ and goes its whole way: train, register, serve, predict."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import packaging.version
+import rich.prompt
+
+PROJECT = Path(__file__).parent / "scratch" / "docstring-topics"
+READY_WITHIN_S = 180
+
+# Documentation that the model has not seen: it learns from the standard library's.
+TEXTS = [
+    jinja2.FileSystemLoader.__doc__,
+    packaging.version.Version.__doc__,
+    rich.prompt.Prompt.__doc__,
+]
+
+# A make inside a make must not take over the options of the outer one.
+ENV = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+
+
+def main() -> None:
+    """Runs the demo; a step that fails ends it with that step's exit code."""
+    shutil.rmtree(PROJECT, ignore_errors=True)
+    step(sys.executable, "-m", "mlscaffold", "new", str(PROJECT), "--defaults", cwd=Path.cwd())
+    for target in ("setup", "repro", "register"):
+        step("make", target)
+    with server() as url:
+        for text in filter(None, TEXTS):
+            print_prediction(text, answer=post(f"{url}/predict", {"text": text.strip()}))
+    print_metrics(json.loads((PROJECT / "reports" / "metrics.json").read_text()))
+    print(f"\nSee the tracked runs in MLflow:\n  cd {os.path.relpath(PROJECT)} && make ui")
+
+
+def step(*command: str, cwd: Path = PROJECT) -> None:
+    """Runs a command in the project, after a line that shows it."""
+    print(f"\n$ {' '.join(command)}", flush=True)
+    done = subprocess.run(command, cwd=cwd, env=ENV)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+@contextmanager
+def server() -> Generator[str]:
+    """The URL of the project's server, which answers while the block runs and then is stopped."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["make", "serve", f"ARGS=serving.port={port}"]
+    print(f"\n$ {' '.join(command)}", flush=True)
+    process = subprocess.Popen(command, cwd=PROJECT, env=ENV, start_new_session=True)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_ready(url, process)
+        yield url
+    finally:
+        stop(process)
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Returns when the server has a model; exits when it ended or took too long."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"{url}/ready", timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    sys.exit(f"the server was not ready within {READY_WITHIN_S} s")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ends make and the server that it started: the whole group, since make passes nothing on."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
+
+
+def post(url: str, document: dict[str, Any]) -> dict[str, Any]:
+    """The server's answer to a JSON document."""
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(document).encode(), headers)
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+def print_prediction(text: str, *, answer: dict[str, Any]) -> None:
+    """Prints the text's beginning and what the model says of it."""
+    beginning = " ".join(text.split())[:70]
+    print(f"\n  {beginning!r}\n  -> {answer['prediction']} ({answer['confidence']:.0%} sure)")
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    """Prints the model's scores on the test split above those of its baselines."""
+    print(f"\n{'on the test split':28}{'accuracy':>10}{'macro F1':>10}")
+    for name, scores in {"this model": metrics, **metrics["baselines"]}.items():
+        print(f"{name:28}{scores['accuracy']:>10.3f}{scores['macro_f1']:>10.3f}")
+
+
+if __name__ == "__main__":
+    main()
