@@ -1,7 +1,9 @@
 """A tracker that records nothing, which each back-end overrides."""
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,9 +13,19 @@ from typing import Self
 from ..config import Config, ConfigError, TrackingConfig
 from ..errors import ProjectError
 
+log = logging.getLogger(__name__)
+
 
 class TrackingError(ProjectError):
     """The tracking server or the registry did not do what was asked."""
+
+
+class RunStatus(StrEnum):
+    """How a run ended."""
+
+    finished = "FINISHED"
+    failed = "FAILED"
+    killed = "KILLED"
 
 
 @dataclass(frozen=True)
@@ -22,11 +34,15 @@ class RegisteredModel:
 
     name: str
     version: str
-    run_id: str | None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """What was known of it when it was registered: lineage, bundle version, test metrics."""
 
 
 class Tracker:
-    """Records one run. As a context manager it ends the run: finished, or failed on an exception."""
+    """Records one run. As a context manager it ends the run: finished, failed or killed.
+
+    Every method may raise a TrackingError.
+    """
 
     def __init__(self, config: TrackingConfig) -> None:
         self.config = config
@@ -49,7 +65,13 @@ class Tracker:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.finish(failed=error is not None)
+        if error is None:
+            self.finish()
+            return
+        try:
+            self.finish(RunStatus.failed if isinstance(error, Exception) else RunStatus.killed)
+        except TrackingError as second:  # must not hide the first
+            log.warning("%s", second)
 
     def log_config(self, config: Config, *, tags: Mapping[str, str]) -> None:
         """Record the whole configuration, and tags such as the commit and the data's hash."""
@@ -60,12 +82,17 @@ class Tracker:
     def log_folder(self, folder: Path, name: str) -> None:
         """Store the files of `folder` under `name` with the run."""
 
-    def finish(self, *, failed: bool = False) -> None:
+    def finish(self, status: RunStatus = RunStatus.finished) -> None:
         """End the run."""
 
-    def register(self, model_name: str, *, description: str) -> RegisteredModel:
-        """Make the run's bundle, stored as `model`, a new version of a registered model."""
-        raise TrackingError(f"tracking={self.config.name} has no model registry; choose tracking=mlflow")
+    def register(
+        self, model_name: str, *, description: str, tags: Mapping[str, str]
+    ) -> RegisteredModel:
+        """Return the version of `model_name` that the run's folder `model` now is.
+
+        The run's version with the same tag `bundle_version` where there is one, else a new one.
+        """
+        raise self._no_registry()
 
     def champion(self, model_name: str) -> RegisteredModel | None:
         """Return the version with the alias `champion`, if there is one."""
@@ -75,8 +102,11 @@ class Tracker:
         """Move the alias `champion` to `model`."""
 
     def download(self, model: RegisteredModel, folder: Path) -> Path:
-        """Return the folder of the bundle of `model`, fetched into `folder`."""
-        raise TrackingError(f"tracking={self.config.name} has no model registry; choose tracking=mlflow")
+        """Fetch the bundle of `model` in place of what `folder` holds; return `folder`."""
+        raise self._no_registry()
+
+    def _no_registry(self) -> TrackingError:
+        return TrackingError(f"tracking={self.config.name} has no registry; choose tracking=mlflow")
 
 
 def create_tracker(config: TrackingConfig) -> Tracker:
@@ -84,7 +114,9 @@ def create_tracker(config: TrackingConfig) -> Tracker:
     if config.name == "none":
         return Tracker(config)
     module_name = f"{__package__}.{config.name}"
-    if not config.name.isidentifier() or find_spec(module_name) is None:
-        raise ConfigError(f"tracking.name must be a file in tracking/ or `none`, got {config.name!r}")
-    tracker: Tracker = import_module(module_name).create(config)
-    return tracker
+    if config.name.isidentifier() and find_spec(module_name):
+        module = import_module(module_name)
+        if hasattr(module, "create"):
+            return module.create(config)
+    expected = "a file in tracking/ with a function create(), or `none`"
+    raise ConfigError(f"tracking.name must be {expected}, got {config.name!r}")
