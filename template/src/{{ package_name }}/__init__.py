@@ -1,2 +1,3 @@
 """From raw data to a served model: one module per pipeline stage, in order fetch, preprocess,
-train, evaluate, register, serve."""
+train, evaluate, register, serve.
+"""

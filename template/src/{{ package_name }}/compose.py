@@ -8,7 +8,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -53,7 +53,7 @@ def stage(run: Callable[[Config], None]) -> Callable[[], None]:
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
+def one_line_errors() -> Generator[None]:
     """End the process with one line and exit code 1 on an error that the user can mend."""
     try:
         yield
@@ -67,6 +67,7 @@ def to_config(composed: DictConfig) -> Config:
     Raises:
         ConfigError: A value is out of its range.
         OmegaConfBaseException: A key is unknown or a value has the wrong type.
+
     """
     model_config = MODEL_CONFIGS.get(composed.model.name, ModelConfig)
     schema = OmegaConf.structured(Config(model=model_config()))
@@ -79,7 +80,8 @@ def explain(error: Exception) -> str:
     """Return one line that says which setting was wrong and what would have been right."""
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(error, MissingConfigException) and error.options is not None:
-        return f"there is no configs/{error.missing_cfg_file}.yaml; choose one of: {', '.join(error.options)}"
+        choices = ", ".join(error.options)
+        return f"there is no configs/{error.missing_cfg_file}.yaml; choose one of: {choices}"
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return _explain_key(cause)
     return " ".join(str(error).split())
@@ -120,7 +122,7 @@ def _params() -> str:
 def main() -> None:
     """Write params.yaml, or check that it is current."""
     parser = argparse.ArgumentParser(description="Write the composed configuration to params.yaml.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if it is not current")
+    parser.add_argument("--check", action="store_true", help="only say whether it is current")
     check = parser.parse_args().check
     with one_line_errors():
         _require_root()

@@ -1,7 +1,9 @@
 """Every knob of the project, typed and checked when it is built. What is not here cannot be set."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, NamedTuple
 
 from .errors import ProjectError
 
@@ -26,6 +28,25 @@ class Device(StrEnum):
     mps = "mps"
 
 
+class _Rule(NamedTuple):
+    expected: str
+    holds: Callable[[Any], bool]
+
+
+_NOT_EMPTY = _Rule("a name", bool)
+_NOT_NEGATIVE = _Rule(">= 0", lambda value: value >= 0)
+_AT_LEAST_ONE = _Rule(">= 1", lambda value: value >= 1)
+_POSITIVE = _Rule("> 0", lambda value: value > 0)
+_SHARE = _Rule("in [0, 1)", lambda value: 0 <= value < 1)
+_UNIT = _Rule("in [0, 1]", lambda value: 0 <= value <= 1)
+
+
+def _check(section: str, config: object, **rules: _Rule) -> None:
+    for name, rule in rules.items():
+        value = getattr(config, name)
+        _require(rule.holds(value), f"{section}.{name}", rule.expected, value)
+
+
 def _require(condition: bool, name: str, expected: str, given: object) -> None:
     if not condition:
         raise ConfigError(f"{name} must be {expected}, got {given!r}")
@@ -40,7 +61,7 @@ class DataConfig:
     path: str | None = None
     """A CSV of your own to use instead: columns `text` and `label`, UTF-8."""
     group_column: str = "module"
-    """Rows that share this column's value stay in one split; without the column each row is its own group."""
+    """Rows with the same value of this column stay in one split; no such column, no groups."""
     labels: list[str] = field(default_factory=list)
     """The labels that are allowed; empty allows every label in the file."""
     validation_fraction: float = 0.15
@@ -55,19 +76,25 @@ class DataConfig:
     """How often a token must occur in the training split to enter the vocabulary."""
 
     def __post_init__(self) -> None:
+        _check(
+            "data",
+            self,
+            name=_NOT_EMPTY,
+            group_column=_NOT_EMPTY,
+            validation_fraction=_POSITIVE,
+            test_fraction=_POSITIVE,
+            split_seed=_NOT_NEGATIVE,
+            max_tokens=_AT_LEAST_ONE,
+            min_count=_AT_LEAST_ONE,
+        )
         held_out = self.validation_fraction + self.test_fraction
-        _require(bool(self.name), "data.name", "the name of a file in data/", self.name)
-        _require(self.validation_fraction > 0, "data.validation_fraction", "> 0", self.validation_fraction)
-        _require(self.test_fraction > 0, "data.test_fraction", "> 0", self.test_fraction)
         _require(held_out < 1, "data.validation_fraction + data.test_fraction", "< 1", held_out)
-        _require(self.max_tokens >= 2, "data.max_tokens", ">= 2", self.max_tokens)
-        _require(self.min_count >= 1, "data.min_count", ">= 1", self.min_count)
-        _require(len(self.labels) != 1, "data.labels", "empty or two labels and more", self.labels)
+        _require(len(self.labels) != 1, "data.labels", "empty or two and more", self.labels)
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What every model has. A model with knobs of its own adds them in a subclass, listed in MODEL_CONFIGS."""
+    """What every model has. One with knobs of its own has a subclass, listed in MODEL_CONFIGS."""
 
     name: str = "transformer"
     """The file in models/ that holds the model."""
@@ -79,9 +106,14 @@ class ModelConfig:
     """Share of activations that are zeroed in training, in [0, 1)."""
 
     def __post_init__(self) -> None:
-        _require(self.hidden_size >= 1, "model.hidden_size", ">= 1", self.hidden_size)
-        _require(self.num_bigram_buckets >= 1, "model.num_bigram_buckets", ">= 1", self.num_bigram_buckets)
-        _require(0 <= self.dropout < 1, "model.dropout", "in [0, 1)", self.dropout)
+        _check(
+            "model",
+            self,
+            name=_NOT_EMPTY,
+            hidden_size=_AT_LEAST_ONE,
+            num_bigram_buckets=_AT_LEAST_ONE,
+            dropout=_SHARE,
+        )
 
 
 @dataclass(frozen=True)
@@ -97,11 +129,15 @@ class TransformerConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _require(self.num_layers >= 1, "model.num_layers", ">= 1", self.num_layers)
-        _require(self.num_heads >= 1, "model.num_heads", ">= 1", self.num_heads)
-        _require(self.feedforward_size >= 1, "model.feedforward_size", ">= 1", self.feedforward_size)
-        divides = self.hidden_size % self.num_heads == 0
-        _require(divides, "model.num_heads", f"a divisor of model.hidden_size={self.hidden_size}", self.num_heads)
+        _check(
+            "model",
+            self,
+            num_layers=_AT_LEAST_ONE,
+            num_heads=_AT_LEAST_ONE,
+            feedforward_size=_AT_LEAST_ONE,
+        )
+        divisor = f"a divisor of model.hidden_size={self.hidden_size}"
+        _require(self.hidden_size % self.num_heads == 0, "model.num_heads", divisor, self.num_heads)
 
 
 MODEL_CONFIGS: dict[str, type[ModelConfig]] = {"transformer": TransformerConfig}
@@ -136,20 +172,25 @@ class TrainingConfig:
     """Use only algorithms that give the same bits twice; slower on CUDA."""
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 1, "training.epochs", ">= 1", self.epochs)
-        _require(self.batch_size >= 1, "training.batch_size", ">= 1", self.batch_size)
-        _require(self.learning_rate > 0, "training.learning_rate", "> 0", self.learning_rate)
-        _require(0 <= self.warmup_fraction < 1, "training.warmup_fraction", "in [0, 1)", self.warmup_fraction)
-        _require(self.weight_decay >= 0, "training.weight_decay", ">= 0", self.weight_decay)
-        _require(self.max_grad_norm > 0, "training.max_grad_norm", "> 0", self.max_grad_norm)
-        _require(0 <= self.label_smoothing < 1, "training.label_smoothing", "in [0, 1)", self.label_smoothing)
-        _require(self.patience >= 1, "training.patience", ">= 1", self.patience)
-        _require(self.max_steps is None or self.max_steps >= 1, "training.max_steps", ">= 1 or null", self.max_steps)
+        _check(
+            "training",
+            self,
+            epochs=_AT_LEAST_ONE,
+            batch_size=_AT_LEAST_ONE,
+            learning_rate=_POSITIVE,
+            warmup_fraction=_SHARE,
+            weight_decay=_NOT_NEGATIVE,
+            max_grad_norm=_POSITIVE,
+            label_smoothing=_SHARE,
+            patience=_AT_LEAST_ONE,
+        )
+        limited = self.max_steps is None or self.max_steps >= 1
+        _require(limited, "training.max_steps", ">= 1 or null", self.max_steps)
 
 
 @dataclass(frozen=True)
 class TrackingConfig:
-    """Where runs are recorded. The server's address is no setting: it stands in MLFLOW_TRACKING_URI."""
+    """Where runs are recorded. The server's address is no setting: see MLFLOW_TRACKING_URI."""
 
     name: str = "mlflow"
     """The file in tracking/ that records runs; `none` records nothing."""
@@ -159,7 +200,7 @@ class TrackingConfig:
     """Record the use of CPU, memory and GPU while training."""
 
     def __post_init__(self) -> None:
-        _require(bool(self.experiment), "tracking.experiment", "a name", self.experiment)
+        _check("tracking", self, name=_NOT_EMPTY, experiment=_NOT_EMPTY)
 
 
 @dataclass(frozen=True)
@@ -176,9 +217,7 @@ class RegistryConfig:
     """How far below the present champion `metric` may lie, in [0, 1]."""
 
     def __post_init__(self) -> None:
-        _require(bool(self.model_name), "registry.model_name", "a name", self.model_name)
-        _require(0 <= self.threshold <= 1, "registry.threshold", "in [0, 1]", self.threshold)
-        _require(0 <= self.tolerance <= 1, "registry.tolerance", "in [0, 1]", self.tolerance)
+        _check("registry", self, model_name=_NOT_EMPTY, threshold=_UNIT, tolerance=_UNIT)
 
 
 @dataclass(frozen=True)
@@ -201,12 +240,17 @@ class ServingConfig:
     """Inputs that may wait; beyond them a request is answered 503."""
 
     def __post_init__(self) -> None:
-        _require(bool(self.model), "serving.model", "a folder or `champion`", self.model)
-        _require(0 <= self.port <= 65_535, "serving.port", "in [0, 65535]", self.port)
-        _require(self.num_threads >= 1, "serving.num_threads", ">= 1", self.num_threads)
-        _require(self.max_batch_size >= 1, "serving.max_batch_size", ">= 1", self.max_batch_size)
-        _require(self.max_text_length >= 1, "serving.max_text_length", ">= 1", self.max_text_length)
-        _require(self.max_queue_size >= 1, "serving.max_queue_size", ">= 1", self.max_queue_size)
+        _check(
+            "serving",
+            self,
+            model=_NOT_EMPTY,
+            host=_NOT_EMPTY,
+            port=_Rule("in [0, 65535]", lambda port: 0 <= port <= 65_535),
+            num_threads=_AT_LEAST_ONE,
+            max_batch_size=_AT_LEAST_ONE,
+            max_text_length=_AT_LEAST_ONE,
+            max_queue_size=_AT_LEAST_ONE,
+        )
 
 
 @dataclass(frozen=True)
@@ -224,8 +268,8 @@ class LauncherConfig:
 
     def __post_init__(self) -> None:
         _require(self.name == "local", "launcher.name", "local", self.name)
-        _require(self.num_workers == 1, "launcher.num_workers", "1 with launcher=local", self.num_workers)
-        _require(self.num_threads >= 0, "launcher.num_threads", ">= 0", self.num_threads)
+        _require(self.num_workers == 1, "launcher.num_workers", "1", self.num_workers)
+        _check("launcher", self, num_threads=_NOT_NEGATIVE)
 
 
 @dataclass(frozen=True)
@@ -235,7 +279,7 @@ class Config:
     seed: int = 0
     """Seeds weights, batch order and dropout."""
     resume: str = "auto"
-    """`auto` goes on where an interrupted run stopped, `never` starts anew; or the path of a checkpoint."""
+    """`auto` goes on with an interrupted run, `never` starts anew; or a checkpoint's path."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=TransformerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -38,12 +38,11 @@ def dvc_hash(folder: Path) -> str:
 
     It is computed from the files, so it is right even where dvc.lock is not.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
     entries = [
-        {"md5": hashlib.md5(path.read_bytes()).hexdigest(), "relpath": str(path.relative_to(folder))}
-        for path in files
+        {"md5": hashlib.md5(files[name]).hexdigest(), "relpath": name} for name in sorted(files)
     ]
-    entries.sort(key=lambda entry: entry["relpath"].split("/"))
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
@@ -57,5 +56,5 @@ def _git(*arguments: str) -> str | None:
 
 def _template_version() -> str | None:
     lines = ANSWERS.read_text("utf-8").splitlines() if ANSWERS.exists() else []
-    versions = [line.removeprefix("_commit:").strip() for line in lines if line.startswith("_commit:")]
-    return versions[0] if versions else None
+    commits = [line.partition(":")[2].strip() for line in lines if line.startswith("_commit:")]
+    return commits[0] if commits else None

@@ -1,4 +1,4 @@
-"""Where each stage leaves its artefact, relative to the project's root, where every command is run."""
+"""Where each stage leaves its artefact, relative to the project's root, where commands are run."""
 
 from pathlib import Path
 
@@ -20,6 +20,7 @@ def require(path: Path, *, stage: str) -> Path:
 
     Raises:
         ProjectError: It is missing; the message names the stage that makes it.
+
     """
     if not path.exists():
         raise ProjectError(f"{path} is missing; run `make {stage}` first, or `make repro` for all")

@@ -41,7 +41,8 @@ def main(config: Config) -> None:
     fingerprint = current_lineage(config, run_id=None).fingerprint
     checkpoint = find_checkpoint(config.resume, CHECKPOINTS, fingerprint=fingerprint)
 
-    with create_tracker(config.tracking).start(checkpoint and checkpoint.run_id) as tracker:
+    run_id = checkpoint.run_id if checkpoint else None
+    with create_tracker(config.tracking).start(run_id) as tracker:
         lineage = current_lineage(config, run_id=tracker.run_id)
         tracker.log_config(config, tags=lineage.tags())
         trainer = Trainer(
@@ -65,7 +66,8 @@ def main(config: Config) -> None:
         Bundle(model.cpu(), load_encoder(PROCESSED), lineage).save(BUNDLE)
         tracker.log_folder(BUNDLE, "model")
     finish(CHECKPOINTS)
-    log.info("%s: epoch %d, %s %.4f", BUNDLE, progress.best_epoch, config.training.monitor, progress.best)
+    monitor = config.training.monitor
+    log.info("%s: epoch %d, %s %.4f", BUNDLE, progress.best_epoch, monitor, progress.best)
 
 
 if __name__ == "__main__":

@@ -55,15 +55,15 @@ class Split:
             yield self.batch(indices)
 
     def shuffled_batches(self, size: int, *, seed: int, epoch: int) -> list[Tensor]:
-        """Return the row indices of each batch of an epoch; the same seed and epoch, the same batches.
+        """Return the row indices of each batch of an epoch, which `seed` and `epoch` decide.
 
         Rows of similar length share a batch, so that little of it is padding.
         """
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
         order = torch.randperm(len(self), generator=generator)
-        lengths = self.lengths[order]
-        buckets = zip(order.split(size * BATCHES_PER_BUCKET), lengths.split(size * BATCHES_PER_BUCKET))
-        batches = [batch for rows, length in buckets for batch in rows[length.argsort()].split(size)]
+        batches: list[Tensor] = []
+        for rows in order.split(size * BATCHES_PER_BUCKET):
+            batches += rows[self.lengths[rows].argsort()].split(size)
         return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
     def save(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The docstrings of the running Python's standard library, labelled by the topic of their module."""
+"""The docstrings of the running Python's standard library, each with its module's topic."""
 
 import ast
 import sysconfig

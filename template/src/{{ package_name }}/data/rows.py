@@ -24,6 +24,7 @@ def dataset_rows(name: str) -> Iterable[Row]:
 
     Raises:
         ConfigError: There is no such file, or it has no `rows()`.
+
     """
     module_name = f"{__package__}.{name}"
     if name.isidentifier() and find_spec(module_name):
@@ -39,7 +40,4 @@ def write_csv(rows: Iterable[Row], path: Path, *, group_column: str) -> int:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("text", "label", group_column))
-        number = 0
-        for number, row in enumerate(rows, start=1):
-            writer.writerow(row)
-    return number
+        return sum(1 for row in rows if writer.writerow(row))

@@ -33,7 +33,8 @@ class DataSpec:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Return the spec that `to_dict` described."""
-        return cls(**{**values, "labels": tuple(values["labels"])})
+        shape: dict[str, Any] = {**values, "labels": tuple(values["labels"])}
+        return cls(**shape)
 
     def save(self, folder: Path) -> None:
         """Write spec.json."""

@@ -1,4 +1,4 @@
-"""Texts as token ids. This file, the input embedding and the request schema know that an input is text."""
+"""Texts as token ids. Beyond this file only models/embedding.py and serving/schema.py know it."""
 
 import re
 from collections import Counter
@@ -25,7 +25,7 @@ class TextEncoder:
 
     @classmethod
     def fit(cls, texts: Iterable[str], *, max_tokens: int, min_count: int) -> Self:
-        """Return an encoder that knows the tokens that occur `min_count` times and more in `texts`."""
+        """Return an encoder that knows the tokens that `texts` hold `min_count` times and more."""
         counts = Counter(token for text in texts for token in tokenize(text))
         known = sorted(token for token, count in counts.items() if count >= min_count)
         return cls({token: id for id, token in enumerate(known, start=UNKNOWN + 1)}, max_tokens)

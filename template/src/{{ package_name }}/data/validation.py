@@ -29,6 +29,7 @@ def read_csv(path: Path, *, group_column: str, labels: Collection[str] = ()) -> 
     Raises:
         DataError: The file is missing or no UTF-8, a column is missing, a text is empty,
             a label is empty or unknown, or fewer than two labels occur.
+
     """
     rows = list(_checked(path, group_column, frozenset(labels)))
     found = {row.label for row in rows}
@@ -42,7 +43,8 @@ def _checked(path: Path, group_column: str, labels: frozenset[str]) -> Iterator[
     reader = csv.DictReader(io.StringIO(_decoded(path), newline=""), strict=True)
     missing = [name for name in ("text", "label") if name not in (reader.fieldnames or ())]
     if missing:
-        raise DataError(path, 1, f"missing column {' and '.join(missing)}; found {reader.fieldnames}")
+        found = reader.fieldnames
+        raise DataError(path, 1, f"missing column {' and '.join(missing)}; found {found}")
     line = reader.line_num + 1
     try:
         for values in reader:

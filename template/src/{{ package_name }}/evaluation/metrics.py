@@ -37,16 +37,17 @@ class Metrics:
 
 def score(actual: Sequence[Any], predicted: Sequence[Any], *, loss: float | None = None) -> Metrics:
     """Return the metrics of predicted labels."""
-    accuracy = float(accuracy_score(actual, predicted))
-    return Metrics(accuracy, float(f1_score(actual, predicted, average="macro", zero_division=0)), loss)
+    macro_f1 = f1_score(actual, predicted, average="macro", zero_division=0)
+    return Metrics(float(accuracy_score(actual, predicted)), float(macro_f1), loss)
 
 
 @torch.inference_mode()
 def predict_logits(model: Model, split: Split) -> Tensor:
-    """Return the logits [rows, classes] of a split, on the CPU; the model is left in evaluation mode."""
+    """Return the logits [rows, classes] of a split, on the CPU, and leave dropout off."""
     device = next(model.parameters()).device
     model.eval()
-    return torch.cat([model(inputs.to(device)).float().cpu() for inputs, _ in split.batches(BATCH_SIZE)])
+    batches = split.batches(BATCH_SIZE)
+    return torch.cat([model(inputs.to(device)).float().cpu() for inputs, _ in batches])
 
 
 def evaluate(model: Model, split: Split) -> Metrics:

@@ -33,12 +33,14 @@ class Report:
     def table(self) -> str:
         """Return accuracy and macro-F1 of the model and the baselines, and the differences."""
         ours = self.metrics
-        lines = [f"{'':28}accuracy  macro-F1", f"{'model':28}{ours.accuracy:8.4f}  {ours.macro_f1:8.4f}"]
-        lines += [
-            f"{name:28}{other.accuracy:8.4f}  {other.macro_f1:8.4f}"
-            f"   model {ours.accuracy - other.accuracy:+.4f}  {ours.macro_f1 - other.macro_f1:+.4f}"
-            for name, other in self.baselines.items()
+        lines = [
+            f"{'':26}accuracy  macro-F1",
+            f"{'model':26}{ours.accuracy:8.4f}  {ours.macro_f1:8.4f}",
         ]
+        for name, other in self.baselines.items():
+            gains = f"{ours.accuracy - other.accuracy:+.4f}  {ours.macro_f1 - other.macro_f1:+.4f}"
+            figures = f"{other.accuracy:8.4f}  {other.macro_f1:8.4f}"
+            lines.append(f"{name:26}{figures}   model {gains}")
         return "\n".join(lines)
 
     def save(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a model is: logits from a batch of inputs, built from its configuration and the data's spec."""
+"""What a model is: logits of a batch, built from its configuration and the data's spec."""
 
 from abc import ABC, abstractmethod
 from importlib import import_module
@@ -31,6 +31,7 @@ def build_model(config: ModelConfig, spec: DataSpec) -> Model:
 
     Raises:
         ConfigError: There is no such file, or it defines no model.
+
     """
     module_name = f"{__package__}.{config.name}"
     if not config.name.isidentifier() or find_spec(module_name) is None:

@@ -1,8 +1,8 @@
 """A trained model on disk: everything that a prediction needs, and where it came from. No pickle.
 
-    model.safetensors   the weights
-    config.json         model, encoder and spec; the schema's version; the SHA-256 of the other files
-    lineage.json        code, data, configuration and run that made the model
+model.safetensors   the weights
+config.json         model, encoder and spec; the schema's version; the SHA-256 of the other files
+lineage.json        code, data, configuration and run that made the model
 """
 
 import hashlib
@@ -101,6 +101,7 @@ class Bundle:
 
         Raises:
             BundleError: A file is missing, damaged or of another schema version.
+
         """
         config = _checked_config(folder)
         model_config = MODEL_CONFIGS.get(config["model"]["name"], ModelConfig)(**config["model"])

@@ -20,7 +20,7 @@ class Embedded(NamedTuple):
 
 
 class TextEmbedding(nn.Module):
-    """Embeds token ids, and each pair of neighbours by its hash (Joulin et al. 2017, arXiv:1607.01759)."""
+    """Embeds tokens, and pairs of neighbours by hash (Joulin et al. 2017, arXiv:1607.01759)."""
 
     def __init__(self, num_embeddings: int, hidden_size: int, *, num_bigram_buckets: int) -> None:
         super().__init__()
@@ -40,6 +40,6 @@ class TextEmbedding(nn.Module):
 
 
 def masked_mean(vectors: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean [batch, hidden] of vectors [batch, length, hidden] where `mask` [batch, length] is true."""
+    """Return the mean [batch, hidden] of vectors [batch, length, hidden] where `mask` is true."""
     weights = mask.unsqueeze(-1).to(vectors.dtype)  # [batch, length, 1]
     return (vectors * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)

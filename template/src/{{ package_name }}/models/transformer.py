@@ -1,5 +1,6 @@
 """A pre-norm transformer encoder beside a bag of tokens and token pairs (Vaswani et al. 2017,
-arXiv:1706.03762; Xiong et al. 2020, arXiv:2002.04745)."""
+arXiv:1706.03762; Xiong et al. 2020, arXiv:2002.04745).
+"""
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,7 @@ class Block(nn.Module):
         return vectors + self.feedforward(vectors)
 
     def attend(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        """Return what each position gathers from those that `mask` shows: [batch, length, hidden]."""
+        """Return what each position gathers from the unmasked ones: [batch, length, hidden]."""
         batch, length, hidden = vectors.shape
         heads = self.query_key_value(vectors).view(batch, length, 3, self.num_heads, -1)
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # each [batch, heads, length, size]
@@ -63,7 +64,8 @@ class Transformer(Model):
         self.positions = nn.Parameter(0.02 * torch.randn(spec.max_length, hidden))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(hidden)
-        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(3 * hidden, spec.num_classes))
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(3 * hidden, spec.num_classes)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits [batch, classes] of token ids [batch, length], where 0 is padding."""
@@ -72,4 +74,4 @@ class Transformer(Model):
         for block in self.blocks:
             vectors = block(vectors, mask)
         context = masked_mean(self.norm(vectors), mask)  # [batch, hidden]
-        return self.head(torch.cat([context, bag], dim=-1))
+        return self.head(self.dropout(torch.cat([context, bag], dim=-1)))

@@ -47,6 +47,7 @@ class Checkpoint:
 
         Raises:
             CheckpointError: It is missing or unreadable.
+
         """
         try:
             return cls(**torch.load(path, map_location="cpu", weights_only=True))
@@ -63,6 +64,7 @@ def find_checkpoint(resume: str, folder: Path, *, fingerprint: str) -> Checkpoin
 
     Raises:
         CheckpointError: The named checkpoint is unreadable or belongs to something else.
+
     """
     if resume == "never" or (resume == "auto" and not (folder / LAST).exists()):
         return None
@@ -73,7 +75,7 @@ def find_checkpoint(resume: str, folder: Path, *, fingerprint: str) -> Checkpoin
     if resume == "auto":
         log.info("%s is of another configuration or data: starting anew", path)
         return None
-    raise CheckpointError(f"checkpoint {path} is of another configuration or data; use resume=never")
+    raise CheckpointError(f"checkpoint {path} is of another configuration or data")
 
 
 def finish(folder: Path) -> None:
