@@ -66,24 +66,16 @@ def _environment_variable(name: str, value: str) -> Generator[None]:
 
 @contextmanager
 def _translated() -> Generator[None]:
-    """Turns whatever copier raises for a bad template or a bad value into one TemplateError."""
-    import yaml
-    from copier.errors import CopierError
-    from jinja2 import TemplateError as JinjaError
-    from plumbum import ProcessExecutionError
+    """Turns whatever copier raises into one TemplateError, but for a disk that can't be written.
 
-    foreign = (
-        CopierError,
-        JinjaError,
-        ProcessExecutionError,
-        TypeError,
-        ValueError,
-        yaml.YAMLError,
-    )
+    Whatever: an expression of a template can raise anything, and copier lets it through.
+    """
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
-    except foreign as error:
+    except OSError:
+        raise
+    except Exception as error:
         raise TemplateError(f"the template can't be rendered: {_reason(error)}") from error
 
 

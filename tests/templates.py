@@ -1,0 +1,51 @@
+"""Small templates in git, for tests of what does not depend on ours."""
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+COPIER_YML = """\
+project_name:
+  type: str
+  help: The name
+  default: toy
+size:
+  type: int
+  help: How big
+  choices: [3, 5]
+  default: 3
+_subdirectory: template
+_exclude: [.git]
+"""
+FILES = {
+    "{{ _copier_conf.answers_file }}.jinja": "{{ _copier_answers | to_nice_yaml }}",
+    "name.txt.jinja": "{{ project_name }}\n",
+}
+
+
+def commit_template(
+    folder: Path, *, tag: str | None = None, files: Mapping[str, str] | None = None
+) -> Path:
+    """A git repository in `folder` with a template of two questions, two files and `files`."""
+    (folder / "template").mkdir(parents=True, exist_ok=True)
+    (folder / "copier.yml").write_text(COPIER_YML)
+    for name, content in {**FILES, **(files or {})}.items():
+        (folder / "template" / name).write_text(content)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder, tag=tag)
+    return folder
+
+
+def commit(folder: Path, *, tag: str | None = None) -> None:
+    """Commits all that lies in the folder, and tags it."""
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message=Change", "--allow-empty")
+    if tag:
+        git(folder, "tag", tag)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What git printed."""
+    command = ["git", *arguments]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()

@@ -1,0 +1,236 @@
+"""The commands, by what they print and the code they exit with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from templates import commit_template
+
+COMMAND = (sys.executable, "-m", "mlscaffold")
+
+
+def mlscaffold(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """The finished command, started without a terminal."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env=os.environ | env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def fails(*arguments: str, cwd: Path, code: int) -> str:
+    """The one line on stderr of a command that exits with `code` and leaves nothing behind."""
+    before = sorted(cwd.iterdir())
+    done = mlscaffold(*arguments, cwd=cwd)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert sorted(cwd.iterdir()) == before
+    assert done.stderr.count("\n") == 1
+    return done.stderr.rstrip("\n")
+
+
+def test_new_prints_the_next_three_commands(tmp_path: Path) -> None:
+    template = commit_template(tmp_path / "fork", tag="v1.2.3")
+    done = mlscaffold("new", "my toy", "--template", str(template), "--no-lock", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        f"Made my toy from git+{template.as_uri()} v1.2.3: 2 files.\n"
+        "\nNext:\n  cd 'my toy'\n  make setup\n  make repro\n"
+    )
+    assert (tmp_path / "my toy" / "name.txt").read_text() == "my-toy\n"
+
+
+def test_new_as_json_is_one_document(tmp_path: Path) -> None:
+    template = commit_template(tmp_path / "fork", tag="v1.2.3")
+    done = mlscaffold(
+        "new", "toy", f"--template={template}", "--json", "--no-lock", "--no-git", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "path": str(tmp_path / "toy"),
+        "template": f"git+{template.as_uri()}",
+        "release": "v1.2.3",
+        "answers": {"project_name": "toy", "size": 3},
+        "files": [".copier-answers.yml", "name.txt"],
+        "commit": "",
+        "unlocked_because": "",
+        "dry_run": False,
+        "next": ["cd toy", "make setup", "make repro"],
+    }
+    assert not (tmp_path / "toy" / ".git").exists()
+
+
+def test_a_dry_run_lists_the_files_and_writes_nothing(tmp_path: Path) -> None:
+    template = commit_template(tmp_path / "fork")
+    done = mlscaffold("new", "deep/toy", f"--template={template}", "--dry-run", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, ".copier-answers.yml\nname.txt\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["fork"]
+
+
+def test_new_makes_the_parents_of_its_destination(tmp_path: Path) -> None:
+    template = commit_template(tmp_path / "fork")
+    done = mlscaffold("new", "deep/er/toy", f"--template={template}", "--no-lock", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "  cd deep/er/toy\n" in done.stdout
+    assert [path.name for path in (tmp_path / "deep" / "er").iterdir()] == ["toy"]
+
+
+def test_new_uses_an_empty_folder_and_no_other(tmp_path: Path) -> None:
+    template = commit_template(tmp_path / "fork")
+    (tmp_path / "empty").mkdir()
+    done = mlscaffold("new", "empty", f"--template={template}", "--no-lock", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert fails("new", "empty", f"--template={template}", cwd=tmp_path, code=1) == (
+        f"error: {tmp_path}/empty exists and is not an empty folder: give another DEST"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["-d", "size=big"], "size must be int, got 'big'"),
+        (["-d", "size=4"], "size must be one of 3, 5; got 4"),
+        (["-d", "colour=red"], "'colour' is no question; there are project_name, size"),
+        (["-d", "size"], "an answer must be KEY=VALUE, got 'size'"),
+        (["-d", "project_name=a b"], "project_name must be 1 to 64 letters, digits, '.', '_' or "
+         "'-', with a letter or digit at both ends; got 'a b'"),
+        (["--preset", "huge"], "--preset must be one of standard; got 'huge'"),
+    ],
+)  # fmt: skip
+def test_a_bad_value_ends_in_one_line_and_2(
+    arguments: list[str], line: str, tmp_path: Path
+) -> None:
+    template = commit_template(tmp_path / "fork")
+    said = fails("new", "toy", f"--template={template}", *arguments, cwd=tmp_path, code=2)
+    assert said == f"error: {line}"
+
+
+def test_a_template_that_is_not_there_ends_in_one_line_and_1(tmp_path: Path) -> None:
+    said = fails("new", "toy", "--template=./nowhere", cwd=tmp_path, code=1)
+    assert said.startswith("error: the template ./nowhere can't be read: git clone failed: ")
+
+
+def test_a_release_that_is_not_there_ends_in_one_line_and_1(tmp_path: Path) -> None:
+    template = commit_template(tmp_path / "fork", tag="v1.2.3")
+    said = fails("new", "toy", f"--template={template}", "--ref=v9", cwd=tmp_path, code=1)
+    assert said == f"error: git+{template.as_uri()} has no release 'v9' here; it has v1.2.3"
+
+
+def test_a_template_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    template = commit_template(tmp_path / "fork", files={"bad.txt.jinja": "{{ 1 / 0 }}"})
+    said = fails("new", "deep/toy", f"--template={template}", "--no-lock", cwd=tmp_path, code=1)
+    assert said == "error: the template can't be rendered: division by zero"
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    template = commit_template(tmp_path / "fork", files={"big.txt.jinja": "{{ 'x' * 5000000 }}"})
+    # No file may grow past 2 MB: the failing write is the project's own, as on a full disk.
+    limited = ["sh", "-c", 'ulimit -f 4000; exec "$@"', "sh", *COMMAND]
+    done = subprocess.run(
+        [*limited, "new", "toy", f"--template={template}", "--no-lock"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"error: {tmp_path}/toy can't be written: File too large\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["fork"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_leaves_nothing(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    template = commit_template(tmp_path / "fork")
+    slow = tmp_path / "bin" / "uv"
+    slow.parent.mkdir()
+    slow.write_text(f"#!/bin/sh\ntouch {tmp_path}/locking\nexec sleep 60\n")
+    slow.chmod(0o755)
+    env = os.environ | {"PATH": f"{slow.parent}:{os.environ['PATH']}"}
+    command = [*COMMAND, "new", "toy", f"--template={template}"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "locking").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == code
+    assert "Traceback" not in stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "fork", "locking"]
+
+
+def test_a_lock_that_fails_costs_one_line(tmp_path: Path) -> None:
+    pyproject = '[project]\nname = "toy"\nversion = "1"\ndependencies = ["toy==2"]\n'
+    template = commit_template(tmp_path / "fork", files={"pyproject.toml": pyproject})
+    done = mlscaffold("new", "toy", f"--template={template}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("No uv.lock: ")]
+    assert len(lines) == 1
+    assert lines[0].endswith(". Make it later with: uv lock")
+
+
+def test_wrong_usage_exits_2(tmp_path: Path) -> None:
+    for arguments in (["new"], ["new", "-rf"], ["nope"], ["new", "a", "b"]):
+        assert mlscaffold(*arguments, cwd=tmp_path).returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_as_json_is_one_document_too(tmp_path: Path) -> None:
+    done = mlscaffold("new", "toy", "--json", "-d", "license=gpl", cwd=tmp_path)
+    message = "license must be one of mit, apache-2.0, bsd-3-clause, proprietary; got 'gpl'"
+    assert (done.returncode, json.loads(done.stdout)) == (2, {"error": message})
+    assert done.stderr == f"error: {message}\n"
+
+
+def test_options_prints_every_question(tmp_path: Path) -> None:
+    template = commit_template(tmp_path / "fork", tag="v1.2.3")
+    done = mlscaffold("options", f"--template={template}", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "project_name [toy]\n  The name\n"
+        "size [3]\n  How big\n  one of 3, 5\n"
+        "\npresets: standard\n"
+        f"release: v1.2.3 of git+{template.as_uri()}\n"
+    )
+
+
+def test_options_as_json_holds_the_real_questions(tmp_path: Path) -> None:
+    done = mlscaffold("options", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    questions = json.loads(done.stdout)["questions"]
+    assert [question["name"] for question in questions] == [
+        "project_name",
+        "package_name",
+        "description",
+        "author_name",
+        "author_email",
+        "license",
+        "python_version",
+    ]
+
+
+def test_help_lists_the_commands(tmp_path: Path) -> None:
+    done = mlscaffold("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for command in ("new", "options", "check", "doctor"):
+        assert f"\n  {command} " in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["new", "--help"], ["options"]])
+def test_help_and_options_are_light(arguments: list[str], tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom mlscaffold.cli import app\n"
+        "try:\n    app(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
+        "print(*({'copier', 'jinja2', 'plumbum'} & set(sys.modules)), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout
+    assert done.stderr == "\n"
