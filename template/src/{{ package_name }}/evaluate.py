@@ -4,7 +4,7 @@ import logging
 
 from .compose import stage
 from .config import Config
-from .paths import BUNDLE, PROCESSED, REPORTS, require
+from .paths import BUNDLE, MODEL_CARD, PROCESSED, REPORTS, require
 
 log = logging.getLogger(__name__)
 
@@ -14,6 +14,7 @@ def main(config: Config) -> None:
     """Write metrics, predictions, plots and the model card of models/bundle/."""
     from .evaluation.model_card import model_card
     from .evaluation.plots import confusion_figure, save_figure
+    from .evaluation.model_card import model_card
     from .evaluation.report import evaluate_bundle
     from .models.bundle import Bundle
     from .tracking.base import create_tracker
@@ -23,6 +24,7 @@ def main(config: Config) -> None:
         bundle, require(PROCESSED, stage="preprocess"), group_column=config.data.group_column
     )
     report.save(REPORTS)
+    MODEL_CARD.write_text(model_card(report, config), "utf-8")
     picture = confusion_figure(report.actual, report.predicted, labels=bundle.spec.labels)
     save_figure(picture, REPORTS / "confusion.png")
     (REPORTS / "model_card.md").write_text(model_card(report, config), "utf-8")

@@ -13,6 +13,7 @@ BUNDLE = Path("models/bundle")
 REPORTS = Path("reports")
 HISTORY_CSV = REPORTS / "history.csv"
 METRICS_JSON = REPORTS / "metrics.json"
+MODEL_CARD = REPORTS / "model_card.md"
 
 
 def require(path: Path, *, stage: str) -> Path:

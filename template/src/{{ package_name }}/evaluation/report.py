@@ -10,8 +10,10 @@ from ..data.validation import read_csv
 from ..models.bundle import Bundle
 from .baselines import baselines
 from .metrics import Metrics, predict_logits, score
+from .plots import confusion_figure, f1_figure, save_figure
 
 METRICS_JSON, PREDICTIONS_CSV = "metrics.json", "predictions.csv"
+CONFUSION_PNG, F1_PNG = "confusion.png", "f1.png"
 
 
 @dataclass(frozen=True)
@@ -20,15 +22,22 @@ class Report:
 
     bundle: Bundle
     metrics: Metrics
-    baselines: dict[str, Metrics]
     actual: list[str]
     """The true label of each test row."""
     predicted: list[str]
     """The model's label of each test row."""
     confidence: list[float]
     """The probability the model gave to that label."""
+    baseline_predictions: dict[str, list[str]]
+    """The labels that each baseline gave."""
     num_rows: dict[str, int]
     """Rows of each split."""
+
+    @property
+    def baselines(self) -> dict[str, Metrics]:
+        """The metrics of each baseline."""
+        predictions = self.baseline_predictions.items()
+        return {name: score(self.actual, predicted) for name, predicted in predictions}
 
     def table(self) -> str:
         """Return accuracy and macro-F1 of the model and the baselines, and the differences."""
@@ -44,8 +53,9 @@ class Report:
         return "\n".join(lines)
 
     def save(self, folder: Path) -> None:
-        """Write metrics.json and predictions.csv."""
+        """Write the figures, the predictions and their pictures."""
         folder.mkdir(parents=True, exist_ok=True)
+        self._save_figures(folder)
         compared = {name: metrics.to_dict() for name, metrics in self.baselines.items()}
         figures = self.metrics.to_dict() | {"baselines": compared}
         (folder / METRICS_JSON).write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
@@ -53,6 +63,13 @@ class Report:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("actual", "predicted", "confidence"))
             writer.writerows(zip(self.actual, self.predicted, self.confidence, strict=True))
+
+    def _save_figures(self, folder: Path) -> None:
+        labels = self.bundle.spec.labels
+        predictions = {"model": self.predicted, **self.baseline_predictions}
+        confusion = confusion_figure(self.actual, self.predicted, labels=labels)
+        save_figure(confusion, folder / CONFUSION_PNG)
+        save_figure(f1_figure(self.actual, predictions, labels=labels), folder / F1_PNG)
 
 
 def evaluate_bundle(bundle: Bundle, processed: Path, *, group_column: str) -> Report:
@@ -70,9 +87,9 @@ def evaluate_bundle(bundle: Bundle, processed: Path, *, group_column: str) -> Re
     return Report(
         bundle=bundle,
         metrics=score(actual, predicted, loss=loss),
-        baselines=baselines(train, test),
         actual=actual,
         predicted=predicted,
         confidence=[round(value, 6) for value in confidence.tolist()],
+        baseline_predictions=baselines(train, test),
         num_rows={"train": len(train), "validation": len(validation), "test": len(test)},
     )
