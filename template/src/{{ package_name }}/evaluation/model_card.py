@@ -35,15 +35,10 @@ def _head(report: Report, config: Config) -> str:
     model, spec = report.bundle.model, report.bundle.spec
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     return f"""\
----
-pipeline_tag: text-classification
-metrics: [accuracy, f1]
----
-
 # {config.registry.model_name}
 
-A classifier of texts: a `{model.config.name}` with {num_parameters:,} parameters that gives a text
-one of {spec.num_classes} labels: {", ".join(spec.labels)}. Version `{report.bundle.version}`."""
+A text classifier, `{model.config.name}` with {num_parameters:,} parameters, version
+`{report.bundle.version}`. Its {spec.num_classes} labels: {", ".join(spec.labels)}."""
 
 
 def _data(report: Report, config: DataConfig) -> str:
