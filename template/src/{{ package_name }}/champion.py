@@ -1,0 +1,22 @@
+"""The model that the registry calls champion, as a bundle here."""
+
+from pathlib import Path
+
+from .models.bundle import Bundle, BundleError
+from .tracking.base import RegisteredModel, Tracker
+
+CHAMPIONS = Path("models/champion")
+
+
+def load_champion(tracker: Tracker, champion: RegisteredModel) -> Bundle:
+    """Return the bundle of a registered version, fetched into models/champion/.
+
+    Raises:
+        BundleError: It is not the bundle that was registered.
+    """
+    bundle = Bundle.load(tracker.download(champion, CHAMPIONS / champion.version))
+    if bundle.version != champion.tags.get("bundle_version", bundle.version):
+        raise BundleError(
+            f"version {champion.version} of {champion.name} is not the model that was registered"
+        )
+    return bundle

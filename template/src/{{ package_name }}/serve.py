@@ -1,0 +1,60 @@
+"""Last stage: answer predictions over HTTP, from models/bundle/ or the registry's champion."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .compose import stage
+from .config import Config
+
+if TYPE_CHECKING:
+    from .models.bundle import Bundle
+    from .serving.predictor import Predictor
+
+CHAMPION = "champion"
+
+
+@stage
+def main(config: Config) -> None:
+    """Serve until interrupted."""
+    from .serving.api import serve
+
+    serve(partial(load_predictor, config), config.serving)
+
+
+def load_predictor(config: Config) -> "Predictor":
+    """Return the model that `serving.model` names.
+
+    Raises:
+        TrackingError: There is no champion, or it cannot be fetched.
+        BundleError: The bundle is missing or damaged.
+    """
+    from .models.bundle import Bundle
+    from .serving.predictor import Predictor
+
+    serving = config.serving
+    if serving.model == CHAMPION:
+        bundle, version = _champion(config)
+    else:
+        bundle, version = Bundle.load(Path(serving.model)), None
+    return Predictor(
+        bundle,
+        version=version,
+        max_batch_size=serving.max_batch_size,
+        num_threads=serving.num_threads,
+    )
+
+
+def _champion(config: Config) -> tuple["Bundle", str]:
+    from .champion import load_champion
+    from .tracking.base import TrackingError, create_tracker
+
+    tracker = create_tracker(config.tracking)
+    champion = tracker.champion(config.registry.model_name)
+    if champion is None:
+        raise TrackingError(f"{config.registry.model_name} has no champion; run `make register`")
+    return load_champion(tracker, champion), champion.version
+
+
+if __name__ == "__main__":
+    main()

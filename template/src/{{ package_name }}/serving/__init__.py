@@ -1,0 +1,1 @@
+"""A bundle behind HTTP, and nothing of how it was trained."""

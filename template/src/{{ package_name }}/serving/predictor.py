@@ -1,0 +1,61 @@
+"""Labels for raw inputs, by a bundle."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from ..models.bundle import Bundle, BundleError
+
+
+class Prediction(NamedTuple):
+    """The most probable label of one input."""
+
+    label: str
+    confidence: float
+    """The probability that the model gives to the label, to six decimals."""
+
+
+class Predictor:
+    """Predicts on the CPU. Not for several threads at once."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        version: str | None = None,
+        max_batch_size: int = 64,
+        num_threads: int = 1,
+    ) -> None:
+        """Make ready for the first request; the number of threads holds for the whole process.
+
+        Raises:
+            BundleError: The model answers with NaN or infinity.
+        """
+        torch.set_num_threads(num_threads)
+        self.bundle = bundle
+        self.version = version or bundle.version
+        self.max_batch_size = max_batch_size
+        if not math.isfinite(self.predict(["warm up"])[0].confidence):
+            raise BundleError("the bundle's weights give NaN or infinity; train the model again")
+
+    @torch.inference_mode()
+    def predict(self, inputs: list[str]) -> list[Prediction]:
+        """Return a prediction for each input, in their order."""
+        rows = [torch.tensor(self.bundle.encoder.encode(text)) for text in inputs]
+        # Neighbours in length share a forward pass, so that little of it is padding.
+        by_length = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        predictions: dict[int, Prediction] = {}
+        for start in range(0, len(rows), self.max_batch_size):
+            indices = by_length[start : start + self.max_batch_size]
+            batch = pad_sequence([rows[i] for i in indices], batch_first=True)  # [batch, longest]
+            predictions |= zip(indices, self._classify(batch), strict=True)
+        return [predictions[i] for i in range(len(rows))]
+
+    def _classify(self, batch: torch.Tensor) -> list[Prediction]:
+        probabilities = self.bundle.model(batch).softmax(dim=-1)  # [batch, classes]
+        confidences, classes = probabilities.max(dim=-1)
+        labels = self.bundle.spec.labels
+        pairs = zip(classes.tolist(), confidences.tolist(), strict=True)
+        return [Prediction(labels[index], round(confidence, 6)) for index, confidence in pairs]
