@@ -1,0 +1,157 @@
+"""The wheel, as it is installed: new without a network, then a newer wheel, then an update."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from templates import commit, git
+
+ROOT = Path(__file__).parents[1]
+URL = "https://github.com/mlscaffold/mlscaffold.git"
+DEAD = "http://127.0.0.1:9"
+
+Install = Callable[[Path], Path]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of this checkout as it lies there, released as v0.1.0."""
+    folder = tmp_path_factory.mktemp("source") / "mlscaffold"
+    listed = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z")
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder, tag="v0.1.0")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def install(tmp_path_factory: pytest.TempPathFactory) -> Install:
+    """Builds a checkout and installs the wheel into an empty environment; returns its folder."""
+
+    def installed(checkout: Path) -> Path:
+        folder = tmp_path_factory.mktemp("wheel")
+        # The sdist first, then the wheel from the sdist, as it is published.
+        uv("build", "--quiet", "--out-dir", str(folder), cwd=checkout)
+        (wheel,) = folder.glob("*.whl")
+        uv("venv", "--quiet", "--python", sys.executable, str(folder / "env"), cwd=folder)
+        python = str(folder / "env" / "bin" / "python")
+        uv("pip", "install", "--quiet", "--python", python, str(wheel), cwd=folder)
+        return folder / "env"
+
+    return installed
+
+
+@pytest.fixture(scope="module")
+def first(source: Path, install: Install) -> Path:
+    """An environment with the wheel of v0.1.0."""
+    return install(source)
+
+
+@pytest.fixture(scope="module")
+def second(first: Path, source: Path, install: Install) -> Path:
+    """An environment with the wheel of v0.2.0, whose Makefile says something new."""
+    with (source / "template" / "Makefile.jinja").open("a") as makefile:
+        makefile.write("\n# The second release.\n")
+    commit(source, tag="v0.2.0")
+    return install(source)
+
+
+@pytest.fixture
+def toy(first: Path, tmp_path: Path) -> Path:
+    """A project made by the first wheel with the network off."""
+    done = offline(first, "new", "toy", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "No uv.lock: uv lock failed: " in done.stdout
+    return tmp_path / "toy"
+
+
+def uv(*arguments: str, cwd: Path) -> None:
+    """Runs uv, the one beside our Python when there is no other."""
+    path = f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"
+    subprocess.run(["uv", *arguments], cwd=cwd, env=os.environ | {"PATH": path}, check=True)
+
+
+def offline(env: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The finished command of an installed wheel, cut off from the network and uv's cache."""
+    return subprocess.run(
+        [*cut_off(), str(env / "bin" / "mlscaffold"), *arguments],
+        cwd=cwd,
+        env=os.environ
+        | {"HTTPS_PROXY": DEAD, "HTTP_PROXY": DEAD, "ALL_PROXY": DEAD}
+        | {"UV_CACHE_DIR": str(env / "cache"), "UV_HTTP_RETRIES": "0"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@cache
+def cut_off() -> tuple[str, ...]:
+    """The start of a command without a network, where the machine allows to make one."""
+    command = ("unshare", "--map-root-user", "--net")
+    if shutil.which("unshare") is None:
+        return ()
+    allowed = subprocess.run([*command, "true"], capture_output=True).returncode == 0
+    return command if allowed else ()
+
+
+def test_a_project_records_the_public_url_and_no_path(toy: Path, tmp_path: Path) -> None:
+    answers = yaml.safe_load((toy / ".copier-answers.yml").read_text())
+    assert (answers["_src_path"], answers["_commit"]) == (URL, "v0.1.0")
+    for path in filter(Path.is_file, toy.rglob("*")):
+        assert str(tmp_path).encode() not in path.read_bytes(), path
+    assert git(toy, "status", "--porcelain") == ""
+
+
+def test_a_newer_wheel_finds_the_project_outdated(toy: Path, first: Path, second: Path) -> None:
+    assert offline(first, "check", ".", cwd=toy).stdout == ".: current (v0.1.0)\n"
+    done = offline(second, "check", ".", cwd=toy)
+    assert done.stdout == ".: outdated: v0.1.0 is followed by v0.2.0\n"
+    assert done.returncode == 4
+
+
+def test_an_older_wheel_says_that_it_is_older(first: Path, second: Path, tmp_path: Path) -> None:
+    assert offline(second, "new", "toy", "--no-lock", cwd=tmp_path).returncode == 0
+    done = offline(first, "check", "toy", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout == (
+        "toy: ahead: v0.2.0 is newer than v0.1.0, the newest that mlscaffold knows; "
+        "upgrade mlscaffold\n"
+    )
+
+
+def test_a_newer_wheel_still_makes_the_older_release(second: Path, tmp_path: Path) -> None:
+    done = offline(second, "new", "toy", "--ref=v0.1.0", "--no-lock", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "The second release" not in (tmp_path / "toy" / "Makefile").read_text()
+
+
+def test_plain_copier_update_keeps_both_changes(toy: Path, source: Path, second: Path) -> None:
+    readme = toy / "README.md"
+    readme.write_text(readme.read_text().replace("# toy\n", "# toy, my own\n"))
+    commit(toy)
+    # The public URL, as it will resolve: to a repository with these releases.
+    env = os.environ | {
+        "COPIER_CACHE_DIR": str(toy.parent / "copier"),
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{source}.insteadOf",
+        "GIT_CONFIG_VALUE_0": URL,
+    }
+    copier = [second / "bin" / "copier", "update", "--defaults", "--quiet"]
+    done = subprocess.run(copier, cwd=toy, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert readme.read_text().startswith("# toy, my own\n")
+    assert (toy / "Makefile").read_text().endswith("\n# The second release.\n")
+    answers = yaml.safe_load((toy / ".copier-answers.yml").read_text())
+    assert (answers["_src_path"], answers["_commit"]) == (URL, "v0.2.0")
+    changed = {line.split()[-1] for line in git(toy, "status", "--porcelain").splitlines()}
+    assert changed == {"Makefile", ".copier-answers.yml"}
