@@ -1,0 +1,24 @@
+"""The rendered project's own checks, run as its user runs them."""
+
+import pytest
+from conftest import Render, Run
+
+
+@pytest.mark.parametrize("python_package", ["toy_project", "zebra"])
+def test_make_lint_passes(python_package: str, render: Render, run_in: Run) -> None:
+    # Imports are sorted by name: what passes for one package's name need not for another's.
+    run_in(render(with_git=True, package_name=python_package), "make", "lint")
+
+
+def test_make_test_passes(render: Render, run_in: Run) -> None:
+    done = run_in(render(with_git=True), "make", "test")
+    assert " passed" in done.stdout
+
+
+def test_make_lists_its_targets(render: Render, run_in: Run) -> None:
+    listed = run_in(render(), "make").stdout
+    for target in (
+        *("help", "setup", "lint", "format", "test", "fetch", "preprocess", "train", "evaluate"),
+        *("register", "serve", "repro", "sweep", "ui", "clean"),
+    ):
+        assert f"make {target} " in listed
