@@ -13,8 +13,6 @@ log = logging.getLogger(__name__)
 def main(config: Config) -> None:
     """Write metrics, predictions, plots and the model card of models/bundle/."""
     from .evaluation.model_card import model_card
-    from .evaluation.plots import confusion_figure, save_figure
-    from .evaluation.model_card import model_card
     from .evaluation.report import evaluate_bundle
     from .models.bundle import Bundle
     from .tracking.base import create_tracker
@@ -25,9 +23,6 @@ def main(config: Config) -> None:
     )
     report.save(REPORTS)
     MODEL_CARD.write_text(model_card(report, config), "utf-8")
-    picture = confusion_figure(report.actual, report.predicted, labels=bundle.spec.labels)
-    save_figure(picture, REPORTS / "confusion.png")
-    (REPORTS / "model_card.md").write_text(model_card(report, config), "utf-8")
     with create_tracker(config.tracking).start(bundle.lineage.run_id) as tracker:
         tracker.log_metrics(
             {f"test_{name}": value for name, value in report.metrics.to_dict().items()}, step=0

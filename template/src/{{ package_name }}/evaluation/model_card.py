@@ -91,7 +91,8 @@ def _labels(report: Report) -> str:
         (label, f"{precision:.2f}", f"{recall:.2f}", f"{f1:.2f}", f"{support:,}")
         for label, precision, recall, f1, support in zip(names, *figures, strict=True)
     )
-    return f"## Each label\n\n{_table(('label', 'precision', 'recall', 'F1', 'test rows'), rows)}"
+    table = _table(("label", "precision", "recall", "F1", "test rows"), rows)
+    return f"## Each label\n\n{table}\n\n![F1 per label, beside the baselines](f1.png)"
 
 
 def _training(report: Report, config: Config) -> str:
