@@ -1,0 +1,91 @@
+"""The README and its fellows: every command in them is run, every link leads somewhere."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Render
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+
+def commands(page: Path) -> list[str]:
+    """The lines of the page's shell blocks."""
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line]
+
+
+def targets(makefile: Path) -> set[str]:
+    """The targets that a Makefile's help lists."""
+    return set(re.findall(r"^([a-z-]+):.*## ", makefile.read_text(), flags=re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", page.read_text())
+    assert all(link.startswith("https://") or (page.parent / link).exists() for link in links)
+
+
+def test_every_make_target_is_there(render: Render) -> None:
+    ours, theirs = targets(ROOT / "Makefile"), targets(render() / "Makefile")
+    asked = {line.split()[1] for page in PAGES for line in commands(page) if "make " in line}
+    assert asked <= ours | theirs
+    assert {"demo", "setup", "repro", "register", "serve"} <= asked
+
+
+@pytest.mark.parametrize(
+    "line", [line for page in PAGES for line in commands(page) if "mlscaffold " in line]
+)
+def test_a_command_of_ours_runs(line: str, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    _, *arguments = shlex.split(line)
+    command = [sys.executable, "-m", "mlscaffold", *arguments, "--no-lock"]
+    subprocess.run(command, cwd=here, check=True, stdin=subprocess.DEVNULL)
+    assert (tmp_path / Path(arguments[1]).name / "Makefile").is_file()
+
+
+def test_the_commands_in_its_table_are_all_there_are() -> None:
+    listed = set(re.findall(r"^\| `mlscaffold (\w+)", PAGES[0].read_text(), flags=re.MULTILINE))
+    shown = subprocess.run(
+        [sys.executable, "-m", "mlscaffold", "--help"], capture_output=True, text=True
+    ).stdout
+    assert listed == set(re.findall(r"^  (\w+) ", shown.partition("Commands:")[2], re.MULTILINE))
+
+
+def test_the_options_in_its_table_are_the_questions() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) ?\|$", PAGES[0].read_text(), re.MULTILINE)
+    from mlscaffold.options import options
+
+    questions = {question.name: question for question in options().questions}
+    assert [name for name, _, _ in rows] == list(questions)
+    for name, default, choices in rows:
+        assert choices == ", ".join(map(str, questions[name].choices))
+        assert not choices or default == questions[name].default
+
+
+def test_make_lists_its_targets() -> None:
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("help", "setup", "lint", "test", "demo", "build", "clean"):
+        assert f"  make {target} " in listed
+
+
+def test_the_demo_runs_to_its_end() -> None:
+    env = {k: v for k, v in os.environ.items() if k not in {"UV_PROJECT_ENVIRONMENT", "UV_NO_SYNC"}}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    demo = [sys.executable, str(ROOT / "demo" / "demo.py")]
+    done = subprocess.run(demo, cwd=ROOT, env=env, capture_output=True, text=True, timeout=1500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall(r"^  -> \w+ \(\d+% sure\)$", done.stdout, re.MULTILINE)) == 3
+    table = done.stdout.partition("on the test split")[2]
+    assert re.search(r"^this model +0\.\d{3} +0\.\d{3}$", table, re.MULTILINE)
+    assert re.search(r"^tfidf_logistic_regression +0\.\d{3} +0\.\d{3}$", table, re.MULTILINE)
+    assert "make ui" in table
