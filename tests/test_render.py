@@ -1,0 +1,110 @@
+"""What is rendered: exactly these files, each of them whole."""
+
+import ast
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Render
+
+LICENSES = ("mit", "apache-2.0", "bsd-3-clause", "proprietary")
+EXPECTED_FILES = Path(__file__).with_name("expected_files.txt")
+
+# An option, a value that is not the default, and the files that may differ for it.
+OWNED = [
+    *(("license", value, {"LICENSE", "pyproject.toml", "README.md"}) for value in LICENSES[1:]),
+    ("python_version", "3.12", {".python-version", "pyproject.toml", "README.md", "Dockerfile"}),
+    ("python_version", "3.13", {".python-version", "pyproject.toml", "README.md", "Dockerfile"}),
+]
+
+
+@pytest.fixture(scope="module")
+def toy(render: Render) -> Path:
+    """The default project."""
+    return render()
+
+
+def contents(project: Path) -> dict[str, bytes]:
+    """Every file's bytes by its path."""
+    files = (path for path in project.rglob("*") if path.is_file())
+    return {path.relative_to(project).as_posix(): path.read_bytes() for path in files}
+
+
+def test_exactly_the_expected_files(toy: Path) -> None:
+    assert sorted(contents(toy)) == EXPECTED_FILES.read_text().splitlines()
+
+
+def test_every_file_parses(toy: Path) -> None:
+    parsers = {
+        ".toml": tomllib.loads,
+        ".yaml": lambda text: list(yaml.safe_load_all(text)),
+        ".yml": lambda text: list(yaml.safe_load_all(text)),
+        ".json": json.loads,
+        ".ipynb": json.loads,
+        ".py": ast.parse,
+    }
+    parsed = set()
+    for path in filter(Path.is_file, toy.rglob("*")):
+        text = path.read_text(encoding="utf-8")
+        if path.suffix in parsers:
+            parsers[path.suffix](text)
+            parsed.add(path.suffix)
+    assert parsed >= {".toml", ".yaml", ".yml", ".ipynb", ".py"}
+
+
+def test_no_jinja_is_left(toy: Path) -> None:
+    for name, content in contents(toy).items():
+        # ${{ }} is how a workflow asks for a value.
+        text = re.sub(r"\$\{\{.*?\}\}", "", content.decode())
+        assert not re.search(r"\{\{ *\w+ *\}\}|\{%|\{#|#\}", text), name
+        assert "{{" not in name and ".jinja" not in name
+
+
+def test_no_python_file_of_the_package_holds_jinja() -> None:
+    package = Path(__file__).parents[1] / "template" / "src"
+    assert not [path for path in package.rglob("*.jinja") if ".py" in path.suffixes]
+
+
+@pytest.mark.parametrize(("option", "value", "owned"), OWNED)
+def test_an_option_changes_only_its_own_files(
+    option: str, value: str, owned: set[str], toy: Path, render: Render
+) -> None:
+    before, after = contents(toy), contents(render(**{option: value}))
+    changed = {name for name in before | after if before.get(name) != after.get(name)}
+    assert changed - {".copier-answers.yml"} <= owned
+    assert changed & owned
+
+
+@pytest.mark.parametrize("license", LICENSES)
+def test_the_licence_is_what_it_says(license: str, render: Render) -> None:
+    project = render(license=license, author_name="Ada <Lovelace> & 'Co'")
+    text = (project / "LICENSE").read_text()
+    first = {
+        "mit": "MIT License",
+        "apache-2.0": "Apache License",
+        "bsd-3-clause": "BSD 3-Clause License",
+        "proprietary": "Copyright (c) Ada <Lovelace> & 'Co'. All rights reserved.",
+    }
+    assert text.splitlines()[0].strip() == first[license]
+    assert "Ada <Lovelace> & 'Co'" in text
+    assert text.endswith("\n") and not text.endswith("\n\n")
+
+
+def test_python_version_reaches_the_metadata(render: Render) -> None:
+    project = tomllib.loads((render(python_version="3.13") / "pyproject.toml").read_text())
+    assert "3.13" in project["project"]["requires-python"]
+
+
+def test_two_renders_are_equal_to_the_byte(toy: Path, render: Render) -> None:
+    assert contents(toy) == contents(render())
+
+
+def test_its_own_formatter_changes_nothing(toy: Path, project_env: Path) -> None:
+    ruff = str(project_env / "bin" / "ruff")
+    before = contents(toy)
+    subprocess.run([ruff, "format", "--quiet", "--no-cache"], cwd=toy, check=True)
+    assert contents(toy) == before
