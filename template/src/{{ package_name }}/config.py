@@ -70,7 +70,7 @@ class DataConfig:
     """Share of the rows that only `evaluate` looks at, in (0, 1)."""
     split_seed: int = 0
     """Which of the possible splits is taken."""
-    max_tokens: int = 96
+    max_tokens: int = 128
     """Length in tokens at which a text is cut."""
     min_count: int = 2
     """How often a token must occur in the training split to enter the vocabulary."""
@@ -102,7 +102,9 @@ class ModelConfig:
     """Width of the embeddings and of the layers above them."""
     num_bigram_buckets: int = 32_768
     """Rows of the hashed embedding of token pairs."""
-    dropout: float = 0.1
+    word_dropout: float = 0.5
+    """Share of tokens that are hidden in training, in [0, 1)."""
+    dropout: float = 0.3
     """Share of activations that are zeroed in training, in [0, 1)."""
 
     def __post_init__(self) -> None:
@@ -112,6 +114,7 @@ class ModelConfig:
             name=_NOT_EMPTY,
             hidden_size=_AT_LEAST_ONE,
             num_bigram_buckets=_AT_LEAST_ONE,
+            word_dropout=_SHARE,
             dropout=_SHARE,
         )
 
@@ -124,7 +127,7 @@ class TransformerConfig(ModelConfig):
     """Encoder layers."""
     num_heads: int = 4
     """Attention heads; must divide `hidden_size`."""
-    feedforward_size: int = 128
+    feedforward_size: int = 256
     """Width of the layer inside each block's feed-forward part."""
 
     def __post_init__(self) -> None:
@@ -148,16 +151,16 @@ MODEL_CONFIGS: dict[str, type[ModelConfig]] = {"transformer": TransformerConfig}
 class TrainingConfig:
     """How the model is fitted."""
 
-    epochs: int = 6
+    epochs: int = 4
     """Passes over the training split, at most."""
-    batch_size: int = 64
+    batch_size: int = 32
     """Rows per optimiser step."""
     learning_rate: float = 3e-3
     """Peak of the schedule: linear warm-up, then cosine to zero."""
     warmup_fraction: float = 0.1
     """Share of all steps that the learning rate rises, in [0, 1)."""
     weight_decay: float = 0.01
-    """AdamW's decay of matrices; biases, norms and other vectors have none."""
+    """AdamW's decay of matrices; embeddings, norms and biases have none."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this L2 norm."""
     label_smoothing: float = 0.0
@@ -232,7 +235,7 @@ class ServingConfig:
     """TCP port; 0 takes a free one."""
     num_threads: int = 1
     """Threads of one forward pass. One is the fastest for small models under load."""
-    max_batch_size: int = 64
+    max_batch_size: int = 32
     """Inputs that one forward pass may hold, and that one request may send."""
     max_text_length: int = 20_000
     """Characters of one text, at most."""

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-BATCHES_PER_BUCKET = 20
+BATCHES_PER_BUCKET = 50
 """Batches whose rows are sorted by length together: more of them pad less, fewer mix better."""
 
 

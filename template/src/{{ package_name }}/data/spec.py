@@ -17,7 +17,7 @@ class DataSpec:
     labels: tuple[str, ...]
     """Names of the classes, in the order of the logits."""
     num_embeddings: int
-    """Token ids lie in [0, num_embeddings); 0 is padding."""
+    """Token ids lie in [0, num_embeddings), frequent ones first; 0 is padding."""
     max_length: int
     """Tokens of the longest input."""
 

@@ -15,7 +15,8 @@ def split_groups(
     """Return the split (0, 1, 2, …) of each row: whole groups, labels in proportion to `fractions`.
 
     Greedy: groups, large ones first and those of like size in seeded order, go one by one to the
-    split that lacks most of their labels. A label with one group per split is in every split.
+    split that lacks most of their labels. Where each group has one label, a label with as many
+    groups as there are splits is in every split.
     """
     _, group_of = np.unique(np.asarray(groups), return_inverse=True)
     _, label_of = np.unique(np.asarray(labels), return_inverse=True)

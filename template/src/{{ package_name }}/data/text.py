@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 PADDING, UNKNOWN = 0, 1
-_TOKEN = re.compile(r"[a-z]+|[0-9]+|[^\sa-z0-9]")
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_TOKEN = re.compile(r"[^\W\d_]+|\d+")
+_CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def tokenize(text: str) -> list[str]:
-    """Return lower-case words, numbers and signs; `camelCase` and `snake_case` come apart."""
-    return _TOKEN.findall(_CAMEL.sub(" ", text).lower())
+    """Return lower-case words and numbers; `camelCase` and `snake_case` come apart.
+
+    A script that writes without spaces between words gives one token per run of letters.
+    """
+    return [token.lower() for token in _TOKEN.findall(_CAMEL_HUMP.sub(" ", text))]
 
 
 @dataclass(frozen=True)
@@ -21,14 +24,16 @@ class TextEncoder:
     """Maps a text to the ids of its tokens."""
 
     vocabulary: dict[str, int]
+    """Ids rise from 2 as tokens get rarer; 0 is padding, 1 an unknown token."""
     max_tokens: int
+    """Length at which a text is cut."""
 
     @classmethod
     def fit(cls, texts: Iterable[str], *, max_tokens: int, min_count: int) -> Self:
         """Return an encoder that knows the tokens that `texts` hold `min_count` times and more."""
         counts = Counter(token for text in texts for token in tokenize(text))
-        known = sorted(token for token, count in counts.items() if count >= min_count)
-        return cls({token: id for id, token in enumerate(known, start=UNKNOWN + 1)}, max_tokens)
+        known = [token for token in counts if counts[token] >= min_count]
+        return cls(_numbered(sorted(known, key=lambda t: (-counts[t], t))), max_tokens)
 
     @property
     def num_embeddings(self) -> int:
@@ -47,5 +52,8 @@ class TextEncoder:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Return the encoder that `to_dict` described."""
-        ids = {token: id for id, token in enumerate(values["tokens"], start=UNKNOWN + 1)}
-        return cls(ids, values["max_tokens"])
+        return cls(_numbered(values["tokens"]), values["max_tokens"])
+
+
+def _numbered(tokens: Iterable[str]) -> dict[str, int]:
+    return {token: id for id, token in enumerate(tokens, start=UNKNOWN + 1)}

@@ -1,11 +1,14 @@
-"""The models' input layer for text: vectors of tokens and of token pairs."""
+"""The models' input layer for text: token vectors, how much each counts, and a bag of them."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-_HASH_MULTIPLIER = 1_000_003
+from ..config import ModelConfig
+from ..data.spec import DataSpec
+
+HASH_MULTIPLIER = 1_000_003
 
 
 class Embedded(NamedTuple):
@@ -13,33 +16,44 @@ class Embedded(NamedTuple):
 
     tokens: Tensor
     """[batch, length, hidden]."""
-    mask: Tensor
-    """[batch, length], true where there is a token."""
+    weights: Tensor
+    """[batch, length, 1]; 0 for padding and for dropped tokens."""
     bag: Tensor
-    """[batch, 2 * hidden]: the mean of the token vectors beside the mean of the pair vectors."""
+    """[batch, 2 * hidden]: the mean token beside the mean pair of neighbours."""
 
 
 class TextEmbedding(nn.Module):
-    """Embeds tokens, and pairs of neighbours by hash (Joulin et al. 2017, arXiv:1607.01759)."""
+    """Embeds tokens, and pairs of neighbours by hash (Joulin et al. 2017, arXiv:1607.01759).
 
-    def __init__(self, num_embeddings: int, hidden_size: int, *, num_bigram_buckets: int) -> None:
+    A learned weight lets `socket` count for more than `the`. Ids rise as tokens get rarer, so by
+    Zipf's law the logarithm of an id is about the inverse document frequency: weights start there.
+    """
+
+    def __init__(self, config: ModelConfig, spec: DataSpec) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(num_embeddings, hidden_size, padding_idx=0)
-        self.bigrams = nn.Embedding(num_bigram_buckets, hidden_size)
-        nn.init.normal_(self.tokens.weight, std=0.1)
-        nn.init.normal_(self.bigrams.weight, std=0.1)
+        self.word_dropout = config.word_dropout
+        self.tokens = nn.Embedding(spec.num_embeddings, config.hidden_size)
+        self.bigrams = nn.Embedding(config.num_bigram_buckets, config.hidden_size)
+        nn.init.normal_(self.tokens.weight, std=0.02)
+        nn.init.normal_(self.bigrams.weight, std=0.02)
+        rarity = torch.arange(spec.num_embeddings).clamp(min=1).log()
+        self.weights = nn.Embedding.from_pretrained(rarity[:, None] / rarity[-1], freeze=False)
 
     def forward(self, ids: Tensor) -> Embedded:
         """Return the vectors of `ids` [batch, length], where 0 is padding."""
-        mask = ids != 0
-        tokens = self.tokens(ids)  # [batch, length, hidden]
-        buckets = (ids[:, :-1] * _HASH_MULTIPLIER + ids[:, 1:]) % self.bigrams.num_embeddings
-        bigrams = masked_mean(self.bigrams(buckets), mask[:, 1:])  # [batch, hidden]
-        bag = torch.cat([masked_mean(tokens, mask), bigrams], dim=-1)  # [batch, 2 * hidden]
-        return Embedded(tokens, mask, bag)
+        if self.training:
+            ids = ids.masked_fill(torch.rand(ids.shape, device=ids.device) < self.word_dropout, 0)
+        present = (ids != 0).unsqueeze(-1)  # [batch, length, 1]
+        tokens, weights = self.tokens(ids), self.weights(ids) * present
+        buckets = (ids[:, :-1] * HASH_MULTIPLIER + ids[:, 1:]) % self.bigrams.num_embeddings
+        pairs = (present[:, :-1] & present[:, 1:]).to(tokens.dtype)  # [batch, length - 1, 1]
+        bag = [weighted_mean(tokens, weights), weighted_mean(self.bigrams(buckets), pairs)]
+        return Embedded(tokens, weights, torch.cat(bag, dim=-1))
 
 
-def masked_mean(vectors: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean [batch, hidden] of vectors [batch, length, hidden] where `mask` is true."""
-    weights = mask.unsqueeze(-1).to(vectors.dtype)  # [batch, length, 1]
+def weighted_mean(vectors: Tensor, weights: Tensor) -> Tensor:
+    """Return the mean [batch, hidden] of vectors [batch, length, hidden].
+
+    Weights [batch, length, 1] that sum to less than 1 give less than a mean.
+    """
     return (vectors * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)

@@ -9,20 +9,17 @@ from .embedding import TextEmbedding
 
 
 class MLP(Model):
-    """Mean embeddings, one hidden layer, logits."""
+    """The bag through a hidden layer to logits."""
 
     def __init__(self, config: ModelConfig, spec: DataSpec) -> None:
         super().__init__(config, spec)
-        hidden = config.hidden_size
-        self.embedding = TextEmbedding(
-            spec.num_embeddings, hidden, num_bigram_buckets=config.num_bigram_buckets
-        )
+        width = 2 * config.hidden_size
+        self.embedding = TextEmbedding(config, spec)
         self.head = nn.Sequential(
+            nn.Linear(width, width),
+            nn.GELU(),
             nn.Dropout(config.dropout),
-            nn.Linear(2 * hidden, hidden),
-            nn.ReLU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(hidden, spec.num_classes),
+            nn.Linear(width, spec.num_classes),
         )
 
     def forward(self, inputs: Tensor) -> Tensor:

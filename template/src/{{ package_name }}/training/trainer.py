@@ -124,15 +124,21 @@ class Trainer:
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> AdamW:
-    """Return AdamW that decays matrices only (Loshchilov & Hutter 2019, arXiv:1711.05101)."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
-    vectors = [parameter for parameter in parameters if parameter.ndim < 2]
+    """Return AdamW that decays matrices only (Loshchilov & Hutter 2019, arXiv:1711.05101).
+
+    Embeddings do not decay: a rare token would be forgotten between the batches that hold it.
+    """
+    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    spared = {parameter for module in embeddings for parameter in module.parameters()}
+    spared |= {parameter for parameter in model.parameters() if parameter.ndim < 2}
+    decayed = [parameter for parameter in model.parameters() if parameter not in spared]
+    others = [parameter for parameter in model.parameters() if parameter in spared]
     groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
-    return AdamW(groups, lr=config.learning_rate, fused=parameters[0].device.type != "mps")
+    fused = all(parameter.device.type != "mps" for parameter in model.parameters())
+    return AdamW(groups, lr=config.learning_rate, fused=fused)
 
 
 def learning_rate(step: int, num_steps: int, config: TrainingConfig) -> float:
