@@ -57,7 +57,8 @@ class Report:
         folder.mkdir(parents=True, exist_ok=True)
         self._save_figures(folder)
         compared = {name: metrics.to_dict() for name, metrics in self.baselines.items()}
-        figures = self.metrics.to_dict() | {"baselines": compared}
+        which = {"bundle_version": self.bundle.version}
+        figures = which | self.metrics.to_dict() | {"baselines": compared}
         (folder / METRICS_JSON).write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
         with (folder / PREDICTIONS_CSV).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")

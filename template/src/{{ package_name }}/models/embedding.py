@@ -37,7 +37,8 @@ class TextEmbedding(nn.Module):
         nn.init.normal_(self.tokens.weight, std=0.02)
         nn.init.normal_(self.bigrams.weight, std=0.02)
         rarity = torch.arange(spec.num_embeddings).clamp(min=1).log()
-        self.weights = nn.Embedding.from_pretrained(rarity[:, None] / rarity[-1], freeze=False)
+        rarity = rarity / rarity.max().clamp(min=1)
+        self.weights = nn.Embedding.from_pretrained(rarity.unsqueeze(-1), freeze=False)
 
     def forward(self, ids: Tensor) -> Embedded:
         """Return the vectors of `ids` [batch, length], where 0 is padding."""
