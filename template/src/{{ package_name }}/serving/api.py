@@ -118,8 +118,11 @@ def _listen(config: ServingConfig) -> socket.socket:
     try:
         return socket.create_server((config.host, config.port), family=family)
     except OSError as error:
-        reason = f"cannot listen on {config.host}:{config.port} ({error.strerror})"
-        raise ServingError(f"{reason}; set serving.host or serving.port") from error
+        reason = str(error.strerror).partition(" (while")[0]  # socket adds the address again
+        place = f"{config.host}:{config.port}"
+        raise ServingError(
+            f"cannot listen on {place} ({reason}); set serving.host or serving.port"
+        ) from error
 
 
 def _url(listener: socket.socket) -> str:
