@@ -1,10 +1,13 @@
 """The commands, by what they print and the code they exit with."""
 
+import fcntl
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -174,6 +177,44 @@ def test_a_lock_that_fails_costs_one_line(tmp_path: Path) -> None:
     lines = [line for line in done.stdout.splitlines() if line.startswith("No uv.lock: ")]
     assert len(lines) == 1
     assert lines[0].endswith(". Make it later with: uv lock")
+
+
+def test_on_a_terminal_it_asks_until_the_answer_does(tmp_path: Path) -> None:
+    template = commit_template(tmp_path / "fork")
+    keyboard, terminal = pty.openpty()
+    command = [*COMMAND, "new", "toy", f"--template={template}", "--no-lock"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdin=terminal, stdout=terminal, stderr=terminal
+    )
+    os.write(keyboard, b"a b\nmy-name\n5\n")
+    assert process.wait(timeout=60) == 0
+    os.close(terminal)
+    shown = os.read(keyboard, 100_000).decode()
+    assert "The name [toy]: " in shown
+    assert "project_name must be 1 to 64 letters" in shown
+    assert "How big (3, 5) [3]: " in shown
+    answers = (tmp_path / "toy" / ".copier-answers.yml").read_text()
+    assert "project_name: my-name\nsize: 5\n" in answers
+
+
+def test_an_interrupt_at_a_question_leaves_nothing(tmp_path: Path) -> None:
+    keyboard, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "new", "toy"],
+        cwd=tmp_path,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    seen = b""
+    while b"[toy]: " not in seen:
+        seen += os.read(keyboard, 1000)
+    os.write(keyboard, b"\x03")
+    assert process.wait(timeout=60) == 130
+    os.close(terminal)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_usage_exits_2(tmp_path: Path) -> None:

@@ -49,22 +49,24 @@ def holds_template(folder: Path) -> bool:
 
 def _bundle(repository: Path, bundle: Path, refs: list[str]) -> None:
     # More than one thread packs in an order of chance.
-    one_thread = ("-c", "pack.threads=1")
-    git.run(*one_thread, "bundle", "create", "--quiet", bundle.resolve(), *refs, cwd=repository)
+    command = ("-c", "pack.threads=1", "bundle", "create", "--quiet")
+    git.run(*command, bundle.resolve(), *refs, cwd=repository, isolated=False)
 
 
 def _release_refs(checkout: Path) -> list[str]:
     """HEAD, its branch and every release tag; empty when the clone can't speak for itself."""
+
+    def ask(*arguments: str) -> str:
+        # The user's settings say whether git may trust a clone that somebody else owns.
+        return git.run(*arguments, cwd=checkout, isolated=False)
+
     if not (checkout / ".git").exists() or shutil.which("git") is None:
         return []
-    tags = git.run("for-each-ref", "--format=%(refname)", "refs/tags/v*", cwd=checkout).split()
-    shallow = git.run("rev-parse", "--is-shallow-repository", cwd=checkout) == "true"
-    dirty = git.run("status", "--porcelain", "--", *TEMPLATE_PATHS, cwd=checkout)
-    if shallow or dirty or not tags:
+    tags = ask("for-each-ref", "--format=%(refname)", "refs/tags/v*").split()
+    shallow = ask("rev-parse", "--is-shallow-repository") == "true"
+    if not tags or shallow or ask("status", "--porcelain", "--", *TEMPLATE_PATHS):
         return []
-    branch = git.run(
-        "for-each-ref", "--format=%(refname)", "--points-at=HEAD", "refs/heads", cwd=checkout
-    )
+    branch = ask("for-each-ref", "--format=%(refname)", "--points-at=HEAD", "refs/heads")
     return ["HEAD", *branch.split()[:1], *tags]
 
 

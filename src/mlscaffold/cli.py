@@ -161,7 +161,7 @@ def _failing(as_json: bool) -> Generator[None]:
         if as_json:
             _print_json({"error": str(error)})
         raise typer.Exit(error.exit_code) from error
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         _say("interrupted: nothing was changed")
         raise typer.Exit(130) from None
 
