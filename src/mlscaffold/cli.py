@@ -43,9 +43,19 @@ Ref = Annotated[
 
 
 def main() -> None:
-    """Runs the command line and exits; when told to end, with 143 and after tidying up."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    """Runs the command line and exits; when interrupted or told to end, after tidying up."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     app()
+
+
+def _end(number: int, _: object) -> None:
+    """Ends the program, once: a second signal must not stop the tidying up after the first."""
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
 
 
 @app.callback(invoke_without_command=True)
