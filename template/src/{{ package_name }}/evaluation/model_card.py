@@ -142,7 +142,8 @@ def _most_confused(report: Report) -> str:
     if not wrong:
         return "It made no mistake on the test split, which is reason to doubt the split."
     (actual, predicted), number = wrong.most_common(1)[0]
-    return f"Its most frequent mistake is to take {actual} for {predicted}, {number:,} times."
+    total = report.actual.count(actual)
+    return f"Its most frequent mistake is {predicted} for {actual}: {number:,} of {total:,}."
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
