@@ -56,8 +56,8 @@ def f1_figure(
     for i, (name, predicted) in enumerate(predictions.items()):
         scores = f1_score(actual, predicted, labels=labels, average=None, zero_division=0)
         positions = np.arange(len(labels)) + (i - (len(predictions) - 1) / 2) * thickness
-        colour = BAR_COLOURS[i % len(BAR_COLOURS)]
-        bars = axes.barh(positions, scores, 0.92 * thickness, label=name, color=colour)
+        colour, title = BAR_COLOURS[i % len(BAR_COLOURS)], name.replace("_", " ")
+        bars = axes.barh(positions, scores, 0.92 * thickness, label=title, color=colour)
         axes.bar_label(bars, fmt="{:.2f}", padding=3, fontsize=8, color=INK if i == 0 else MUTED)
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
@@ -99,7 +99,7 @@ def _curve(axes: Axes, history: Sequence[Mapping[str, float]], columns: Mapping[
         values = [row[column] for row in history]
         axes.plot(epochs, values, marker="o", markersize=4, linewidth=1.8, color=colour, label=name)
     axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(frameon=False)
     _strip(axes, grid="y")
 
