@@ -43,6 +43,8 @@ def stage(run: Callable[[Config], None]) -> Callable[[], None]:
     def command() -> None:
         logging.basicConfig(level=logging.INFO, format="%(message)s")
         os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us whole, not printed and lost
+        # Threads that wait must not spin: on a busy machine they would starve those that work.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         sys.argv[1:1] = _QUIET
         with one_line_errors():
             _require_root()
