@@ -19,6 +19,7 @@ import packaging.version
 import rich.prompt
 
 PROJECT = Path(__file__).parent / "scratch" / "docstring-topics"
+LOG = PROJECT.with_name("server.log")
 READY_WITHIN_S = 180
 
 # Documentation that the model has not seen: it learns from the standard library's.
@@ -61,7 +62,10 @@ def server() -> Generator[str]:
         port = probe.getsockname()[1]
     command = ["make", "serve", f"ARGS=serving.port={port}"]
     print(f"\n$ {' '.join(command)}", flush=True)
-    process = subprocess.Popen(command, cwd=PROJECT, env=ENV, start_new_session=True)
+    with LOG.open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=PROJECT, env=ENV, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         url = f"http://127.0.0.1:{port}"
         wait_until_ready(url, process)
@@ -79,7 +83,7 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
             return
         except OSError:
             time.sleep(0.5)
-    sys.exit(f"the server was not ready within {READY_WITHIN_S} s")
+    sys.exit(f"the server was not ready within {READY_WITHIN_S} s:\n{LOG.read_text()}")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
