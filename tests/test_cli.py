@@ -148,6 +148,14 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["fork"]
 
 
+def test_no_room_for_a_temporary_file_is_one_line(tmp_path: Path) -> None:
+    limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *COMMAND, "new", "toy"]
+    done = subprocess.run(limited, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_leaves_nothing(number: signal.Signals, code: int, tmp_path: Path) -> None:
     template = commit_template(tmp_path / "fork")

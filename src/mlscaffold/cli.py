@@ -166,11 +166,13 @@ def _failing(as_json: bool) -> Generator[None]:
     """Ends the program with one line, and the exit code, of what is raised in the block."""
     try:
         yield
-    except MlscaffoldError as error:
-        _say(f"error: {error}")
+    except (MlscaffoldError, OSError) as error:
+        line = " ".join(str(error).split())
+        _say(f"error: {line}")
         if as_json:
-            _print_json({"error": str(error)})
-        raise typer.Exit(error.exit_code) from error
+            _print_json({"error": line})
+        code = error.exit_code if isinstance(error, MlscaffoldError) else 1
+        raise typer.Exit(code) from error
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted: nothing was changed")
         raise typer.Exit(130) from None
