@@ -37,12 +37,7 @@ def load_predictor(config: Config) -> "Predictor":
         bundle, version = _champion(config)
     else:
         bundle, version = Bundle.load(Path(serving.model)), None
-    return Predictor(
-        bundle,
-        version=version,
-        max_batch_size=serving.max_batch_size,
-        num_threads=serving.num_threads,
-    )
+    return Predictor(bundle, version=version, num_threads=serving.num_threads)
 
 
 def _champion(config: Config) -> tuple["Bundle", str]:

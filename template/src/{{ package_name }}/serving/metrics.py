@@ -25,7 +25,7 @@ class ServingMetrics:
             registry=registry,
         )
         self.batch_size = Histogram(
-            "batch_size", "Inputs of one forward pass.", buckets=BATCH_BUCKETS, registry=registry
+            "batch_size", "Inputs predicted together.", buckets=BATCH_BUCKETS, registry=registry
         )
         self.predictions = Counter(
             "predictions", "Inputs that were given a label.", ("label",), registry=registry
