@@ -85,6 +85,16 @@ def test_an_experiment_trains_with_its_setting_as_the_stage_itself_does(
     assert losses(project)["train_loss"] == by_dvc["train_loss"]
 
 
+def test_a_sweep_records_an_experiment_for_each_point(project: Path, run_in: Run) -> None:
+    before = losses(project)
+    run_in(project, "make", "sweep", "GRID=training.learning_rate=0.05")
+    table = run_in(project, "dvc", "exp", "show", "--csv").stdout.splitlines()
+    done = [row for row in csv.DictReader(table) if row["State"] == "Success"]
+    assert [row["training.learning_rate"] for row in done] == ["0.05"]
+    assert float(done[0]["loss"]) != before["test_loss"]
+    assert losses(project) == before, "a sweep leaves the working tree as it was"
+
+
 def test_a_fresh_clone_pulls_and_has_nothing_to_run(
     project: Path, run_in: Run, tmp_path: Path
 ) -> None:
