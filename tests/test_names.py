@@ -2,13 +2,17 @@
 
 import ast
 import json
+import keyword
+import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import yaml
+from conftest import Render
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -138,6 +142,28 @@ def imported_unhidden(packages: set[str], python: Path, *, folder: Path) -> bool
     stdin = "\n".join(packages)
     done = subprocess.run(command, cwd=folder, input=stdin, capture_output=True, text=True)
     return (done.stdout, done.stderr) == ("[]\n[]\n", "")
+
+
+def test_reserved_names_hold_keywords_modules_and_direct_dependencies(
+    render: Render, project_env: Path
+) -> None:
+    words = {*keyword.kwlist, *keyword.softkwlist, *sys.stdlib_module_names}
+    pyproject = tomllib.loads((render() / "pyproject.toml").read_text())
+    groups = [pyproject["project"]["dependencies"], *pyproject["dependency-groups"].values()]
+    direct = {normalised(re.split(r"[<>=]", line)[0]) for group in groups for line in group}
+    script = "import json; from importlib import metadata as m; "
+    script += "print(json.dumps(m.packages_distributions()))"
+    command = [str(project_env / "bin" / "python"), "-c", script]
+    modules = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    imported = {name for name, owners in modules.items() if direct & set(map(normalised, owners))}
+    assert {"torch", "sklearn", "hydra"} <= imported
+    possible = {word.lower() for word in words | direct | imported if not word.startswith("_")}
+    assert possible <= RESERVED
+
+
+def normalised(distribution: str) -> str:
+    """The distribution's name as a package would spell it."""
+    return re.sub(r"[-_.]+", "_", distribution.lower())
 
 
 @settings(max_examples=500, deadline=None, database=None)
