@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ import packaging.version
 import rich.prompt
 
 PROJECT = Path(__file__).parent / "scratch" / "docstring-topics"
-LOG = PROJECT.with_name("server.log")
 READY_WITHIN_S = 180
 
 # Documentation that the model has not seen: it learns from the standard library's.
@@ -39,7 +38,7 @@ def main() -> None:
     step(sys.executable, "-m", "mlscaffold", "new", str(PROJECT), "--defaults", cwd=Path.cwd())
     for target in ("setup", "repro", "register"):
         step("make", target)
-    with server() as url:
+    with server(PROJECT, env=ENV) as url:
         for text in filter(None, TEXTS):
             print_prediction(text, answer=post(f"{url}/predict", {"text": text.strip()}))
     print_metrics(json.loads((PROJECT / "reports" / "metrics.json").read_text()))
@@ -55,26 +54,27 @@ def step(*command: str, cwd: Path = PROJECT) -> None:
 
 
 @contextmanager
-def server() -> Generator[str]:
+def server(project: Path, *, env: Mapping[str, str]) -> Generator[str]:
     """The URL of the project's server, which answers while the block runs and then is stopped."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = ["make", "serve", f"ARGS=serving.port={port}"]
     print(f"\n$ {' '.join(command)}", flush=True)
-    with LOG.open("wb") as log:
+    log = project.with_name("server.log")
+    with log.open("wb") as lines:
         process = subprocess.Popen(
-            command, cwd=PROJECT, env=ENV, stdout=log, stderr=log, start_new_session=True
+            command, cwd=project, env=env, stdout=lines, stderr=lines, start_new_session=True
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_until_ready(url, process)
+        wait_until_ready(url, process, log=log)
         yield url
     finally:
         stop(process)
 
 
-def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until_ready(url: str, process: subprocess.Popen[bytes], *, log: Path) -> None:
     """Returns when the server has a model; exits when it ended or took too long."""
     deadline = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < deadline and process.poll() is None:
@@ -83,7 +83,7 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
             return
         except OSError:
             time.sleep(0.5)
-    sys.exit(f"the server was not ready within {READY_WITHIN_S} s:\n{LOG.read_text()}")
+    sys.exit(f"the server was not ready within {READY_WITHIN_S} s:\n{log.read_text()}")
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

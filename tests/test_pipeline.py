@@ -5,18 +5,19 @@ import os
 import re
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
-from conftest import Run
-from serving import get, post, served
+from conftest import Run, inside
+
+from demo import PROJECT, post, server
 
 ROOT = Path(__file__).parents[1]
-PROJECT = ROOT / "demo" / "scratch" / "docstring-topics"
 
 
 @pytest.fixture(scope="module")
-def demo() -> str:
+def told() -> str:
     """What the demo printed: it made the project, set it up, trained, registered and served it."""
     env = {k: v for k, v in os.environ.items() if k not in {"UV_PROJECT_ENVIRONMENT", "UV_NO_SYNC"}}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
@@ -26,15 +27,15 @@ def demo() -> str:
     return done.stdout
 
 
-def test_the_demo_shows_predictions_and_scores(demo: str) -> None:
-    assert len(re.findall(r"^  -> \w+ \(\d+% sure\)$", demo, re.MULTILINE)) == 3
-    table = demo.partition("on the test split")[2]
+def test_the_demo_shows_predictions_and_scores(told: str) -> None:
+    assert len(re.findall(r"^  -> \w+ \(\d+% sure\)$", told, re.MULTILINE)) == 3
+    table = told.partition("on the test split")[2]
     for name in ("this model", "majority", "tfidf_logistic_regression"):
         assert re.search(rf"^{name} +0\.\d{{3}} +0\.\d{{3}}$", table, re.MULTILINE)
     assert "make ui" in table
 
 
-@pytest.mark.usefixtures("demo")
+@pytest.mark.usefixtures("told")
 def test_the_model_is_better_than_the_majority_and_near_tfidf() -> None:
     metrics = json.loads((PROJECT / "reports" / "metrics.json").read_text())
     baselines = metrics["baselines"]
@@ -42,17 +43,18 @@ def test_the_model_is_better_than_the_majority_and_near_tfidf() -> None:
     assert metrics["accuracy"] > 0.9 * baselines["tfidf_logistic_regression"]["accuracy"]
 
 
-@pytest.mark.usefixtures("demo")
+@pytest.mark.usefixtures("told")
 def test_a_second_repro_runs_nothing(run_in: Run) -> None:
     again = run_in(PROJECT, "make", "repro")
     assert "Running stage" not in again.stdout + again.stderr
 
 
-@pytest.mark.usefixtures("demo")
+@pytest.mark.usefixtures("told")
 def test_the_champion_is_served_one_by_one_and_in_batches(project_env: Path) -> None:
     texts = ["Open a socket and listen.", "Return the median of numeric data."]
-    with served(PROJECT, project_env) as url:
-        assert get(f"{url}/health") == {"status": "healthy", "model_loaded": True}
+    with server(PROJECT, env=inside(PROJECT, project_env)) as url:
+        with urllib.request.urlopen(f"{url}/health", timeout=30) as health:
+            assert json.load(health) == {"status": "healthy", "model_loaded": True}
         answers = [post(f"{url}/predict", {"text": text}) for text in texts]
         inputs = [{"text": text} for text in texts]
         batch = post(f"{url}/predict/batch", {"inputs": inputs})["predictions"]
