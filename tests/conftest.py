@@ -97,5 +97,8 @@ def inside(project: Path, env: Path) -> dict[str, str]:
 
 def _outside() -> dict[str, str]:
     """Ours, with the uv beside our Python on the path and without our own environment."""
-    path = f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"
-    return {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"} | {"PATH": path}
+    outside = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    # What the Makefile does: uv reads its own name for a folder of wheels, pip's is honoured too.
+    if wheels := os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS"):
+        outside["UV_FIND_LINKS"] = wheels
+    return outside | {"PATH": f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"}
