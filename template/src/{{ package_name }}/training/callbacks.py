@@ -5,27 +5,14 @@ import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from ..tracking.base import Tracker
 from .checkpoint import BEST, LAST, Checkpoint
-
-if TYPE_CHECKING:
-    from .trainer import Trainer
+from .trainer import Callback, Trainer
 
 log = logging.getLogger(__name__)
-
-
-class Callback:
-    """Called by the trainer at the end of each step and epoch; does nothing unless overridden."""
-
-    def on_step_end(self, trainer: "Trainer") -> None:
-        """See the state after an optimiser step."""
-
-    def on_epoch_end(self, trainer: "Trainer", metrics: Mapping[str, float]) -> None:
-        """See the epoch's figures, training's and validation's."""
 
 
 class ProgressBar(Callback):
@@ -34,7 +21,7 @@ class ProgressBar(Callback):
     def __init__(self) -> None:
         self._bar: tqdm | None = None
 
-    def on_step_end(self, trainer: "Trainer") -> None:
+    def on_step_end(self, trainer: Trainer) -> None:
         if self._bar is None:
             self._bar = tqdm(
                 total=trainer.num_steps,
@@ -44,13 +31,15 @@ class ProgressBar(Callback):
                 disable=not sys.stderr.isatty(),
             )
         self._bar.update()
-        if trainer.progress.step == trainer.num_steps:
-            self._bar.close()
 
-    def on_epoch_end(self, trainer: "Trainer", metrics: Mapping[str, float]) -> None:
+    def on_epoch_end(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         figures = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         with tqdm.external_write_mode():
             log.info("epoch %d  %s", trainer.progress.epoch, figures)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
 
 class History(Callback):
@@ -59,7 +48,7 @@ class History(Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def on_epoch_end(self, trainer: "Trainer", metrics: Mapping[str, float]) -> None:
+    def on_epoch_end(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         row = {"epoch": trainer.progress.epoch, "step": trainer.progress.step, **metrics}
         is_first = trainer.progress.epoch == 1
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +65,7 @@ class Tracking(Callback):
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
 
-    def on_epoch_end(self, trainer: "Trainer", metrics: Mapping[str, float]) -> None:
+    def on_epoch_end(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         self.tracker.log_metrics(metrics, step=trainer.progress.epoch)
 
 
@@ -88,7 +77,7 @@ class Checkpointing(Callback):
         self.fingerprint = fingerprint
         self.run_id = run_id
 
-    def on_epoch_end(self, trainer: "Trainer", metrics: Mapping[str, float]) -> None:
+    def on_epoch_end(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         checkpoint = Checkpoint(trainer.state_dict(), self.fingerprint, self.run_id)
         if trainer.progress.best_epoch == trainer.progress.epoch:
             checkpoint.save(self.folder / BEST)
@@ -101,7 +90,7 @@ class EarlyStopping(Callback):
     def __init__(self, patience: int) -> None:
         self.patience = patience
 
-    def on_epoch_end(self, trainer: "Trainer", metrics: Mapping[str, float]) -> None:
+    def on_epoch_end(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         progress = trainer.progress
         if progress.epoch - progress.best_epoch >= self.patience:
             log.info("no better epoch since epoch %d: stopping", progress.best_epoch)

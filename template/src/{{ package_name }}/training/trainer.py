@@ -1,7 +1,7 @@
-"""The training loop. Read top to bottom: `fit` runs epochs, an epoch runs steps."""
+"""The training loop: `fit` runs epochs, an epoch runs steps, callbacks watch."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ from ..config import TrainingConfig
 from ..data.dataset import Split
 from ..evaluation.metrics import evaluate
 from ..models.base import Model
-from .callbacks import Callback
 
 
 @dataclass
@@ -30,6 +29,19 @@ class Progress:
     """The best value of the monitored metric."""
     best_epoch: int = 0
     """The epoch, counted from 1, that reached it."""
+
+
+class Callback:
+    """Called by the trainer at the end of steps, epochs and all; does nothing unless overridden."""
+
+    def on_step_end(self, trainer: "Trainer") -> None:
+        """See the state after an optimiser step."""
+
+    def on_epoch_end(self, trainer: "Trainer", metrics: Mapping[str, float]) -> None:
+        """See the epoch's figures, training's and validation's."""
+
+    def on_fit_end(self, trainer: "Trainer") -> None:
+        """See the state when training is over."""
 
 
 class Trainer:
@@ -62,6 +74,8 @@ class Trainer:
             metrics = self.train_epoch(train) | self.validate(validation)
             for callback in self.callbacks:
                 callback.on_epoch_end(self, metrics)
+        for callback in self.callbacks:
+            callback.on_fit_end(self)
         return self.progress
 
     def train_epoch(self, train: Split) -> dict[str, float]:
