@@ -17,12 +17,14 @@ from ..config import Config, TrackingConfig
 from .base import RegisteredModel, RunStatus, Tracker, TrackingError
 from .sqlite import artifact_root
 
-# Read when MLflow is imported. It would ask a dead server again for four minutes.
+# Read when MLflow is imported. It would ask a dead server again for four minutes, and print the
+# server's URI with its password.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
