@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from templates import commit_template
+from templates import commit, commit_template
 
 COMMAND = (sys.executable, "-m", "mlscaffold")
 
@@ -131,6 +131,17 @@ def test_a_template_that_fails_leaves_nothing(tmp_path: Path) -> None:
     template = commit_template(tmp_path / "fork", files={"bad.txt.jinja": "{{ 1 / 0 }}"})
     said = fails("new", "deep/toy", f"--template={template}", "--no-lock", cwd=tmp_path, code=1)
     assert said == "error: the template can't be rendered: division by zero"
+
+
+def test_a_template_that_wants_to_run_commands_is_refused(tmp_path: Path) -> None:
+    template = commit_template(tmp_path / "fork")
+    with (template / "copier.yml").open("a") as copier_yml:
+        copier_yml.write("_tasks: [touch ../ran]\n")
+    commit(template)
+    said = fails("new", "toy", f"--template={template}", "--no-lock", cwd=tmp_path, code=1)
+    assert said == (
+        "error: the template can't be rendered: Template uses potentially unsafe feature: tasks."
+    )
 
 
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:

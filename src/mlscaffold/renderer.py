@@ -80,7 +80,7 @@ def _translated() -> Generator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """The one line of the error that says most."""
-    text = str(getattr(error, "stderr", "") or error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    """The one line that says most: the last of a command's, the first of a message."""
+    stderr = str(getattr(error, "stderr", "")).strip()
+    lines = stderr.splitlines()[-1:] or str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__
