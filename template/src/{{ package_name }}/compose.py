@@ -69,7 +69,6 @@ def to_config(composed: DictConfig) -> Config:
     Raises:
         ConfigError: A value is out of its range.
         OmegaConfBaseException: A key is unknown or a value has the wrong type.
-
     """
     model_config = MODEL_CONFIGS.get(composed.model.name, ModelConfig)
     schema = OmegaConf.structured(Config(model=model_config()))

@@ -236,7 +236,7 @@ class ServingConfig:
     num_threads: int = 1
     """Threads of one forward pass. One is the fastest for small models under load."""
     max_batch_size: int = 32
-    """Inputs that one forward pass may hold, and that one request may send."""
+    """Inputs that are predicted together, and that one request may send."""
     max_text_length: int = 20_000
     """Characters of one text, at most."""
     max_queue_size: int = 1024
@@ -252,8 +252,10 @@ class ServingConfig:
             num_threads=_AT_LEAST_ONE,
             max_batch_size=_AT_LEAST_ONE,
             max_text_length=_AT_LEAST_ONE,
-            max_queue_size=_AT_LEAST_ONE,
         )
+        room = self.max_queue_size >= self.max_batch_size
+        expected = f">= serving.max_batch_size={self.max_batch_size}"
+        _require(room, "serving.max_queue_size", expected, self.max_queue_size)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ def require(path: Path, *, stage: str) -> Path:
 
     Raises:
         ProjectError: It is missing; the message names the stage that makes it.
-
     """
     if not path.exists():
         raise ProjectError(f"{path} is missing; run `make {stage}` first, or `make repro` for all")

@@ -58,7 +58,6 @@ def preprocess(rows: list[Row], config: DataConfig) -> Processed:
 
     Raises:
         ProjectError: A label has too few groups to be in every split.
-
     """
     splits = split_rows(drop_duplicates(rows), config)
     training_texts = [row.text for row in splits[SplitName.train]]

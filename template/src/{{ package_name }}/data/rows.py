@@ -24,7 +24,6 @@ def dataset_rows(name: str) -> Iterable[Row]:
 
     Raises:
         ConfigError: There is no such file, or it has no `rows()`.
-
     """
     module_name = f"{__package__}.{name}"
     if name.isidentifier() and find_spec(module_name):

@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Self
 
 PADDING, UNKNOWN = 0, 1
@@ -11,12 +12,12 @@ _TOKEN = re.compile(r"[^\W\d_]+|\d+")
 _CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
-def tokenize(text: str) -> list[str]:
-    """Return lower-case words and numbers; `camelCase` and `snake_case` come apart.
+def tokenize(text: str) -> Iterator[str]:
+    """Yield lower-case words and numbers; `camelCase` and `snake_case` come apart.
 
     A script that writes without spaces between words gives one token per run of letters.
     """
-    return [token.lower() for token in _TOKEN.findall(_CAMEL_HUMP.sub(" ", text))]
+    return (match[0].lower() for match in _TOKEN.finditer(_CAMEL_HUMP.sub(" ", text)))
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class TextEncoder:
 
     def encode(self, text: str) -> list[int]:
         """Return 1 to `max_tokens` ids; a text without a token is one unknown token."""
-        tokens = tokenize(text)[: self.max_tokens]
+        tokens = islice(tokenize(text), self.max_tokens)
         return [self.vocabulary.get(token, UNKNOWN) for token in tokens] or [UNKNOWN]
 
     def to_dict(self) -> dict[str, Any]:

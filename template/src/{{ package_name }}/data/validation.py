@@ -29,7 +29,6 @@ def read_csv(path: Path, *, group_column: str, labels: Collection[str] = ()) -> 
     Raises:
         DataError: The file is missing or no UTF-8, a column is missing, a text is empty,
             a label is empty or unknown, or fewer than two labels occur.
-
     """
     rows = list(_checked(path, group_column, frozenset(labels)))
     found = {row.label for row in rows}

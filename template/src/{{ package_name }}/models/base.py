@@ -31,7 +31,6 @@ def build_model(config: ModelConfig, spec: DataSpec) -> Model:
 
     Raises:
         ConfigError: There is no such file, or it defines no model.
-
     """
     module_name = f"{__package__}.{config.name}"
     if not config.name.isidentifier() or find_spec(module_name) is None:

@@ -100,14 +100,17 @@ class Bundle:
         """Return the bundle in `folder`, on the CPU, in evaluation mode.
 
         Raises:
-            BundleError: A file is missing, damaged or of another schema version.
-
+            BundleError: A file is missing, damaged, of another schema version or of other code.
         """
         config = _checked_config(folder)
-        model_config = MODEL_CONFIGS.get(config["model"]["name"], ModelConfig)(**config["model"])
-        model = build_model(model_config, DataSpec.from_dict(config["spec"]))
-        model.load_state_dict(load((folder / WEIGHTS).read_bytes()))
-        lineage = Lineage(**json.loads((folder / LINEAGE).read_text("utf-8")))
+        try:
+            kind = MODEL_CONFIGS.get(config["model"]["name"], ModelConfig)
+            model = build_model(kind(**config["model"]), DataSpec.from_dict(config["spec"]))
+            model.load_state_dict(load((folder / WEIGHTS).read_bytes()))
+            lineage = Lineage(**json.loads((folder / LINEAGE).read_text("utf-8")))
+        except (RuntimeError, TypeError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise BundleError(f"{folder} does not fit this code ({reason})") from error
         return cls(model.eval(), TextEncoder.from_dict(config["encoder"]), lineage)
 
 

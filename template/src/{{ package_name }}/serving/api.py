@@ -92,7 +92,6 @@ def serve(load: Callable[[], "Predictor"], config: ServingConfig) -> None:
     Raises:
         ServingError: The address cannot be listened on.
         ProjectError: `load` raised it, and the server has stopped.
-
     """
     listener = _listen(config)
     engine = Engine(load, config)

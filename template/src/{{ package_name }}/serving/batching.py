@@ -39,7 +39,6 @@ class Batcher(Generic[Input, Output]):
 
         Raises:
             UnavailableError: There is not room for all of them.
-
         """
         if len(self._waiting) + len(inputs) > self.max_queue_size:
             raise UnavailableError("too many inputs are waiting")

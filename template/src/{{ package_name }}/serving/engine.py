@@ -43,7 +43,6 @@ class Engine:
 
         Raises:
             UnavailableError: It is not loaded yet.
-
         """
         if self._predictor is None:
             raise UnavailableError("the model is being loaded")
@@ -68,7 +67,6 @@ class Engine:
 
         Raises:
             UnavailableError: Too much is waiting.
-
         """
         predictions = await self._batcher.submit(inputs)
         for prediction in predictions:

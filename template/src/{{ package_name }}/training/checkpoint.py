@@ -47,7 +47,6 @@ class Checkpoint:
 
         Raises:
             CheckpointError: It is missing or unreadable.
-
         """
         try:
             return cls(**torch.load(path, map_location="cpu", weights_only=True))
@@ -64,7 +63,6 @@ def find_checkpoint(resume: str, folder: Path, *, fingerprint: str) -> Checkpoin
 
     Raises:
         CheckpointError: The named checkpoint is unreadable or belongs to something else.
-
     """
     if resume == "never" or (resume == "auto" and not (folder / LAST).exists()):
         return None

@@ -14,7 +14,6 @@ def choose_device(device: Device) -> torch.device:
 
     Raises:
         ConfigError: The device is not on this machine.
-
     """
     present = {
         Device.cuda: torch.cuda.is_available(),
