@@ -28,8 +28,9 @@ TEXTS = [
     rich.prompt.Prompt.__doc__,
 ]
 
-# A make inside a make must not take over the options of the outer one.
-ENV = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+# What an outer make hands to the makes inside it, our ARGS among it.
+OF_MAKE = {"ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"}
+ENV = {name: value for name, value in os.environ.items() if name not in OF_MAKE}
 
 
 def main() -> None:
