@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from demo import ENV
+from demo import OF_MAKE
 from mlscaffold.new import new
 
 Render = Callable[..., Path]
@@ -98,7 +98,8 @@ def inside(project: Path, env: Path) -> dict[str, str]:
 
 def _outside() -> dict[str, str]:
     """Ours, with the uv beside our Python on the path and without our own environment."""
-    outside = {name: value for name, value in ENV.items() if name != "VIRTUAL_ENV"}
+    dropped = {*OF_MAKE, "VIRTUAL_ENV"}
+    outside = {name: value for name, value in os.environ.items() if name not in dropped}
     # What the Makefile does: uv reads its own name for a folder of wheels, pip's is honoured too.
     if wheels := os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS"):
         outside["UV_FIND_LINKS"] = wheels
