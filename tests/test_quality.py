@@ -4,9 +4,9 @@ import pytest
 from conftest import Render, Run
 
 
-@pytest.mark.parametrize("python_package", ["toy_project", "zebra"])
+@pytest.mark.parametrize("python_package", ["toy_project", "zebra", "q" * 50])
 def test_make_lint_passes(python_package: str, render: Render, run_in: Run) -> None:
-    # Imports are sorted by name: what passes for one package's name need not for another's.
+    # Imports are sorted by name and wrapped by length: one name's pass is not another's.
     run_in(render(with_git=True, package_name=python_package), "make", "lint")
 
 
