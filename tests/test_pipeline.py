@@ -36,11 +36,11 @@ def test_the_demo_shows_predictions_and_scores(told: str) -> None:
 
 
 @pytest.mark.usefixtures("told")
-def test_the_model_is_better_than_the_majority_and_near_tfidf() -> None:
+def test_the_model_is_no_worse_than_its_baselines() -> None:
     metrics = json.loads((PROJECT / "reports" / "metrics.json").read_text())
     baselines = metrics["baselines"]
     assert metrics["accuracy"] > 2 * baselines["majority"]["accuracy"]
-    assert metrics["accuracy"] > 0.9 * baselines["tfidf_logistic_regression"]["accuracy"]
+    assert metrics["accuracy"] >= 0.98 * baselines["tfidf_logistic_regression"]["accuracy"]
 
 
 @pytest.mark.usefixtures("told")

@@ -40,6 +40,14 @@ def test_every_make_target_is_there(render: Render) -> None:
     assert {"demo", "setup", "repro", "register", "serve"} <= asked
 
 
+def test_every_make_target_of_the_projects_readme_is_there(render: Render) -> None:
+    project = render()
+    lines = [line.split() for line in commands(project / "README.md")]
+    asked = {words[1] for words in lines if words[0] == "make"}
+    assert {"setup", "repro", "register", "serve"} <= asked
+    assert asked <= targets(project / "Makefile")
+
+
 @pytest.mark.parametrize(
     "line", [line for page in PAGES for line in commands(page) if "mlscaffold " in line]
 )
