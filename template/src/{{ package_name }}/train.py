@@ -1,6 +1,7 @@
 """Third stage: fit a model on the training split and write the best epoch's as models/bundle/."""
 
 import logging
+from dataclasses import replace
 
 from .compose import stage
 from .config import Config
@@ -38,18 +39,20 @@ def main(config: Config) -> None:
     set_threads(config.launcher)
     seed_everything(config.seed, deterministic=config.training.deterministic)
     model = build_model(config.model, spec)
-    fingerprint = current_lineage(config, run_id=None).fingerprint
+    device = choose_device(config.launcher.device)
+    lineage = current_lineage(config, run_id=None)
+    fingerprint = lineage.fingerprint
     checkpoint = find_checkpoint(config.resume, CHECKPOINTS, fingerprint=fingerprint)
 
     run_id = checkpoint.run_id if checkpoint else None
     with create_tracker(config.tracking).start(run_id) as tracker:
-        lineage = current_lineage(config, run_id=tracker.run_id)
+        lineage = replace(lineage, run_id=tracker.run_id)
         tracker.log_config(config, tags=lineage.tags())
         trainer = Trainer(
             model,
             config.training,
             seed=config.seed,
-            device=choose_device(config.launcher.device),
+            device=device,
             callbacks=[
                 ProgressBar(),
                 History(HISTORY_CSV),

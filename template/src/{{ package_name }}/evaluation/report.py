@@ -5,6 +5,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch.nn.functional import cross_entropy
+
 from ..data.dataset import Split
 from ..data.validation import read_csv
 from ..models.bundle import Bundle
@@ -80,9 +82,9 @@ def evaluate_bundle(bundle: Bundle, processed: Path, *, group_column: str) -> Re
         for name in ("train", "validation", "test")
     )
     split = Split.load(processed / "test.safetensors")
-    probabilities = predict_logits(bundle.model, split).softmax(dim=-1)  # [rows, classes]
-    confidence, classes = probabilities.max(dim=-1)
-    loss = -probabilities.log()[range(len(split)), split.labels].mean().item()
+    logits = predict_logits(bundle.model, split)  # [rows, classes]
+    confidence, classes = logits.softmax(dim=-1).max(dim=-1)
+    loss = cross_entropy(logits, split.labels).item()
     actual = [row.label for row in test]
     predicted = [bundle.spec.labels[index] for index in classes.tolist()]
     return Report(
