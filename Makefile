@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test demo build clean
+.PHONY: help setup lint format test test-fast demo build release clean
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 setup:  ## Make the environment .venv, with uv in it where the machine has none
 	@test -x $(BIN)/python || python3 -m venv $(VENV)
@@ -28,11 +28,19 @@ format: setup  ## Mend style and format
 test: setup  ## Run all tests; ARGS go to pytest
 	pytest $(ARGS)
 
+test-fast: setup  ## Run the tests that take minutes less: those without the mark `slow`
+	pytest -m "not slow" $(ARGS)
+
 demo: setup  ## Make a project, train, register and serve it, and ask it three questions
 	python demo/demo.py
 
 build: setup  ## Build the sdist and the wheel into dist/
 	uv build --quiet
+
+release: setup  ## Tag VERSION=x.y.z, build it and try it out; push nothing
+	python scripts/release.py --check $(VERSION)
+	$(MAKE) lint test-fast
+	python scripts/release.py $(VERSION)
 
 clean:  ## Remove the environment and whatever was built
 	rm -rf $(VENV) build dist demo/scratch .pytest_cache .ruff_cache

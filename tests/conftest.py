@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
 import pytest
+from choices import COVERING
+from toys import Toys, open_toys
 
 from demo import OF_MAKE
 from mlscaffold.new import new
@@ -36,8 +39,15 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
 
 
 @pytest.fixture(scope="session")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Generator[Toys]:
+    """Projects of a small template with five releases; each render of it is made once."""
+    with open_toys(tmp_path_factory.mktemp("toys")) as toys:
+        yield toys
+
+
+@pytest.fixture(scope="session")
 def project_env(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The environment of every rendered project, made once by a project's own `make setup`.
+    """The environment of every rendered project, made once: what any choice depends on is in it.
 
     MLSCAFFOLD_TEST_ENV names one that is ready already, to save a developer the minutes.
     """
@@ -46,7 +56,15 @@ def project_env(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Pat
     env = tmp_path_factory.mktemp("shared") / "env"
     make_setup = ["make", "setup", f"UV_PROJECT_ENVIRONMENT={env}"]
     subprocess.run(make_setup, cwd=render(), check=True, timeout=1200, env=_outside())
+    needed = set().union(*(_requirements(render(**answers)) for answers in COVERING))
+    install = ["uv", "pip", "install", "--quiet", "--python", str(env), *sorted(needed)]
+    subprocess.run(install, check=True, timeout=1200, env=_outside())
     return env
+
+
+def _requirements(project: Path) -> set[str]:
+    pyproject = tomllib.loads((project / "pyproject.toml").read_text())
+    return {*pyproject["project"]["dependencies"], *pyproject["dependency-groups"]["dev"]}
 
 
 @pytest.fixture

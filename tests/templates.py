@@ -1,9 +1,11 @@
 """Small templates in git, for tests of what does not depend on ours."""
 
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
 COPIER_YML = """\
 project_name:
   type: str
@@ -33,6 +35,18 @@ def commit_template(
         (folder / "template" / name).write_text(content)
     git(folder, "init", "--quiet", "--initial-branch=main")
     commit(folder, tag=tag)
+    return folder
+
+
+def copy_checkout(folder: Path) -> Path:
+    """A repository in `folder` with one commit: this checkout as it lies there."""
+    listed = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z")
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    commit(folder)
     return folder
 
 

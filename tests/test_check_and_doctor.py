@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from conftest import Render
 from templates import commit, commit_template
 
 from mlscaffold.check import Standing, check
@@ -54,7 +55,7 @@ def test_a_project_is_current_then_outdated(toy: Path, template: Path) -> None:
 
 def test_many_projects_are_checked_though_one_is_none(toy: Path, tmp_path: Path) -> None:
     done = command("check", "toy", "fork", "--json", cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 0
     assert json.loads(done.stdout) == [
         {
             "project": "toy",
@@ -65,10 +66,10 @@ def test_many_projects_are_checked_though_one_is_none(toy: Path, tmp_path: Path)
         },
         {
             "project": "fork",
-            "standing": "unreadable",
+            "standing": "skipped",
             "release": "",
             "latest": "",
-            "problem": "fork is no generated project: no .copier-answers.yml",
+            "problem": "no generated project",
         },
     ]
 
@@ -84,8 +85,8 @@ def test_a_project_of_no_release_has_nothing_to_compare(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("- a list\n", "must hold answers by name"),
-        ("a: [\n", "can't be read: "),
-        ("name: toy\n", "must hold _src_path and _commit"),
+        ("a: [\n", "can't be read in line 2: "),
+        ("name: toy\n", "its release in _commit; _src_path is missing"),
     ],
 )
 def test_a_broken_answers_file_is_one_line(text: str, problem: str, tmp_path: Path) -> None:
@@ -151,6 +152,24 @@ def test_doctor_asks_the_tracking_server(toy: Path, monkeypatch: pytest.MonkeyPa
     silent = by_subject(doctor(toy))["tracking"]
     assert (answering.state, silent.state) == (State.WORKS, State.BROKEN)
     assert "secret" not in answering.detail + silent.detail
+
+
+def test_doctor_looks_for_a_key_where_weights_and_biases_tracks(
+    render: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = render(tracking="wandb")
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    without = by_subject(doctor(project))["tracking"]
+    assert (without.state, without.detail) == (State.BROKEN, "no key for Weights & Biases")
+    assert without.mend == "wandb login, or without an account: export WANDB_MODE=offline"
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password secret\n")
+    known = by_subject(doctor(project))["tracking"]
+    assert known.state is State.WORKS and "secret" not in known.detail
+    (tmp_path / "netrc").unlink()
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert by_subject(doctor(project))["tracking"].state is State.WORKS
 
 
 def by_subject(findings: list[Finding]) -> dict[str, Finding]:

@@ -105,7 +105,7 @@ def test_new_uses_an_empty_folder_and_no_other(tmp_path: Path) -> None:
         (["-d", "size"], "an answer must be KEY=VALUE, got 'size'"),
         (["-d", "project_name=a b"], "project_name must be 1 to 64 letters, digits, '.', '_' or "
          "'-', with a letter or digit at both ends; got 'a b'"),
-        (["--preset", "huge"], "--preset must be one of standard; got 'huge'"),
+        (["--preset", "huge"], "--preset must be one of minimal, standard, full; got 'huge'"),
     ],
 )  # fmt: skip
 def test_a_bad_value_ends_in_one_line_and_2(
@@ -259,25 +259,52 @@ def test_options_prints_every_question(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         "project_name [toy]\n  The name\n"
-        "size [3]\n  How big\n  one of 3, 5\n"
-        "\npresets: standard\n"
+        "size [3]\n  How big\n    3\n    5\n"
+        "\npresets\n    standard      every default\n"
         f"release: v1.2.3 of git+{template.as_uri()}\n"
     )
 
 
-def test_options_as_json_holds_the_real_questions(tmp_path: Path) -> None:
+def test_options_shows_what_each_choice_brings(tmp_path: Path) -> None:
+    done = mlscaffold("options", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (
+        "tracking [mlflow]\n"
+        "  Where runs are recorded and models are registered\n"
+        "    mlflow        MLflow: a file on this machine, or a server\n"
+        "                  files: configs/tracking/mlflow.yaml, src/<package>/tracking/mlflow.py,\n"
+    ) in done.stdout
+    assert "                  commands: make pipeline, make pipeline-local\n" in done.stdout
+    assert (
+        "\npresets\n"
+        "    minimal       serving=none ci=none\n"
+        "    standard      every default\n"
+        "    full          distributed=ray orchestration=kubeflow\n"
+    ) in done.stdout
+
+
+def test_options_as_json_holds_the_same(tmp_path: Path) -> None:
     done = mlscaffold("options", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    questions = json.loads(done.stdout)["questions"]
-    assert [question["name"] for question in questions] == [
-        "project_name",
-        "package_name",
-        "description",
-        "author_name",
-        "author_email",
-        "license",
-        "python_version",
+    document = json.loads(done.stdout)
+    questions = {question["name"]: question for question in document["questions"]}
+    assert list(questions) == [
+        *("project_name", "package_name", "description", "author_name", "author_email"),
+        *("license", "python_version", "tracking", "serving", "distributed", "orchestration"),
+        *("ci", "torch_backend"),
     ]
+    for name, components in document["components"].items():
+        choices = {choice["value"]: choice["help"] for choice in questions[name]["choices"]}
+        assert choices.keys() == components.keys()
+        assert all(choices.values())
+    assert "mlflow" in document["components"]["tracking"]["mlflow"]["dependencies"]
+    assert document["presets"]["minimal"] == {"serving": "none", "ci": "none"}
+
+
+def test_a_preset_gives_way_to_an_answer(tmp_path: Path) -> None:
+    arguments = ("new", "toy", "--preset=minimal", "-d", "ci=github", "--no-git", "--no-lock")
+    made = json.loads(mlscaffold(*arguments, "--json", cwd=tmp_path).stdout)
+    assert (made["answers"]["serving"], made["answers"]["ci"]) == ("none", "github")
 
 
 def test_help_lists_the_commands(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from choices import COVERING
 from conftest import Render
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -69,11 +70,12 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Mapping[str,
     from jinja2.sandbox import SandboxedEnvironment
 
     environment = SandboxedEnvironment(
-        loader=FileSystemLoader(ROOT / "template"),
+        loader=FileSystemLoader([ROOT / "template", ROOT]),
         extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"],
         keep_trailing_newline=True,
     )
-    sources = [name for name in environment.list_templates(["jinja"]) if "_copier" not in name]
+    template = FileSystemLoader(ROOT / "template").list_templates()
+    sources = [name for name in template if name.endswith(".jinja") and "_copier" not in name]
 
     def render(answers: Mapping[str, str]) -> None:
         for source in sources:
@@ -103,6 +105,7 @@ def parse_project(folder: Path) -> None:
         parse(path.name, path.read_text())
 
 
+@pytest.mark.slow
 def test_2000_names_are_refused_in_one_line_or_render_and_import(
     rendered: Callable, project_env: Path, tmp_path: Path
 ) -> None:
@@ -148,15 +151,22 @@ def test_reserved_names_hold_keywords_modules_and_direct_dependencies(
     render: Render, project_env: Path
 ) -> None:
     words = {*keyword.kwlist, *keyword.softkwlist, *sys.stdlib_module_names}
-    pyproject = tomllib.loads((render() / "pyproject.toml").read_text())
-    groups = [pyproject["project"]["dependencies"], *pyproject["dependency-groups"].values()]
-    direct = {normalised(re.split(r"[<>=]", line)[0]) for group in groups for line in group}
+    texts = [(render(**answers) / "pyproject.toml").read_text() for answers in COVERING]
+    groups = [
+        group
+        for pyproject in map(tomllib.loads, texts)
+        for group in (
+            pyproject["project"]["dependencies"],
+            *pyproject["dependency-groups"].values(),
+        )
+    ]
+    direct = {normalised(re.split(r"[<>=[]", line)[0]) for group in groups for line in group}
     script = "import json; from importlib import metadata as m; "
     script += "print(json.dumps(m.packages_distributions()))"
     command = [str(project_env / "bin" / "python"), "-c", script]
     modules = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     imported = {name for name, owners in modules.items() if direct & set(map(normalised, owners))}
-    assert {"torch", "sklearn", "hydra"} <= imported
+    assert {"torch", "sklearn", "hydra", "wandb", "bentoml", "ray", "kfp"} <= imported
     possible = {word.lower() for word in words | direct | imported if not word.startswith("_")}
     assert possible <= RESERVED
 
@@ -166,6 +176,7 @@ def normalised(distribution: str) -> str:
     return re.sub(r"[-_.]+", "_", distribution.lower())
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None, database=None)
 @given(description=texts, author=texts)
 def test_texts_are_refused_in_one_line_or_kept_to_the_letter(

@@ -13,6 +13,8 @@ from conftest import Run, inside
 
 from demo import PROJECT, post, server
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from conftest import Render, Run
 
+pytestmark = pytest.mark.slow
+
 WORDS = {
     "animals": ("cat", "dog", "horse", "sparrow", "whale"),
     "plants": ("oak", "rose", "fern", "moss", "birch"),

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from choices import COVERING, Answers, named
 from conftest import Render
 
 ROOT = Path(__file__).parents[1]
@@ -40,24 +41,31 @@ def test_every_make_target_is_there(render: Render) -> None:
     assert {"demo", "setup", "repro", "register", "serve"} <= asked
 
 
-def test_every_make_target_of_the_projects_readme_is_there(render: Render) -> None:
-    project = render()
+@pytest.mark.parametrize("answers", COVERING, ids=named)
+def test_every_make_target_of_the_projects_readme_is_there(
+    answers: Answers, render: Render
+) -> None:
+    project = render(**answers)
     lines = [line.split() for line in commands(project / "README.md")]
     asked = {words[1] for words in lines if words[0] == "make"}
-    assert {"setup", "repro", "register", "serve"} <= asked
+    assert {"setup", "repro", "register"} <= asked
+    assert ("serve" in asked) == (answers["serving"] != "none")
     assert asked <= targets(project / "Makefile")
 
 
 @pytest.mark.parametrize(
     "line", [line for page in PAGES for line in commands(page) if "mlscaffold " in line]
 )
-def test_a_command_of_ours_runs(line: str, tmp_path: Path) -> None:
-    here = tmp_path / "here"
-    here.mkdir()
-    _, *arguments = shlex.split(line)
-    command = [sys.executable, "-m", "mlscaffold", *arguments, "--no-lock"]
+def test_a_command_of_ours_runs(line: str, tmp_path: Path, render: Render) -> None:
+    program, *arguments = shlex.split(line, comments=True)
+    makes = arguments[0] == "new"
+    here = tmp_path / "here" if makes else render(with_git=True)
+    here.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", Path(program).name, *arguments]
+    command += ["--no-lock"] if makes else []
     subprocess.run(command, cwd=here, check=True, stdin=subprocess.DEVNULL)
-    assert (tmp_path / Path(arguments[1]).name / "Makefile").is_file()
+    made = tmp_path / Path(arguments[1]).name if makes else here
+    assert (made / "Makefile").is_file()
 
 
 def test_the_commands_in_its_table_are_all_there_are() -> None:
@@ -75,8 +83,19 @@ def test_the_options_in_its_table_are_the_questions() -> None:
     questions = {question.name: question for question in options().questions}
     assert [name for name, _, _ in rows] == list(questions)
     for name, default, choices in rows:
-        assert choices == ", ".join(map(str, questions[name].choices))
+        assert choices == ", ".join(map(str, questions[name].values))
         assert not choices or default == questions[name].default
+
+
+def test_the_presets_in_its_table_are_all_there_are() -> None:
+    from mlscaffold.options import PRESETS
+
+    rows = re.findall(r"^\| `--preset (\w+)` \| (.*) \|$", PAGES[0].read_text(), re.MULTILINE)
+    expected = {
+        name: ", ".join(f"`{key}={value}`" for key, value in answers.items()) or "every default"
+        for name, answers in PRESETS.items()
+    }
+    assert dict(rows) == expected
 
 
 def test_make_lists_its_targets() -> None:

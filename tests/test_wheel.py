@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from templates import commit, git
+from templates import commit, copy_checkout, git
 
-ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow
+
 URL = "https://github.com/mlscaffold/mlscaffold.git"
 DEAD = "http://127.0.0.1:9"
 
@@ -22,14 +23,8 @@ Install = Callable[[Path], Path]
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone of this checkout as it lies there, released as v0.1.0."""
-    folder = tmp_path_factory.mktemp("source") / "mlscaffold"
-    listed = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z")
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    git(folder, "init", "--quiet", "--initial-branch=main")
-    commit(folder, tag="v0.1.0")
+    folder = copy_checkout(tmp_path_factory.mktemp("source") / "mlscaffold")
+    git(folder, "tag", "v0.1.0")
     return folder
 
 
@@ -104,6 +99,23 @@ def cut_off() -> tuple[str, ...]:
     return command if allowed else ()
 
 
+def edit(toy: Path) -> None:
+    """Commits a change of the user's."""
+    readme = toy / "README.md"
+    readme.write_text(readme.read_text().replace("# toy\n", "# toy, my own\n"))
+    commit(toy)
+
+
+def require_both_changes(toy: Path) -> None:
+    """The project holds the user's change and the second release's, and nothing else changed."""
+    assert (toy / "README.md").read_text().startswith("# toy, my own\n")
+    assert (toy / "Makefile").read_text().endswith("\n# The second release.\n")
+    answers = yaml.safe_load((toy / ".copier-answers.yml").read_text())
+    assert (answers["_src_path"], answers["_commit"]) == (URL, "v0.2.0")
+    changed = {line.split()[-1] for line in git(toy, "status", "--porcelain").splitlines()}
+    assert changed == {"Makefile", ".copier-answers.yml"}
+
+
 def test_a_project_records_the_public_url_and_no_path(toy: Path, tmp_path: Path) -> None:
     answers = yaml.safe_load((toy / ".copier-answers.yml").read_text())
     assert (answers["_src_path"], answers["_commit"]) == (URL, "v0.1.0")
@@ -135,10 +147,42 @@ def test_a_newer_wheel_still_makes_the_older_release(second: Path, tmp_path: Pat
     assert "The second release" not in (tmp_path / "toy" / "Makefile").read_text()
 
 
+def test_an_older_wheel_updates_no_newer_project(first: Path, second: Path, tmp_path: Path) -> None:
+    assert offline(second, "new", "toy", "--no-lock", cwd=tmp_path).returncode == 0
+    done = offline(first, "update", "toy", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: toy has release v0.2.0, and v0.1.0 is the newest that mlscaffold knows: "
+        "upgrade mlscaffold\n"
+    )
+    assert git(tmp_path / "toy", "status", "--porcelain") == ""
+
+
+def test_a_newer_wheel_merges_its_release_into_an_edited_project(toy: Path, second: Path) -> None:
+    edit(toy)
+    done = offline(second, "update", cwd=toy)
+    assert done.stdout == ".: v0.1.0 to v0.2.0: 2 changed; staged, not committed\n"
+    assert (done.returncode, done.stderr) == (0, "")
+    require_both_changes(toy)
+
+
+def test_a_teammate_with_empty_caches_updates_as_well(
+    toy: Path, second: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(toy)
+    clone = tmp_path / "teammate" / "my clone"
+    git(tmp_path, "clone", "--quiet", str(toy), str(clone))
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    done = offline(second, "update", cwd=clone)
+    assert (done.returncode, done.stderr) == (0, "")
+    require_both_changes(clone)
+    assert list((tmp_path / "home").iterdir()) == []
+
+
 def test_plain_copier_update_keeps_both_changes(toy: Path, source: Path, second: Path) -> None:
-    readme = toy / "README.md"
-    readme.write_text(readme.read_text().replace("# toy\n", "# toy, my own\n"))
-    commit(toy)
+    edit(toy)
     # The public URL, as it will resolve: to a repository with these releases.
     env = os.environ | {
         "COPIER_CACHE_DIR": str(toy.parent / "copier"),
@@ -149,9 +193,4 @@ def test_plain_copier_update_keeps_both_changes(toy: Path, source: Path, second:
     copier = [second / "bin" / "copier", "update", "--defaults", "--quiet"]
     done = subprocess.run(copier, cwd=toy, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert readme.read_text().startswith("# toy, my own\n")
-    assert (toy / "Makefile").read_text().endswith("\n# The second release.\n")
-    answers = yaml.safe_load((toy / ".copier-answers.yml").read_text())
-    assert (answers["_src_path"], answers["_commit"]) == (URL, "v0.2.0")
-    changed = {line.split()[-1] for line in git(toy, "status", "--porcelain").splitlines()}
-    assert changed == {"Makefile", ".copier-answers.yml"}
+    require_both_changes(toy)

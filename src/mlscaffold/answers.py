@@ -55,7 +55,7 @@ def resolve(
             answers[question.name] = check(given[question.name])
             continue
         default = suggested.get(question.name) or question.default_after(answers)
-        answers[question.name] = ask(question, default, check) if ask else check(_text(default))
+        answers[question.name] = ask(question, default, check) if ask else check(text_of(default))
     return answers
 
 
@@ -68,5 +68,6 @@ def checked(question: Question, text: str, *, reserved: Collection[str]) -> Valu
     return value
 
 
-def _text(value: Value) -> str:
+def text_of(value: Value) -> str:
+    """The text that a question would read as this value."""
     return str(value).lower() if isinstance(value, bool) else str(value)

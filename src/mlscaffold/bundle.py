@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from . import git
 
 # All that a release of the template consists of, from the repository's top.
-TEMPLATE_PATHS = ("copier.yml", "reserved-names.txt", "template")
+TEMPLATE_PATHS = ("components.yml", "copier.yml", "readme", "reserved-names.txt", "template")
 
 _LEFT_BEHIND = {"__pycache__", ".venv", ".ruff_cache", ".pytest_cache", ".DS_Store"}
 _COMMITTER = "mlscaffold <mlscaffold@users.noreply.github.com> 1700000000 +0000"

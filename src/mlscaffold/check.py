@@ -1,13 +1,13 @@
 """Tells for which projects a newer release of their template is there."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
 from .errors import MlscaffoldError
-from .project import open_project
+from .project import is_project, open_project
 from .releases import open_releases, version_of
 
 
@@ -21,6 +21,8 @@ class Standing(StrEnum):
     UNRELEASED = "unreleased"
     """Made from a commit that no version names, so there is nothing to compare."""
     UNREADABLE = "unreadable"
+    SKIPPED = "skipped"
+    """Among several folders, one that no template made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +34,21 @@ class Checked:
     release: str = ""
     latest: str = ""
     problem: str = ""
-    """Why the project or its template can't be read."""
+    """Why it is skipped, or the project or its template can't be read."""
 
 
-def check(paths: Iterable[Path]) -> list[Checked]:
-    """The standing of each project; one that can't be read does not stop the others."""
+def check(paths: Sequence[Path]) -> Iterator[Checked]:
+    """The standing of each project, one by one; one that can't be read does not stop the others.
+
+    Of several folders, those that are no projects are skipped: `~/repos/*` holds all kinds.
+    """
     # Many projects, few templates.
     latest = cache(_latest)
-    return [_checked(path, latest) for path in paths]
+    for path in paths:
+        if len(paths) > 1 and not is_project(path):
+            yield Checked(project=path, standing=Standing.SKIPPED, problem="no generated project")
+        else:
+            yield _checked(path, latest)
 
 
 def _checked(path: Path, latest_of: Callable[[str], str]) -> Checked:

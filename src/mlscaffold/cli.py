@@ -1,28 +1,27 @@
 """The command line: parses, prints, exits. Whatever does something is imported when it is done."""
 
 import json
-import os
-import shlex
 import signal
 import sys
-from collections.abc import Callable, Generator, Sequence
+import textwrap
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from . import report
 from .errors import AnswerError, MlscaffoldError
-from .questions import Question, Value
 
 if TYPE_CHECKING:
     from .check import Checked
-    from .doctor import Finding
-    from .new import NewProject
-    from .options import Options
+    from .questions import Question, Value
+    from .update import Updated
 
-OUTDATED = 4
+CONFLICTS, OUTDATED = 3, 4
+Row = TypeVar("Row", "Checked", "Updated")
 
 app = typer.Typer(
     name="mlscaffold",
@@ -34,6 +33,7 @@ app = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")]
 Template = Annotated[
     str | None, typer.Option("--template", metavar="SRC", help="Another git URL or directory.")
 ]
@@ -88,7 +88,7 @@ def _new(
     from .answers import parse_pairs
     from .new import new
 
-    asks = not (defaults or as_json) and sys.stdin.isatty() and sys.stdout.isatty()
+    asks = not (defaults or as_json) and _is_terminal()
     with _failing(as_json), _progress() as progress:
         made = new(
             dest,
@@ -102,13 +102,13 @@ def _new(
             dry_run=dry_run,
             progress=progress,
         )
-    following = () if dry_run else _following(made.path)
+    following = () if dry_run else report.following(made.path)
     if as_json:
         _print_json(asdict(made) | {"dry_run": dry_run, "next": following})
     elif dry_run:
         print(*made.files, sep="\n")
     else:
-        _print_new(made, following)
+        print(report.of_new(made, following))
 
 
 @app.command(name="options")
@@ -121,7 +121,94 @@ def _options(template: Template = None, ref: Ref = None, as_json: AsJson = False
     if as_json:
         _print_json(asdict(found))
     else:
-        _print_options(found)
+        print(report.of_options(found))
+
+
+@app.command(name="update")
+def _update(
+    projects: Annotated[list[Path], typer.Argument(metavar="[PROJECT]...")] = [Path()],  # noqa: B006
+    data: Annotated[
+        list[str], typer.Option("-d", "--data", metavar="KEY=VALUE", help="Change an answer.")
+    ] = [],  # noqa: B006
+    to: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="A release; the newest without it.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would change.")
+    ] = False,
+    commit: Annotated[bool, typer.Option("--commit", help="Commit what changed.")] = False,
+    branch: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Commit on a new branch, touch no file.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Projects at a time.")] = 1,
+    resumes: Annotated[
+        bool, typer.Option("--continue", help="End an update whose conflicts are settled.")
+    ] = False,
+    aborts: Annotated[
+        bool, typer.Option("--abort", help="Restore what was there before the update.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Re-apply the template to projects, by a merge that loses none of your changes."""
+    from .answers import parse_pairs
+    from .fleet import update_all
+    from .update import Wish, abort, resume, update
+
+    if resumes or aborts:
+        if (resumes and aborts) or len(projects) > 1 or data or to or dry_run or commit or branch:
+            raise typer.BadParameter("--continue and --abort stand alone, with at most one PROJECT")
+        with _failing(as_json):
+            _print_updated([(resume if resumes else abort)(projects[0])], as_json)
+        return
+    if branch == "":
+        raise typer.BadParameter("--branch must name a branch, got ''")
+    if commit and branch:
+        raise typer.BadParameter("--commit and --branch are two ways: choose one")
+    one = len(projects) == 1
+    asks = one and not as_json and _is_terminal()
+    left = "nothing was changed" if one else "projects not listed may be updated; run it again"
+    with _failing(as_json, interrupted=left):
+        wish = Wish(
+            given=parse_pairs(data),
+            to=to,
+            dry_run=dry_run,
+            commits=commit,
+            branch=branch or "",
+            ask=_ask if asks else None,
+        )
+        rows = [update(projects[0], wish)] if one else update_all(projects, wish, jobs=jobs)
+        code = _print_updated(rows, as_json)
+    raise typer.Exit(code)
+
+
+@app.command(name="set")
+def _set(
+    pairs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...")],
+    project: Annotated[Path, typer.Option(metavar="DIR", help="The project.")] = Path(),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would change.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Change a project's answers: add or remove a component, at the release that it has."""
+    from .answers import parse_pairs
+    from .update import Wish, update
+
+    with _failing(as_json):
+        wish = Wish(given=parse_pairs(pairs), same_release=True, dry_run=dry_run)
+        code = _print_updated([update(project, wish)], as_json)
+    raise typer.Exit(code)
+
+
+@app.command(name="diff")
+def _diff(
+    project: Annotated[Path, typer.Argument(metavar="[PROJECT]")] = Path(),
+) -> None:
+    """Show how a project differs from a fresh render of its release and answers."""
+    from .diff import diff
+
+    with _failing(as_json=False):
+        print(diff(project), end="")
 
 
 @app.command(name="check")
@@ -133,12 +220,8 @@ def _check(
     from .check import Standing, check
 
     with _failing(as_json):
-        checked = check(projects)
-    if as_json:
-        _print_json([asdict(one) for one in checked])
-    else:
-        print(*map(_line_of_checked, checked), sep="\n")
-    standings = {one.standing for one in checked}
+        rows = _printed(check(projects), report.of_checked, as_json=as_json)
+        standings = {one.standing for one in rows}
     if Standing.UNREADABLE in standings:
         raise typer.Exit(1)
     raise typer.Exit(OUTDATED if Standing.OUTDATED in standings else 0)
@@ -157,12 +240,12 @@ def _doctor(
     if as_json:
         _print_json([asdict(finding) for finding in findings])
     else:
-        print(*map(_line_of_finding, findings), sep="\n")
+        print(*map(report.of_finding, findings), sep="\n")
     raise typer.Exit(any(finding.state is State.BROKEN for finding in findings))
 
 
 @contextmanager
-def _failing(as_json: bool) -> Generator[None]:
+def _failing(as_json: bool, *, interrupted: str = "nothing was changed") -> Generator[None]:
     """Ends the program with one line, and the exit code, of what is raised in the block."""
     try:
         yield
@@ -173,8 +256,8 @@ def _failing(as_json: bool) -> Generator[None]:
             _print_json({"error": line})
         code = error.exit_code if isinstance(error, MlscaffoldError) else 1
         raise typer.Exit(code) from error
-    except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted: nothing was changed")
+    except (KeyboardInterrupt, typer.Abort) as error:
+        _say(f"interrupted: {str(error) or interrupted}")
         raise typer.Exit(130) from None
 
 
@@ -198,54 +281,45 @@ def _progress() -> Generator[Callable[[str], None]]:
         status.stop()
 
 
-def _ask(question: Question, default: Value, check: Callable[[str], Value]) -> Value:
+def _ask(question: "Question", default: "Value", check: "Callable[[str], Value]") -> "Value":
     """The answer typed for one question, asked again until it does."""
-    choices = f" ({', '.join(map(str, question.choices))})" if question.choices else ""
+    explained = [choice for choice in question.choices if choice.help]
+    print(*map(report.of_choice, explained), sep="\n", end="\n" * bool(explained))
+    listed = "" if explained else f" ({', '.join(map(str, question.values))})"
+    label = f"{question.help or question.name}{listed if question.choices else ''}"
     while True:
-        text = typer.prompt(f"{question.help or question.name}{choices}", default=str(default))
+        text = typer.prompt(label, default=str(default))
         try:
             return check(text)
         except AnswerError as error:
             _say(str(error))
 
 
-def _following(project: Path) -> tuple[str, ...]:
-    """The three commands that a newcomer types next."""
-    return (f"cd {shlex.quote(os.path.relpath(project))}", "make setup", "make repro")
+def _print_updated(rows: "Iterable[Updated]", as_json: bool) -> int:
+    """Prints what came of each project; returns the exit code, that of the worst."""
+    outcomes = {one.outcome for one in _printed(rows, report.of_updated, as_json=as_json)}
+    return 1 if "failed" in outcomes else CONFLICTS if "conflicts" in outcomes else 0
 
 
-def _print_new(made: "NewProject", following: Sequence[str]) -> None:
-    print(f"Made {made.path.name} from {made.template} {made.release}: {len(made.files)} files.")
-    if made.unlocked_because:
-        print(f"No uv.lock: {made.unlocked_because}. Make it later with: uv lock")
-    print("\nNext:", *following, sep="\n  ")
+def _printed(
+    rows: Iterable[Row], text_of: Callable[[Row], str], *, as_json: bool
+) -> Generator[Row]:
+    """The rows, each printed as soon as it is there; with `as_json`, as one list."""
+    before = "["
+    for row in rows:
+        if as_json:
+            item = json.dumps(asdict(row), default=str, indent=2)
+            print(before, textwrap.indent(item, "  "), sep="\n", end="", flush=True)
+            before = ","
+        else:
+            print(text_of(row), flush=True)
+        yield row
+    if as_json:
+        print("\n]")
 
 
-def _print_options(found: "Options") -> None:
-    for question in found.questions:
-        default = "computed" if "{{" in str(question.default) else question.default
-        print(f"{question.name} [{default}]\n  {question.help}")
-        if question.choices:
-            print(f"  one of {', '.join(map(str, question.choices))}")
-    print(f"\npresets: {', '.join(found.presets)}")
-    print(f"release: {found.release} of {found.template}")
-
-
-def _line_of_checked(one: "Checked") -> str:
-    meaning = {
-        "current": f"current ({one.release})",
-        "outdated": f"outdated: {one.release} is followed by {one.latest}",
-        "ahead": f"ahead: {one.release} is newer than {one.latest}, the newest that mlscaffold "
-        "knows; upgrade mlscaffold",
-        "unreleased": f"unreleased: {one.release} names no version to compare",
-        "unreadable": f"unreadable: {one.problem}",
-    }
-    return f"{one.project}: {meaning[one.standing]}"
-
-
-def _line_of_finding(finding: "Finding") -> str:
-    mend = f"\n{'':10}mend: {finding.mend}" if finding.mend else ""
-    return f"{finding.state:<8}  {finding.subject}: {finding.detail}{mend}"
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _print_json(document: Any) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import urllib.request
 from dataclasses import dataclass
 from enum import StrEnum
+from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -69,8 +70,9 @@ def doctor(path: Path | None = None) -> list[Finding]:
     findings = [_git(), _uv(), _python()]
     if path is None and not is_project(Path()):
         return findings
-    project = open_project(path or Path()).path
-    return findings + _environment(project) + [_tracking()]
+    project = open_project(path or Path())
+    by_tracker = {"wandb": _wandb}.get(str(project.answers.get("tracking")), _mlflow)
+    return findings + _environment(project.path) + [by_tracker()]
 
 
 def _git() -> Finding:
@@ -125,7 +127,23 @@ def _remote(project: Path, python: Path) -> Finding:
     return _works("DVC remote", f"{listed} answers")
 
 
-def _tracking() -> Finding:
+def _wandb() -> Finding:
+    if os.environ.get("WANDB_MODE") in ("offline", "disabled"):
+        return _works("tracking", "runs are kept in the folder wandb")
+    if os.environ.get("WANDB_API_KEY") or _netrc_knows("api.wandb.ai"):
+        return _works("tracking", "there is a key for Weights & Biases")
+    mend = "wandb login, or without an account: export WANDB_MODE=offline"
+    return _broken("tracking", "no key for Weights & Biases", mend=mend)
+
+
+def _netrc_knows(host: str) -> bool:
+    try:
+        return host in netrc(os.environ.get("NETRC")).hosts
+    except (OSError, NetrcParseError):
+        return False
+
+
+def _mlflow() -> Finding:
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri.startswith(("http://", "https://")):
         return _works("tracking", "runs are kept in a database on this machine")

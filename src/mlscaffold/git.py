@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from .errors import GitError
@@ -52,6 +52,22 @@ def run(
     timeout_s: float = 120,
 ) -> str:
     """What `git ARGUMENTS` printed, without the last line's end; raises GitError when it fails."""
+    printed = output(
+        *arguments, cwd=cwd, stdin=stdin, env=env, isolated=isolated, timeout_s=timeout_s
+    )
+    return printed.decode(errors="replace").removesuffix("\n")
+
+
+def output(
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    isolated: bool = True,
+    timeout_s: float = 120,
+    may_exit: Collection[int] = (0,),
+) -> bytes:
+    """The bytes that `git ARGUMENTS` printed; raises GitError unless its exit code is expected."""
     try:
         done = subprocess.run(
             ["git", *map(str, arguments)],
@@ -60,16 +76,26 @@ def run(
             env={**environment(isolated=isolated), **(env or {})},
             capture_output=True,
             timeout=timeout_s,
-            check=True,
         )
     except FileNotFoundError as error:
         raise GitError("git is not installed: install it and run the command again") from error
     except subprocess.TimeoutExpired as error:
         raise GitError(f"git {arguments[0]} did not end within {timeout_s:g} s") from error
-    except subprocess.CalledProcessError as error:
-        lines = error.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        raise GitError(f"git {arguments[0]} failed: {lines[-1]}") from error
-    return done.stdout.decode(errors="replace").removesuffix("\n")
+    if done.returncode not in may_exit:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        raise GitError(f"git {_verb(arguments)} failed: {lines[-1]}")
+    return done.stdout
+
+
+def _verb(arguments: Sequence[str | Path]) -> str:
+    """The git command among the arguments, past the settings that stand before it."""
+    words = iter(map(str, arguments))
+    for word in words:
+        if word == "-c":
+            next(words)
+        elif not word.startswith("-"):
+            return word
+    return ""
 
 
 def setting(name: str) -> str:

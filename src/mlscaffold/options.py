@@ -1,14 +1,34 @@
-"""What can be chosen: the template's questions and the presets."""
+"""What can be chosen: the template's questions, what each choice brings, and the presets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .errors import AnswerError
-from .questions import Question, read_questions, shown
+import yaml
+
+from .errors import AnswerError, TemplateError
+from .questions import Question, read_questions, read_yaml, shown
 from .releases import open_releases
 
 # Answers by preset; `standard` is what the questions default to.
-PRESETS: Mapping[str, Mapping[str, str]] = {"standard": {}}
+PRESETS: Mapping[str, Mapping[str, str]] = {
+    "minimal": {"serving": "none", "ci": "none"},
+    "standard": {},
+    "full": {"distributed": "ray", "orchestration": "kubeflow"},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """What one choice brings into a project, beside its part of files that every project has."""
+
+    files: tuple[str, ...] = ()
+    """Paths; `<package>` stands for the package's name."""
+    dependencies: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+# By question, then by choice.
+Components = Mapping[str, Mapping[str, Component]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +38,7 @@ class Options:
     template: str
     release: str
     questions: tuple[Question, ...]
+    components: Components
     presets: Mapping[str, Mapping[str, str]]
 
 
@@ -27,7 +48,11 @@ def options(*, template: str | None = None, ref: str | None = None) -> Options:
         release = releases.find(ref)
         questions = read_questions(releases.read(release, "copier.yml"))
         return Options(
-            template=releases.source, release=release, questions=questions, presets=PRESETS
+            template=releases.source,
+            release=release,
+            questions=questions,
+            components=read_components(releases.read(release, "components.yml")),
+            presets=_presets_of(questions),
         )
 
 
@@ -36,3 +61,26 @@ def preset_answers(preset: str) -> Mapping[str, str]:
     if preset not in PRESETS:
         raise AnswerError(f"--preset must be one of {', '.join(PRESETS)}; got {shown(preset)}")
     return PRESETS[preset]
+
+
+def read_components(components_yml: str) -> Components:
+    """What each choice brings, from the text of a components.yml; nothing without one."""
+    try:
+        table = read_yaml(components_yml) or {}
+        return {
+            question: {str(choice): _component(brought) for choice, brought in choices.items()}
+            for question, choices in table.items()
+        }
+    except (yaml.YAMLError, AttributeError, TypeError) as error:
+        reason = f"components.yml can't be read: {error}".replace("\n", " ")
+        raise TemplateError(reason) from error
+
+
+def _component(brought: Mapping[str, list[str]]) -> Component:
+    return Component(**{name: tuple(values) for name, values in brought.items()})
+
+
+def _presets_of(questions: tuple[Question, ...]) -> Mapping[str, Mapping[str, str]]:
+    """The presets whose questions this template has."""
+    known = {question.name for question in questions}
+    return {name: answers for name, answers in PRESETS.items() if answers.keys() <= known}

@@ -1,5 +1,6 @@
 """A generated project on disk, and the answers that it records."""
 
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,12 @@ from typing import Any
 import yaml
 
 from . import git
-from .errors import ProjectError
-from .questions import Value
+from .errors import GitError, ProjectError
+from .questions import Value, shown
 
+_NOBODY = {"name": "mlscaffold", "email": "mlscaffold@users.noreply.github.com"}
+"""Who commits where neither git nor the answers name anybody."""
+_MAX_BYTES = 100_000
 ANSWERS_FILE = ".copier-answers.yml"
 
 
@@ -35,8 +39,13 @@ def open_project(path: Path) -> Project:
     """The project in the folder `path`; raises ProjectError when there is none to be read."""
     recorded = _recorded(path / ANSWERS_FILE)
     template, commit = recorded.pop("_src_path", None), recorded.pop("_commit", None)
-    if not (isinstance(template, str) and isinstance(commit, str)):
-        raise ProjectError(f"{path / ANSWERS_FILE} must hold _src_path and _commit")
+    for key, value in (("_src_path", template), ("_commit", commit)):
+        if not (isinstance(value, str) and _is_name(value)):
+            found = shown(value) if isinstance(value, str) else type(value).__name__
+            raise ProjectError(
+                f"{path / ANSWERS_FILE} must name the template in _src_path and its release in "
+                f"_commit; {key} is {'missing' if value is None else found}"
+            )
     answers = {key: value for key, value in recorded.items() if not key.startswith("_")}
     return Project(path=path, template=template, commit=commit, answers=answers)
 
@@ -49,28 +58,55 @@ def first_commit(path: Path, *, message: str, author: Mapping[str, str]) -> str:
     """
     git.run("init", "--quiet", "--template=", "--initial-branch=main", cwd=path)
     git.run("add", "--all", cwd=path)
-    git.run("commit", "--quiet", f"--message={message}", cwd=path, env=_identity(author))
+    git.run("commit", "--quiet", f"--message={message}", cwd=path, env=identity(author))
     return git.run("rev-parse", "HEAD", cwd=path)
 
 
-def _identity(author: Mapping[str, str]) -> dict[str, str]:
-    name, email = git.setting("user.name"), git.setting("user.email")
-    if not (name and email):
-        name, email = author["name"], author["email"]
-    return {
-        f"GIT_{role}_{key}": value
-        for role in ("AUTHOR", "COMMITTER")
-        for key, value in (("NAME", name), ("EMAIL", email))
-    }
+def identity(author: Mapping[str, str], *, at: Path | None = None) -> dict[str, str]:
+    """Git's variables for who commits: the user as git knows them at a folder, else `author`.
+
+    Of `author` (name, email) what is empty is filled in with our own.
+    """
+    variables = {}
+    for role in ("AUTHOR", "COMMITTER"):
+        try:
+            asked = ("-c", "user.useConfigOnly=true", "var", f"GIT_{role}_IDENT")
+            known = git.run(*asked, cwd=at, isolated=False)
+            name, _, email = known.rpartition(">")[0].rpartition(" <")
+        except GitError:
+            name, email = (author.get(key) or ours for key, ours in _NOBODY.items())
+        variables |= {f"GIT_{role}_NAME": name, f"GIT_{role}_EMAIL": email}
+    return variables
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain values: without aliases, which can make much of a small file."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it holds an alias")
+        return super().compose_node(parent, index)
+
+
+def _is_name(value: str) -> bool:
+    """Whether the value can be the name of a template or a release."""
+    return value.isprintable() and 0 < len(value) <= 1000 and not value.startswith("-")
 
 
 def _recorded(path: Path) -> dict[str, Any]:
     try:
-        recorded = yaml.safe_load(path.read_bytes())
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
+            raise ProjectError(f"{path} is no file of at most {_MAX_BYTES} bytes")
+        recorded = yaml.load(path.read_bytes(), _Loader)
     except FileNotFoundError as error:
         raise ProjectError(f"{path.parent} is no generated project: no {path.name}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ProjectError(f"{path} can't be read: {str(error).splitlines()[0]}") from error
+    # A value that looks like a date, or a number of very many digits, can be none.
+    except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
+        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise ProjectError(f"{path} can't be read{where}: {reason}; restore it from git") from error
     if not isinstance(recorded, dict):
         raise ProjectError(f"{path} must hold answers by name")
     return {str(key): value for key, value in recorded.items()}

@@ -1,9 +1,11 @@
 """Where the template comes from: the releases bundled in the wheel, or a git URL."""
 
+import os
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,40 +32,57 @@ class Releases:
     url: str
     """The same in git's spelling."""
     repository: Path
+    _read: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False)
 
     def tags(self) -> list[str]:
         """The release tags, the newest first; final releases stand before any other."""
+        return self._tags
+
+    @cached_property
+    def _tags(self) -> list[str]:
         listed = git.run("tag", "--list", cwd=self.repository).split()
         return sorted(filter(version_of, listed), key=_rank, reverse=True)
 
     def latest(self) -> str:
         """The newest release's tag, or the newest commit where nothing was released."""
-        tags = self.tags()
-        return tags[0] if tags else self._commit("HEAD")
+        return self._tags[0] if self._tags else self.commit("HEAD")
 
     def find(self, ref: str | None) -> str:
         """The tag or commit that `ref` names, the latest release when it names none."""
         if ref is None:
             return self.latest()
-        return ref if ref in self.tags() else self._commit(ref)
+        return ref if ref in self._tags else self.commit(ref)
 
     def read(self, ref: str, path: str) -> str:
         """The text of a file in that release, empty where it has no such file."""
-        listed = git.run("ls-tree", "--name-only", ref, path, cwd=self.repository)
-        return git.run("show", f"{ref}:{path}", cwd=self.repository) if listed else ""
+        key = ref, path
+        if key not in self._read:
+            asked = f"{ref}:{path}".encode()
+            found = git.run("cat-file", "--batch", cwd=self.repository, stdin=asked)
+            head, _, content = found.partition("\n")
+            self._read[key] = content.removesuffix("\n") if " blob " in head else ""
+        return self._read[key]
 
-    def _commit(self, ref: str) -> str:
+    def describe(self, commit: str) -> str:
+        """What a project records of a commit: its tag, or how far it is from one."""
+        return git.run("describe", "--tags", "--always", commit, cwd=self.repository)
+
+    def check_out(self, commit: str, folder: Path) -> None:
+        """Writes the files of a commit into a new folder."""
+        folder.mkdir()
+        index = {"GIT_INDEX_FILE": str(folder.with_suffix(".index"))}
+        command = ("--work-tree", folder, "checkout", "--quiet", commit, "--", ".")
+        git.run(*command, cwd=self.repository, env=index)
+
+    def commit(self, ref: str) -> str:
+        """The id of the commit that `ref` names; raises TemplateError when there is none."""
         try:
             return git.run(
-                "rev-parse",
-                "--verify",
-                "--quiet",
-                "--end-of-options",
-                f"{ref}^{{commit}}",
+                *("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"),
                 cwd=self.repository,
             )
         except GitError as error:
-            known = ", ".join(self.tags()) or "no release"
+            known = ", ".join(self._tags) or "no release"
             raise TemplateError(
                 f"{self.source} has no release {shown(ref)} here; it has {known}"
             ) from error
@@ -122,13 +141,19 @@ def _url(template: str) -> str:
         if template.startswith(shorthand):
             return start + template.removeprefix(shorthand).removesuffix(".git") + ".git"
     template = template.removeprefix("git+")
-    folder = Path(template).expanduser()
-    return folder.resolve().as_uri() if folder.exists() else template
+    try:
+        folder = Path(template).expanduser()
+        return folder.resolve().as_uri() if folder.exists() else template
+    except (OSError, RuntimeError):
+        # No path at all: too long, or in the home of nobody.
+        return template
 
 
 def _mirror(url: str, repository: Path) -> None:
+    # The user's settings say how a URL is reached, but for hooks, and for URLs that are commands.
+    ours = ("-c", f"core.hooksPath={os.devnull}", "-c", "protocol.ext.allow=never")
     quiet = ("--quiet", "--mirror", "--template=")
     try:
-        git.run("clone", *quiet, "--end-of-options", url, repository, isolated=False)
+        git.run(*ours, "clone", *quiet, "--end-of-options", url, repository, isolated=False)
     except GitError as error:
         raise TemplateError(f"the template {url} can't be read: {error}") from error

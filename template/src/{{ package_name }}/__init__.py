@@ -1,3 +1,3 @@
-"""From raw data to a served model: one module per pipeline stage, in order fetch, preprocess,
-train, evaluate, register, serve.
+"""From raw data to a registered model: one module per pipeline stage, in order fetch, preprocess,
+train, evaluate, register.
 """

@@ -1,7 +1,7 @@
 """The command line of every stage: Hydra composes, config.py checks, an error ends in one line.
 
 `python -m <package>.compose` writes the composed configuration to params.yaml, which DVC reads;
-with `--check` it says whether the file is current.
+settings such as `training.epochs=1` may follow. With `--check` it says whether the file is current.
 """
 
 import argparse
@@ -12,16 +12,20 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import hydra
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from .config import MODEL_CONFIGS, Config, ConfigError, ModelConfig
+from .config import MODEL_CONFIGS, Config, ModelConfig
 from .errors import ProjectError
 from .paths import CONFIGS, PARAMS
+from .rules import ConfigError
+
+C = TypeVar("C", bound=Config)
 
 # Hydra's own folder and log file per run: DVC and the tracker already keep what they would hold.
 _QUIET = (
@@ -32,26 +36,35 @@ _QUIET = (
 )
 
 
-def stage(run: Callable[[Config], None]) -> Callable[[], None]:
-    """Return the command that calls `run` with the configuration its arguments describe."""
+def stage(
+    schema: type[C], config_name: str = "config"
+) -> Callable[[Callable[[C], None]], Callable[[], None]]:
+    """Make a function the command that calls it with the configuration its arguments describe.
 
+    That configuration is configs/<config_name>.yaml, and its type `schema`.
+    """
+
+    def command_of(run: Callable[[C], None]) -> Callable[[], None]:
+        return partial(_command, run, schema, config_name)
+
+    return command_of
+
+
+def _command(run: Callable[[C], None], schema: type[C], config_name: str) -> None:
     def job(composed: DictConfig) -> None:
         # Here as well as around Hydra, which would print a line of its own before passing it on.
         with one_line_errors():
-            run(to_config(composed))
+            run(to_config(composed, schema))
 
-    def command() -> None:
-        logging.basicConfig(level=logging.INFO, format="%(message)s")
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us whole, not printed and lost
-        # Threads that wait must not spin: on a busy machine they would starve those that work.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        sys.argv[1:1] = _QUIET
-        with one_line_errors():
-            _require_root()
-            configs = str(CONFIGS.resolve())
-            hydra.main(version_base="1.3", config_path=configs, config_name="config")(job)()
-
-    return command
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us whole, not printed and lost
+    # Threads that wait must not spin: on a busy machine they would starve those that work.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    sys.argv[1:1] = _QUIET
+    with one_line_errors():
+        _require_root()
+        configs = str(CONFIGS.resolve())
+        hydra.main(version_base="1.3", config_path=configs, config_name=config_name)(job)()
 
 
 @contextmanager
@@ -63,7 +76,7 @@ def one_line_errors() -> Generator[None]:
         sys.exit(f"error: {explain(error)}")
 
 
-def to_config(composed: DictConfig) -> Config:
+def to_config(composed: DictConfig, schema: type[C]) -> C:
     """Return the checked configuration that `composed` describes.
 
     Raises:
@@ -71,10 +84,10 @@ def to_config(composed: DictConfig) -> Config:
         OmegaConfBaseException: A key is unknown or a value has the wrong type.
     """
     model_config = MODEL_CONFIGS.get(composed.model.name, ModelConfig)
-    schema = OmegaConf.structured(Config(model=model_config()))
-    for section in filter(OmegaConf.is_config, schema.values()):
+    typed = OmegaConf.structured(schema(model=model_config()))
+    for section in filter(OmegaConf.is_config, typed.values()):
         OmegaConf.set_readonly(section, False)  # frozen classes make frozen nodes
-    return cast(Config, OmegaConf.to_object(OmegaConf.merge(schema, composed)))
+    return cast(C, OmegaConf.to_object(OmegaConf.merge(typed, composed)))
 
 
 def explain(error: Exception) -> str:
@@ -96,7 +109,7 @@ def _explain_key(error: OmegaConfBaseException) -> str:
     known = [other for other in _field_names(error, section) if other != name]
     near = get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(known)}"
-    return f"{key} is not a setting; {hint}"
+    return f"{key} is not a setting; {hint}" if known else f"{key} is not a setting"
 
 
 def _field_names(error: OmegaConfBaseException, section: str) -> list[str]:
@@ -113,10 +126,10 @@ def _require_root() -> None:
         raise ConfigError(f"there is no {CONFIGS}/ here; run this in the project's root")
 
 
-def _params() -> str:
+def _params(overrides: list[str]) -> str:
     with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
-        composed = hydra.compose("config")
-    to_config(composed)
+        composed = hydra.compose("config", overrides)
+    to_config(composed, Config)
     return OmegaConf.to_yaml(composed, resolve=True)
 
 
@@ -124,11 +137,12 @@ def main() -> None:
     """Write params.yaml, or check that it is current."""
     parser = argparse.ArgumentParser(description="Write the composed configuration to params.yaml.")
     parser.add_argument("--check", action="store_true", help="only say whether it is current")
-    check = parser.parse_args().check
+    parser.add_argument("overrides", nargs="*", metavar="setting=value", help="set this instead")
+    arguments = parser.parse_args()
     with one_line_errors():
         _require_root()
-        params = _params()
-        if not check:
+        params = _params(arguments.overrides)
+        if not arguments.check:
             PARAMS.write_text(params, encoding="utf-8")
         elif not PARAMS.exists() or PARAMS.read_text(encoding="utf-8") != params:
             raise ProjectError("params.yaml is not what configs/ composes; run `make params`")

@@ -1,15 +1,18 @@
-"""Every knob of the project, typed and checked when it is built. What is not here cannot be set."""
+"""Every knob of the pipeline, typed and checked when built. What is not here cannot be set."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
 
-from .errors import ProjectError
-
-
-class ConfigError(ProjectError):
-    """A setting has a value that cannot be used."""
+from .rules import (
+    AT_LEAST_ONE,
+    NOT_EMPTY,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SHARE,
+    UNIT,
+    check,
+    require,
+)
 
 
 class Metric(StrEnum):
@@ -26,30 +29,6 @@ class Device(StrEnum):
     cpu = "cpu"
     cuda = "cuda"
     mps = "mps"
-
-
-class _Rule(NamedTuple):
-    expected: str
-    holds: Callable[[Any], bool]
-
-
-_NOT_EMPTY = _Rule("a name", bool)
-_NOT_NEGATIVE = _Rule(">= 0", lambda value: value >= 0)
-_AT_LEAST_ONE = _Rule(">= 1", lambda value: value >= 1)
-_POSITIVE = _Rule("> 0", lambda value: value > 0)
-_SHARE = _Rule("in [0, 1)", lambda value: 0 <= value < 1)
-_UNIT = _Rule("in [0, 1]", lambda value: 0 <= value <= 1)
-
-
-def _check(section: str, config: object, **rules: _Rule) -> None:
-    for name, rule in rules.items():
-        value = getattr(config, name)
-        _require(rule.holds(value), f"{section}.{name}", rule.expected, value)
-
-
-def _require(condition: bool, name: str, expected: str, given: object) -> None:
-    if not condition:
-        raise ConfigError(f"{name} must be {expected}, got {given!r}")
 
 
 @dataclass(frozen=True)
@@ -76,20 +55,20 @@ class DataConfig:
     """How often a token must occur in the training split to enter the vocabulary."""
 
     def __post_init__(self) -> None:
-        _check(
+        check(
             "data",
             self,
-            name=_NOT_EMPTY,
-            group_column=_NOT_EMPTY,
-            validation_fraction=_POSITIVE,
-            test_fraction=_POSITIVE,
-            split_seed=_NOT_NEGATIVE,
-            max_tokens=_AT_LEAST_ONE,
-            min_count=_AT_LEAST_ONE,
+            name=NOT_EMPTY,
+            group_column=NOT_EMPTY,
+            validation_fraction=POSITIVE,
+            test_fraction=POSITIVE,
+            split_seed=NOT_NEGATIVE,
+            max_tokens=AT_LEAST_ONE,
+            min_count=AT_LEAST_ONE,
         )
         held_out = self.validation_fraction + self.test_fraction
-        _require(held_out < 1, "data.validation_fraction + data.test_fraction", "< 1", held_out)
-        _require(len(self.labels) != 1, "data.labels", "empty or two and more", self.labels)
+        require(held_out < 1, "data.validation_fraction + data.test_fraction", "< 1", held_out)
+        require(len(self.labels) != 1, "data.labels", "empty or two and more", self.labels)
 
 
 @dataclass(frozen=True)
@@ -108,14 +87,14 @@ class ModelConfig:
     """Share of activations that are zeroed in training, in [0, 1)."""
 
     def __post_init__(self) -> None:
-        _check(
+        check(
             "model",
             self,
-            name=_NOT_EMPTY,
-            hidden_size=_AT_LEAST_ONE,
-            num_bigram_buckets=_AT_LEAST_ONE,
-            word_dropout=_SHARE,
-            dropout=_SHARE,
+            name=NOT_EMPTY,
+            hidden_size=AT_LEAST_ONE,
+            num_bigram_buckets=AT_LEAST_ONE,
+            word_dropout=SHARE,
+            dropout=SHARE,
         )
 
 
@@ -132,15 +111,15 @@ class TransformerConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check(
+        check(
             "model",
             self,
-            num_layers=_AT_LEAST_ONE,
-            num_heads=_AT_LEAST_ONE,
-            feedforward_size=_AT_LEAST_ONE,
+            num_layers=AT_LEAST_ONE,
+            num_heads=AT_LEAST_ONE,
+            feedforward_size=AT_LEAST_ONE,
         )
         divisor = f"a divisor of model.hidden_size={self.hidden_size}"
-        _require(self.hidden_size % self.num_heads == 0, "model.num_heads", divisor, self.num_heads)
+        require(self.hidden_size % self.num_heads == 0, "model.num_heads", divisor, self.num_heads)
 
 
 MODEL_CONFIGS: dict[str, type[ModelConfig]] = {"transformer": TransformerConfig}
@@ -154,7 +133,7 @@ class TrainingConfig:
     epochs: int = 4
     """Passes over the training split, at most."""
     batch_size: int = 32
-    """Rows per optimiser step."""
+    """Rows per optimiser step, of all workers together."""
     learning_rate: float = 3e-3
     """Peak of the schedule: linear warm-up, then cosine to zero."""
     warmup_fraction: float = 0.1
@@ -175,27 +154,27 @@ class TrainingConfig:
     """Use only algorithms that give the same bits twice; slower on CUDA."""
 
     def __post_init__(self) -> None:
-        _check(
+        check(
             "training",
             self,
-            epochs=_AT_LEAST_ONE,
-            batch_size=_AT_LEAST_ONE,
-            learning_rate=_POSITIVE,
-            warmup_fraction=_SHARE,
-            weight_decay=_NOT_NEGATIVE,
-            max_grad_norm=_POSITIVE,
-            label_smoothing=_SHARE,
-            patience=_AT_LEAST_ONE,
+            epochs=AT_LEAST_ONE,
+            batch_size=AT_LEAST_ONE,
+            learning_rate=POSITIVE,
+            warmup_fraction=SHARE,
+            weight_decay=NOT_NEGATIVE,
+            max_grad_norm=POSITIVE,
+            label_smoothing=SHARE,
+            patience=AT_LEAST_ONE,
         )
         limited = self.max_steps is None or self.max_steps >= 1
-        _require(limited, "training.max_steps", ">= 1 or null", self.max_steps)
+        require(limited, "training.max_steps", ">= 1 or null", self.max_steps)
 
 
 @dataclass(frozen=True)
 class TrackingConfig:
-    """Where runs are recorded. The server's address is no setting: see MLFLOW_TRACKING_URI."""
+    """Where runs are recorded. A server's address and key are no settings: see .env.example."""
 
-    name: str = "mlflow"
+    name: str = "none"
     """The file in tracking/ that records runs; `none` records nothing."""
     experiment: str = "default"
     """Runs are grouped under this name."""
@@ -203,7 +182,7 @@ class TrackingConfig:
     """Record the use of CPU, memory and GPU while training."""
 
     def __post_init__(self) -> None:
-        _check("tracking", self, name=_NOT_EMPTY, experiment=_NOT_EMPTY)
+        check("tracking", self, name=NOT_EMPTY, experiment=NOT_EMPTY)
 
 
 @dataclass(frozen=True)
@@ -220,42 +199,7 @@ class RegistryConfig:
     """How far below the present champion `metric` may lie, in [0, 1]."""
 
     def __post_init__(self) -> None:
-        _check("registry", self, model_name=_NOT_EMPTY, threshold=_UNIT, tolerance=_UNIT)
-
-
-@dataclass(frozen=True)
-class ServingConfig:
-    """The HTTP server."""
-
-    model: str = "models/bundle"
-    """A bundle's folder, or `champion` for the registry's."""
-    host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 is every network of the machine."""
-    port: int = 8000
-    """TCP port; 0 takes a free one."""
-    num_threads: int = 1
-    """Threads of one forward pass. One is the fastest for small models under load."""
-    max_batch_size: int = 32
-    """Inputs that are predicted together, and that one request may send."""
-    max_text_length: int = 20_000
-    """Characters of one text, at most."""
-    max_queue_size: int = 1024
-    """Inputs that may wait; beyond them a request is answered 503."""
-
-    def __post_init__(self) -> None:
-        _check(
-            "serving",
-            self,
-            model=_NOT_EMPTY,
-            host=_NOT_EMPTY,
-            port=_Rule("in [0, 65535]", lambda port: 0 <= port <= 65_535),
-            num_threads=_AT_LEAST_ONE,
-            max_batch_size=_AT_LEAST_ONE,
-            max_text_length=_AT_LEAST_ONE,
-        )
-        room = self.max_queue_size >= self.max_batch_size
-        expected = f">= serving.max_batch_size={self.max_batch_size}"
-        _require(room, "serving.max_queue_size", expected, self.max_queue_size)
+        check("registry", self, model_name=NOT_EMPTY, threshold=UNIT, tolerance=UNIT)
 
 
 @dataclass(frozen=True)
@@ -263,18 +207,32 @@ class LauncherConfig:
     """The processes and devices that train."""
 
     name: str = "local"
-    """`local`: one process on this machine."""
+    """The file in training/launchers/ that starts the processes."""
     num_workers: int = 1
-    """Processes that train together; `local` has one."""
+    """Processes that share each batch; `local` has one."""
     device: Device = Device.auto
     """`auto` takes CUDA, then MPS, then the CPU."""
     num_threads: int = 0
-    """CPU threads of each process; 0 takes every core."""
+    """CPU threads of each process; 0 shares the cores of a machine among its processes."""
+    max_restarts: int = 0
+    """How often lost workers are replaced; they go on from the last epoch's end."""
+    address: str | None = None
+    """A cluster to train on; null for this machine."""
 
     def __post_init__(self) -> None:
-        _require(self.name == "local", "launcher.name", "local", self.name)
-        _require(self.num_workers == 1, "launcher.num_workers", "1", self.num_workers)
-        _check("launcher", self, num_threads=_NOT_NEGATIVE)
+        check(
+            "launcher",
+            self,
+            name=NOT_EMPTY,
+            num_workers=AT_LEAST_ONE,
+            num_threads=NOT_NEGATIVE,
+            max_restarts=NOT_NEGATIVE,
+        )
+        if self.name == "local":
+            require(self.num_workers == 1, "launcher.num_workers", "1 if local", self.num_workers)
+        if self.name in ("local", "torchrun"):
+            here = f"null if {self.name}"
+            require(self.address is None, "launcher.address", here, self.address)
 
 
 @dataclass(frozen=True)
@@ -290,9 +248,8 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     registry: RegistryConfig = field(default_factory=RegistryConfig)
-    serving: ServingConfig = field(default_factory=ServingConfig)
     launcher: LauncherConfig = field(default_factory=LauncherConfig)
 
     def __post_init__(self) -> None:
-        _require(self.seed >= 0, "seed", ">= 0", self.seed)
-        _require(bool(self.resume), "resume", "auto, never or a checkpoint", self.resume)
+        require(self.seed >= 0, "seed", ">= 0", self.seed)
+        require(bool(self.resume), "resume", "auto, never or a checkpoint", self.resume)

@@ -9,7 +9,7 @@ from .paths import BUNDLE, MODEL_CARD, PROCESSED, REPORTS, require
 log = logging.getLogger(__name__)
 
 
-@stage
+@stage(Config)
 def main(config: Config) -> None:
     """Write metrics, predictions, plots and the model card of models/bundle/."""
     from .evaluation.model_card import model_card

@@ -5,14 +5,15 @@ import shutil
 from pathlib import Path
 
 from .compose import stage
-from .config import Config, ConfigError
+from .config import Config
 from .data.rows import dataset_rows, write_csv
 from .paths import RAW_CSV
+from .rules import ConfigError
 
 log = logging.getLogger(__name__)
 
 
-@stage
+@stage(Config)
 def main(config: Config) -> None:
     """Copy the CSV at `data.path`, or write the rows of data/<data.name>.py."""
     if config.data.path is None:

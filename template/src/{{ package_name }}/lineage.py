@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,9 +16,12 @@ ANSWERS = Path(".copier-answers.yml")
 
 
 def current_lineage(config: Config, *, run_id: str | None) -> Lineage:
-    """Return the lineage of a model that is trained here and now."""
+    """Return the lineage of a model that is trained here and now.
+
+    Where there is no repository, as in an image, the commit is what GIT_COMMIT says.
+    """
     return Lineage(
-        git_commit=_git("rev-parse", "HEAD"),
+        git_commit=_git("rev-parse", "HEAD") or os.environ.get("GIT_COMMIT") or None,
         git_dirty=bool(_git("status", "--porcelain", "--untracked-files=no")),
         data_hash=dvc_hash(PROCESSED),
         config_hash=config_hash(config),

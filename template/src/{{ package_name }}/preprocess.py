@@ -9,7 +9,7 @@ from .paths import PROCESSED, RAW_CSV, require
 log = logging.getLogger(__name__)
 
 
-@stage
+@stage(Config)
 def main(config: Config) -> None:
     """Turn data/raw/dataset.csv into splits, an encoder and a spec."""
     from .data.preprocessing import preprocess

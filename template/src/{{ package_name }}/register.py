@@ -23,7 +23,7 @@ class GateError(ProjectError):
     """A model is not good enough, or cannot be compared."""
 
 
-@stage
+@stage(Config)
 def main(config: Config) -> None:
     """Register the bundle, or say why not."""
     from .models.bundle import Bundle
@@ -93,13 +93,14 @@ def _champion_metric(
 
 
 def _measure(bundle: "Bundle", config: Config) -> "Metrics":
+    from .data.dataset import Split
     from .data.validation import read_csv
-    from .evaluation.metrics import score
-    from .serving.predictor import Predictor
+    from .evaluation.metrics import evaluate
 
     rows = read_csv(PROCESSED / "test.csv", group_column=config.data.group_column)
-    predictions = Predictor(bundle).predict([row.text for row in rows])
-    return score([row.label for row in rows], [prediction.label for prediction in predictions])
+    texts = [bundle.encoder.encode(row.text) for row in rows]
+    classes = [bundle.spec.labels.index(row.label) for row in rows]
+    return evaluate(bundle.model, Split.from_rows(texts, classes))
 
 
 def _register(

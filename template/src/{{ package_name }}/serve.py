@@ -1,11 +1,13 @@
 """Last stage: answer predictions over HTTP, from models/bundle/ or the registry's champion."""
 
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .compose import stage
 from .config import Config
+from .serving.config import ServeConfig
 
 if TYPE_CHECKING:
     from .models.bundle import Bundle
@@ -14,15 +16,14 @@ if TYPE_CHECKING:
 CHAMPION = "champion"
 
 
-@stage
-def main(config: Config) -> None:
+@stage(ServeConfig, "serve")
+def main(config: ServeConfig) -> None:
     """Serve until interrupted."""
-    from .serving.api import serve
+    server = import_module(f".serving.{config.serving.name}", __package__)
+    server.serve(partial(load_predictor, config), config.serving)
 
-    serve(partial(load_predictor, config), config.serving)
 
-
-def load_predictor(config: Config) -> "Predictor":
+def load_predictor(config: ServeConfig) -> "Predictor":
     """Return the model that `serving.model` names.
 
     Raises:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from ..config import ConfigError
+from ..rules import ConfigError
 
 
 class Row(NamedTuple):

@@ -1,4 +1,4 @@
-"""Texts as token ids. Beyond this file only models/embedding.py and serving/schema.py know it."""
+"""Texts as token ids, which beyond this file only models/embedding.py and a server know."""
 
 import re
 from collections import Counter

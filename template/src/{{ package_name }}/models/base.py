@@ -6,8 +6,9 @@ from importlib.util import find_spec
 
 from torch import Tensor, nn
 
-from ..config import ConfigError, ModelConfig
+from ..config import ModelConfig
 from ..data.spec import DataSpec
+from ..rules import ConfigError
 
 
 class Model(nn.Module, ABC):

@@ -6,12 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
+from .engine import UnavailableError
+
 Input = TypeVar("Input")
 Output = TypeVar("Output")
-
-
-class UnavailableError(Exception):
-    """An input cannot be answered now, but soon."""
 
 
 class Batcher(Generic[Input, Output]):
@@ -21,16 +19,9 @@ class Batcher(Generic[Input, Output]):
     All methods belong to one event loop.
     """
 
-    def __init__(
-        self,
-        *,
-        max_batch_size: int,
-        max_queue_size: int,
-        on_batch: Callable[[int], None] = lambda size: None,
-    ) -> None:
+    def __init__(self, *, max_batch_size: int, max_queue_size: int) -> None:
         self.max_batch_size = max_batch_size
         self.max_queue_size = max_queue_size
-        self.on_batch = on_batch
         self._waiting: deque[tuple[Input, asyncio.Future[Output]]] = deque()
         self._arrived = asyncio.Event()
 
@@ -54,7 +45,6 @@ class Batcher(Generic[Input, Output]):
             await self._arrived.wait()
             inputs, futures = self._take()
             if inputs:
-                self.on_batch(len(inputs))
                 await self._answer(futures, inputs, call, executor)
 
     def _take(self) -> tuple[list[Input], list[asyncio.Future[Output]]]:

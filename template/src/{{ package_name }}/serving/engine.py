@@ -1,79 +1,93 @@
-"""The model behind the server: loaded and called in one thread."""
+"""The model behind a server: loaded in a thread, then asked a batch at a time."""
 
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from concurrent.futures import Executor
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-from ..config import ServingConfig
-from .batching import Batcher, UnavailableError
 from .metrics import ServingMetrics
+from .schema import PredictResponse
 
 if TYPE_CHECKING:  # PyTorch is imported by `load`, while the server answers /health already
-    from .predictor import Prediction, Predictor
+    from .predictor import Predictor
 
 log = logging.getLogger(__name__)
 
 
-class Engine:
-    """Loads a model, then predicts what comes in, until it is cancelled."""
+RETRY_LATER = {"Retry-After": "1"}
+"""The headers of a 503; in seconds."""
 
-    def __init__(self, load: Callable[[], "Predictor"], config: ServingConfig) -> None:
+
+class UnavailableError(Exception):
+    """An input cannot be answered now, but soon."""
+
+
+class Engine:
+    """What a server knows of its model. It is made before there is one."""
+
+    def __init__(self, load: Callable[[], "Predictor"]) -> None:
         self.metrics = ServingMetrics()
         self.error: Exception | None = None
         """Why there will never be a model."""
-        self.on_error: Callable[[], None] = lambda: None
+        self.on_error: Callable[[], None] = lambda: log.error("error: %s", self.error)
         self._load = load
         self._predictor: Predictor | None = None
-        self._batcher: Batcher[str, Prediction] = Batcher(
-            max_batch_size=config.max_batch_size,
-            max_queue_size=config.max_queue_size,
-            on_batch=self.metrics.batch_size.observe,
-        )
 
     @property
     def loaded(self) -> bool:
         """Whether there is a model."""
         return self._predictor is not None
 
-    @property
-    def predictor(self) -> "Predictor":
-        """The model.
+    def require_loaded(self) -> "Predictor":
+        """Return the model.
+
+        Raises:
+            UnavailableError: There is none, or none yet.
+        """
+        if self._predictor is None:
+            raise UnavailableError(
+                "the model cannot be loaded" if self.error else "the model is being loaded"
+            )
+        return self._predictor
+
+    async def load(self, executor: Executor | None = None) -> None:
+        """Load the model in a thread; where it cannot be loaded, say so to `on_error`."""
+        try:
+            predictor = await asyncio.get_running_loop().run_in_executor(executor, self._load)
+        except Exception as error:
+            self.error = error
+            self.on_error()
+        else:
+            self._predictor = predictor
+            commit = predictor.bundle.lineage.git_commit or "unknown"
+            log.info("model %s of commit %s is ready", predictor.version, commit[:12])
+
+    def predict(self, inputs: list[str]) -> list[PredictResponse]:
+        """Return a response for each input, in their order. Not for several threads at once.
+
+        Raises:
+            UnavailableError: The model is not loaded yet.
+        """
+        predictor = self.require_loaded()
+        self.metrics.batch_size.observe(len(inputs))
+        responses = []
+        for label, confidence in predictor.predict(inputs):
+            self.metrics.predictions.labels(label).inc()
+            responses.append(
+                PredictResponse(
+                    prediction=label, confidence=confidence, model_version=predictor.version
+                )
+            )
+        return responses
+
+    def about(self) -> dict[str, Any]:
+        """Return which model answers, and where it comes from.
 
         Raises:
             UnavailableError: It is not loaded yet.
         """
-        if self._predictor is None:
-            raise UnavailableError("the model is being loaded")
-        return self._predictor
-
-    async def run(self) -> None:
-        """Load the model and predict until cancelled; end early where it cannot be loaded."""
-        with ThreadPoolExecutor(1, "model") as executor:
-            try:
-                self._predictor = await asyncio.get_running_loop().run_in_executor(
-                    executor, self._load
-                )
-            except Exception as error:
-                self.error = error
-                self.on_error()
-            else:
-                self._announce(self.predictor)
-                await self._batcher.run(self.predictor.predict, executor)
-
-    async def predict(self, inputs: list[str]) -> list["Prediction"]:
-        """Return a prediction for each input, in their order, once there is a model.
-
-        Raises:
-            UnavailableError: Too much is waiting.
-        """
-        predictions = await self._batcher.submit(inputs)
-        for prediction in predictions:
-            self.metrics.predictions.labels(prediction.label).inc()
-        return predictions
-
-    def _announce(self, predictor: "Predictor") -> None:
-        lineage = predictor.bundle.lineage
-        commit = lineage.git_commit[:12] if lineage.git_commit else "unknown"
-        log.info("model %s of commit %s is ready", predictor.version, commit)
+        predictor = self.require_loaded()
+        about = {"model_version": predictor.version, "labels": predictor.bundle.spec.labels}
+        return about | asdict(predictor.bundle.lineage)

@@ -1,16 +1,24 @@
 """What a client sends and gets. Another kind of input changes this file and nothing else here."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
 
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..config import ServingConfig
-from .engine import Engine
+from .config import ServingConfig
 
 STRICT = ConfigDict(extra="forbid", strict=True)
 MAX_BYTES_PER_CHARACTER = 6
 """Of JSON in which each character is written as an escape."""
+MAX_ERRORS, MAX_ERROR_CHARACTERS = 10, 100
+"""Of a 422: a bad request of any size gets a small answer."""
+
+
+class Health(BaseModel):
+    """Whether the process works, with or without a model."""
+
+    status: str = "healthy"
+    model_loaded: bool
 
 
 class PredictResponse(BaseModel):
@@ -29,40 +37,54 @@ class BatchResponse(BaseModel):
     predictions: list[PredictResponse]
 
 
-def max_body_bytes(config: ServingConfig) -> int:
-    """Return the size of the largest request that can be valid."""
-    return config.max_batch_size * (MAX_BYTES_PER_CHARACTER * config.max_text_length + 64)
+class RequestModels(NamedTuple):
+    """The classes of the requests. Each has a method `rows`: the inputs, as the model takes them.
+
+    They are made when the limits are known, so a type checker can't name them.
+    """
+
+    one: Any
+    batch: Any
 
 
-def prediction_routes(engine: Engine, config: ServingConfig) -> APIRouter:
-    """Return the endpoints that predict, with the limits of `config`."""
-    router = APIRouter()
+def request_models(config: ServingConfig) -> RequestModels:
+    """Return the requests that predict, with the limits of `config`."""
 
     class TextRequest(BaseModel):
         model_config = STRICT
         text: Annotated[str, Field(min_length=1, max_length=config.max_text_length, pattern=r"\S")]
 
+        def rows(self) -> list[str]:
+            return [self.text]
+
     class BatchRequest(BaseModel):
         model_config = STRICT
         inputs: Annotated[list[TextRequest], Field(min_length=1, max_length=config.max_batch_size)]
 
-    async def predict(requests: list[TextRequest]) -> list[PredictResponse]:
-        version = engine.predictor.version
-        predictions = await engine.predict([request.text for request in requests])
-        return [
-            PredictResponse(prediction=label, confidence=confidence, model_version=version)
-            for label, confidence in predictions
+        def rows(self) -> list[str]:
+            return [request.text for request in self.inputs]
+
+    return RequestModels(TextRequest, BatchRequest)
+
+
+def max_body_bytes(config: ServingConfig) -> int:
+    """Return the size of the largest request that can be valid."""
+    return config.max_batch_size * (MAX_BYTES_PER_CHARACTER * config.max_text_length + 64)
+
+
+def error_body(problems: Sequence[Any]) -> dict[str, Any]:
+    """Return what is wrong and where, without the input; `problems` are pydantic's errors."""
+    return {
+        "detail": [
+            {
+                "type": problem["type"],
+                "loc": [part if isinstance(part, int) else _short(part) for part in problem["loc"]],
+                "msg": _short(problem["msg"]),
+            }
+            for problem in problems[:MAX_ERRORS]
         ]
+    }
 
-    @router.post("/predict")
-    async def predict_one(request: TextRequest) -> PredictResponse:
-        """Label one text."""
-        [response] = await predict([request])
-        return response
 
-    @router.post("/predict/batch")
-    async def predict_batch(request: BatchRequest) -> BatchResponse:
-        """Label several texts."""
-        return BatchResponse(predictions=await predict(request.inputs))
-
-    return router
+def _short(text: str) -> str:
+    return text[:MAX_ERROR_CHARACTERS]

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..config import Config, ConfigError, TrackingConfig
+from ..config import Config, TrackingConfig
 from ..errors import ProjectError
+from ..rules import ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ class Tracker:
         raise self._no_registry()
 
     def _no_registry(self) -> TrackingError:
-        return TrackingError(f"tracking={self.config.name} has no registry; choose tracking=mlflow")
+        return TrackingError(f"tracking={self.config.name} has no registry; choose another tracker")
 
 
 def create_tracker(config: TrackingConfig) -> Tracker:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from ..tracking.base import Tracker
 from .checkpoint import BEST, LAST, Checkpoint
+from .distributed import rank
 from .trainer import Callback, Trainer
 
 log = logging.getLogger(__name__)
@@ -50,12 +51,13 @@ class History(Callback):
 
     def on_epoch_end(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         row = {"epoch": trainer.progress.epoch, "step": trainer.progress.step, **metrics}
-        is_first = trainer.progress.epoch == 1
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("w" if is_first else "a", encoding="utf-8", newline="") as file:
+        before = self.path.read_text("utf-8").splitlines() if self.path.exists() else []
+        with self.path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, row, lineterminator="\n")
-            if is_first:
-                writer.writeheader()
+            writer.writeheader()
+            # An epoch that a crash made us repeat is there already.
+            file.writelines(f"{line}\n" for line in before[1 : trainer.progress.epoch])
             writer.writerow(row)
 
 
@@ -70,7 +72,7 @@ class Tracking(Callback):
 
 
 class Checkpointing(Callback):
-    """Keeps the state after the last epoch and after the best one."""
+    """Keeps the state after the last epoch and after the best one. Every rank has to call it."""
 
     def __init__(self, folder: Path, *, fingerprint: str, run_id: str | None) -> None:
         self.folder = folder
@@ -79,6 +81,8 @@ class Checkpointing(Callback):
 
     def on_epoch_end(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         checkpoint = Checkpoint(trainer.state_dict(), self.fingerprint, self.run_id)
+        if rank() > 0:
+            return
         if trainer.progress.best_epoch == trainer.progress.epoch:
             checkpoint.save(self.folder / BEST)
         checkpoint.save(self.folder / LAST)

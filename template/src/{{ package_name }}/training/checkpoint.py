@@ -27,7 +27,7 @@ class Checkpoint:
     trainer: dict[str, Any]
     """What `Trainer.state_dict` returned."""
     fingerprint: str
-    """The hash of the configuration and the data."""
+    """The hash of the configuration and the data, and the number of processes."""
     run_id: str | None
     """The tracked run to go on with."""
 
@@ -71,11 +71,11 @@ def find_checkpoint(resume: str, folder: Path, *, fingerprint: str) -> Checkpoin
     if checkpoint.fingerprint == fingerprint:
         return checkpoint
     if resume == "auto":
-        log.info("%s is of another configuration or data: starting anew", path)
+        log.info("%s is of another configuration, data or num_workers: starting anew", path)
         return None
-    raise CheckpointError(f"checkpoint {path} is of another configuration or data")
+    raise CheckpointError(f"checkpoint {path} is of another configuration, data or num_workers")
 
 
-def finish(folder: Path) -> None:
-    """Forget the last checkpoint: the run is complete, and the next one starts anew."""
+def forget(folder: Path) -> None:
+    """Delete the last checkpoint: what it belongs to is complete, or begins anew."""
     (folder / LAST).unlink(missing_ok=True)

@@ -15,6 +15,16 @@ from ..config import TrainingConfig
 from ..data.dataset import Split
 from ..evaluation.metrics import evaluate
 from ..models.base import Model
+from .distributed import (
+    data_parallel,
+    from_all,
+    from_main,
+    mean_over_ranks,
+    rank,
+    shard,
+    world_size,
+)
+from .machine import rng_state, set_rng_state
 
 
 @dataclass
@@ -45,7 +55,12 @@ class Callback:
 
 
 class Trainer:
-    """Fits a model with AdamW, linear warm-up and cosine decay."""
+    """Fits a model with AdamW, linear warm-up and cosine decay.
+
+    Where processes train together, each has a trainer and takes its shard of every batch: the
+    steps, the schedule and the gradients are those of one process. Every rank has to call each
+    method, for in most of them the ranks meet.
+    """
 
     def __init__(
         self,
@@ -57,6 +72,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
     ) -> None:
         self.model = model.to(device)
+        self.parallel_model = data_parallel(self.model)
         self.config = config
         self.seed = seed
         self.device = device
@@ -86,20 +102,24 @@ class Trainer:
         )
         losses = []
         for indices in batches[: self.num_steps - self.progress.step]:
-            losses.append(self.train_step(*train.batch(indices)))
+            rows, weight = shard(indices, rank(), world_size())
+            losses.append(self.train_step(*train.batch(rows), weight=weight))
             for callback in self.callbacks:
                 callback.on_step_end(self)
         self.progress.epoch += 1
         # The one place where the host waits for the device.
-        mean_loss = torch.stack(losses).mean().item()
+        mean_loss = mean_over_ranks(torch.stack(losses).mean()).item()
         return {"train_loss": mean_loss, "learning_rate": self.optimizer.param_groups[0]["lr"]}
 
-    def train_step(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Take one optimiser step on a batch; return its loss, detached, on the device."""
+    def train_step(self, inputs: Tensor, labels: Tensor, *, weight: float = 1.0) -> Tensor:
+        """Take one optimiser step on a batch, or on a shard of one that counts `weight`.
+
+        Returns its loss, detached, on the device.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.progress.step, self.num_steps, self.config)
-        logits = self.model(inputs.to(self.device))
-        loss = functional.cross_entropy(
+        logits = self.parallel_model(inputs.to(self.device))
+        loss = weight * functional.cross_entropy(
             logits, labels.to(self.device), label_smoothing=self.config.label_smoothing
         )
         self.optimizer.zero_grad()
@@ -111,7 +131,7 @@ class Trainer:
 
     def validate(self, validation: Split) -> dict[str, float]:
         """Return the figures of the validation split, and remember the best epoch."""
-        metrics = evaluate(self.model, validation)
+        metrics = from_main(lambda: evaluate(self.model, validation))
         if metrics[self.config.monitor] > self.progress.best:
             self.progress.best = metrics[self.config.monitor]
             self.progress.best_epoch = self.progress.epoch
@@ -123,8 +143,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "progress": asdict(self.progress),
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+            "rng": from_all(rng_state(self.device)),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -132,9 +151,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
-        torch.set_rng_state(state["rng"])
-        if state["cuda_rng"]:
-            torch.cuda.set_rng_state_all(state["cuda_rng"])
+        set_rng_state(state["rng"][rank()], self.device)
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> AdamW:

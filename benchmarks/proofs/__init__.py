@@ -1,0 +1,1 @@
+"""The proofs that an update loses nothing: each a function that returns what it found."""

@@ -1,0 +1,170 @@
+"""Proves that an update loses nothing: hurts projects in every way, and prints what became of them.
+
+Every trial has a number, and what it does depends on nothing else: `--seed 817 --trials 1` repeats
+one. The table's last column must be 0; what stands in it is printed below.
+
+    .venv/bin/python benchmarks/reliability.py --trials 1000
+    .venv/bin/python benchmarks/reliability.py --only histories --seed 817 --trials 1
+"""
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from proofs import crashes, environments, histories, peers
+from proofs.projects import Lab, open_lab
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a proof came to."""
+
+    name: str
+    trials: int
+    told: str
+    bad: list[str]
+
+
+def main() -> int:
+    """Prints a row for each proof; returns 1 when anything went wrong."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--trials", type=int, default=50, help="of histories; others have fewer")
+    parser.add_argument("--seed", type=int, default=0, help="the first trial's number")
+    parser.add_argument("--only", nargs="+", choices=PROOFS, default=list(PROOFS))
+    parser.add_argument("--cruft", default=shutil.which("cruft"), help="cruft's program")
+    options = parser.parse_args()
+    bad = []
+    print(f"{'proof':44}{'trials':>7}{'seconds':>9}  {'came to':62}{'wrong':>5}")
+    with open_lab() as lab:
+        for name in options.only:
+            start = time.perf_counter()
+            for row in PROOFS[name](lab, options):
+                seconds = time.perf_counter() - start
+                print(
+                    f"{row.name:44}{row.trials:7}{seconds:9.0f}  {row.told:62}{len(row.bad):5}",
+                    flush=True,
+                )
+                bad += [f"{row.name}: {one}" for one in row.bad]
+                start = time.perf_counter()
+    print(*bad[:50], sep="\n", end="\n" * bool(bad))
+    return int(bool(bad))
+
+
+def of_histories(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
+    """Random work of a user, and updates."""
+    told = histories.random_histories(lab, trials=options.trials, seed=options.seed)
+    came = (
+        f"{told.updates} updates, {told.conflicts} with conflicts, "
+        f"{sum(told.refused.values())} refused; {len(told.lost)} of {told.marks} marks lost"
+    )
+    yield Row("random histories", told.histories, came, told.lost + told.wrong)
+
+
+def of_crashes(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
+    """SIGKILL, everywhere and at random instants."""
+    found = list(crashes.scenarios(lab))
+    for one in found:
+        yield _of_tally(f"SIGKILL: {one.name}", crashes.kill_everywhere(lab, one))
+    for one in found:
+        yield _of_tally(f"SIGKILL in recovery: {one.name}", crashes.kill_recovery(lab, one))
+    trials = max(1, options.trials // 5 // len(found))
+    for one in found:
+        tally = crashes.kill_at_random(lab, one, trials=trials, seed=options.seed)
+        yield _of_tally(f"SIGKILL at random: {one.name}", tally)
+
+
+def of_disks(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
+    """Disks that fail or are full."""
+    found = list(crashes.scenarios(lab))
+    for one in found:
+        tally = crashes.fail_everywhere(lab, one, lasting=False)
+        yield _of_tally(f"a write fails: {one.name}", tally)
+    for one in found:
+        tally = crashes.fail_everywhere(lab, one, lasting=True)
+        yield _of_tally(f"all writes fail from there: {one.name}", tally)
+    sizes = range(0, 400_000, 400_000 // max(10, options.trials // 10))
+    for one in found[:4]:
+        yield _of_tally(f"a full disk: {one.name}", crashes.fill_disk(lab, one, sizes=sizes))
+
+
+def of_signals(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
+    """Ctrl-C and SIGTERM."""
+    for one in crashes.scenarios(lab):
+        tally = crashes.signal_everywhere(lab, one)
+        yield _of_tally(f"Ctrl-C, SIGTERM: {one.name}", tally)
+
+
+def of_settings(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
+    """Hostile git settings."""
+    trials = max(1, options.trials // 10)
+    found = environments.hostile_settings(lab, trials=trials, seed=options.seed)
+    yield _of_found("hostile git settings", found)
+
+
+def of_pairs(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
+    """Two updates at once."""
+    found = environments.two_at_once(lab, pairs=max(1, options.trials // 20))
+    yield _of_found("two updates at once", found)
+
+
+def of_answers(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
+    """Mutated answers files."""
+    trials = max(1, options.trials // 2)
+    found = environments.mutated_answers(lab, trials=trials, seed=options.seed)
+    yield _of_found("mutated answers files", found)
+
+
+def of_chains(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
+    """Chains of releases against a fresh render."""
+    trials = max(1, options.trials // 20)
+    found = environments.chains(lab, trials=trials, seed=options.seed)
+    yield _of_found("chains of releases, against a fresh render", found)
+
+
+def of_peers(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
+    """The same histories through other tools; what those lose is told, and not wrong here."""
+    trials = max(1, options.trials // 10)
+    scores = peers.side_by_side(lab, trials=trials, seed=options.seed, cruft=options.cruft)
+    for name, score in scores.items():
+        came = (
+            f"{score.losing} lost a mark ({score.silent} of them with exit 0); "
+            f"{score.lost} of {score.marks} marks"
+        )
+        if score.refused or score.half_way:
+            came += f"; {score.refused} refused, {score.half_way} failed half-way"
+        lost = score.lost if name == "mlscaffold update" else 0
+        yield Row(name, trials, came, [f"{lost} marks lost"] * bool(lost))
+
+
+def _of_tally(name: str, tally: crashes.Tally) -> Row:
+    return Row(name, tally.trials, f"{tally.before} before, {tally.after} after", tally.wrong)
+
+
+def _of_found(name: str, found: environments.Found) -> Row:
+    counts = [f"{number} {what}" for what, number in found.counts.items()]
+    told = "; ".join([*counts, f"{len(found.lost)} marks lost"])
+    return Row(name, found.trials, told, found.lost + found.wrong)
+
+
+PROOFS: dict[str, Callable[[Lab, argparse.Namespace], Iterator[Row]]] = {
+    "histories": of_histories,
+    "crashes": of_crashes,
+    "disks": of_disks,
+    "signals": of_signals,
+    "settings": of_settings,
+    "pairs": of_pairs,
+    "answers": of_answers,
+    "chains": of_chains,
+    "peers": of_peers,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

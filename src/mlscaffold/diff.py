@@ -1,0 +1,64 @@
+"""Shows how a project has drifted from a fresh render of its release and answers."""
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from . import files
+from .project import open_project
+from .recorded import recorded_answers
+from .renders import open_renders
+from .scratch import Entry, Scratch
+from .worktree import Worktree, names, open_worktree
+
+
+def diff(path: Path) -> str:
+    """The unified diff from the render to the project's files as they lie there.
+
+    Files that the template does not have are the project's own and not shown, nor are ignored ones.
+    """
+    project = open_project(path)
+    worktree = open_worktree(path)
+    with (
+        open_renders() as renders,
+        TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder,
+    ):
+        release = renders.releases(project.template).find(project.commit)
+        format = worktree.object_format
+        answers = recorded_answers(project, renders, release)
+        tree = renders.tree(project.template, release, answers, object_format=format)
+        scratch = Scratch(
+            Path(folder, "diff.git"),
+            object_format=format,
+            sees=(worktree.objects, renders.objects(format)),
+        )
+        rendered = scratch.paths(tree)
+        ignored = worktree.ignored(rendered)
+        present = scratch.edited("", _present(worktree, rendered - ignored, scratch))
+        return scratch.diff(scratch.without(tree, ignored), present)
+
+
+def _present(worktree: Worktree, paths: Iterable[str], scratch: Scratch) -> Mapping[str, Entry]:
+    """Those of the files that lie in the project, as its git would keep them.
+
+    They are written to `scratch`, under a copy of the index: the project's own is not touched.
+    """
+    own = worktree.own(paths)
+    found = {worktree.prefix + path: path for path in own if files.digest(worktree.folder / path)}
+    index = scratch.repository / "present"
+    shutil.copyfile(worktree.index, index)
+    env = {"GIT_INDEX_FILE": str(index), "GIT_OBJECT_DIRECTORY": str(scratch.objects)}
+    unflag = ("--no-assume-unchanged", "--no-skip-worktree")
+    for options, asked in ((unflag, worktree.hidden()), (("--add", "--replace"), found)):
+        stdin = b"".join(os.fsencode(path) + b"\0" for path in found if path in asked)
+        worktree.git("update-index", *options, "-z", "--stdin", stdin=stdin, env=env)
+    listed = names(worktree.git("ls-files", "--stage", "-z", env=env))
+    entries = {}
+    for record in listed:
+        fields, _, path = record.partition("\t")
+        mode, id, stage = fields.split(" ")
+        if path in found and stage == "0":
+            entries[found[path]] = Entry(mode, id)
+    return entries

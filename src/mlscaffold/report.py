@@ -1,0 +1,152 @@
+"""What the commands tell, as text."""
+
+import os
+import shlex
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .check import Checked
+    from .doctor import Finding
+    from .new import NewProject
+    from .options import Component, Options
+    from .questions import Choice
+    from .update import Updated
+
+_WIDTH = 14
+"""Of the column that lists choices."""
+_INDENTED: Any = {
+    "width": 100,
+    "initial_indent": " " * (4 + _WIDTH),
+    "subsequent_indent": " " * (6 + _WIDTH),
+    "break_long_words": False,
+    "break_on_hyphens": False,
+}
+
+
+def following(project: Path) -> tuple[str, ...]:
+    """The three commands that a newcomer types next."""
+    return (f"cd {shlex.quote(os.path.relpath(project))}", "make setup", "make repro")
+
+
+def of_new(made: "NewProject", commands: Sequence[str]) -> str:
+    """What was made, and what to type next."""
+    lines = [f"Made {made.path.name} from {made.template} {made.release}: {len(made.files)} files."]
+    if made.unlocked_because:
+        lines.append(f"No uv.lock: {made.unlocked_because}. Make it later with: uv lock")
+    return "\n".join([*lines, "", "Next:", *(f"  {command}" for command in commands)])
+
+
+def of_options(found: "Options") -> str:
+    """Every question with its choices and what they bring, and the presets."""
+    return "\n".join(_lines_of_options(found))
+
+
+def of_choice(choice: "Choice") -> str:
+    """A choice and its help."""
+    return f"    {choice.value!s:<{_WIDTH}}{choice.help}".rstrip()
+
+
+def of_checked(one: "Checked") -> str:
+    """How a project's release stands."""
+    meaning = {
+        "current": f"current ({one.release})",
+        "outdated": f"outdated: {one.release} is followed by {one.latest}",
+        "ahead": f"ahead: {one.release} is newer than {one.latest}, the newest that mlscaffold "
+        "knows; upgrade mlscaffold",
+        "unreleased": f"unreleased: {one.release} names no version to compare",
+        "unreadable": f"unreadable: {one.problem}",
+        "skipped": f"skipped: {one.problem}",
+    }
+    return f"{one.project}: {meaning[one.standing]}"
+
+
+def of_finding(finding: "Finding") -> str:
+    """What was found, and what mends it."""
+    mend = f"\n{'':10}mend: {finding.mend}" if finding.mend else ""
+    return f"{finding.state:<8}  {finding.subject}: {finding.detail}{mend}"
+
+
+def of_updated(one: "Updated") -> str:
+    """What became of a project, and what its user has to do."""
+    return "\n".join(_lines_of_updated(one))
+
+
+def _lines_of_options(found: "Options") -> Iterator[str]:
+    for question in found.questions:
+        default = "computed" if "{{" in str(question.default) else question.default
+        yield f"{question.name} [{default}]\n  {question.help}"
+        components = found.components.get(question.name, {})
+        for choice in question.choices:
+            yield of_choice(choice)
+            yield from _lines_of_component(components.get(str(choice.value)))
+    yield "\npresets"
+    for name, answers in found.presets.items():
+        pairs = " ".join(f"{key}={value}" for key, value in answers.items())
+        yield f"    {name:<{_WIDTH}}{pairs or 'every default'}"
+    yield f"release: {found.release} of {found.template}"
+
+
+def _lines_of_component(component: "Component | None") -> Iterator[str]:
+    for kind, names in asdict(component).items() if component else ():
+        if names:
+            yield textwrap.fill(f"{kind}: {', '.join(names)}", **_INDENTED)
+
+
+def _lines_of_updated(one: "Updated") -> Iterator[str]:
+    if one.diff:
+        yield one.diff.rstrip("\n")
+        yield ""
+    if one.recovered:
+        yield f"{one.project}: {one.recovered}"
+    yield f"{one.project}: {_outcome(one)}"
+    if one.outcome == "previewed":
+        yield from (f"  added     {_plain(path)}" for path in one.added)
+        yield from (f"  deleted   {_plain(path)}" for path in one.deleted)
+    for path, reason in one.conflicts.items():
+        yield f"  conflict  {_plain(path)}: {reason}"
+    if one.outcome == "conflicts" and not one.branch:
+        where = "" if one.project == Path() else f" {shlex.quote(str(one.project))}"
+        yield f"Settle them (git status lists them), then: mlscaffold update --continue{where}"
+        yield f"Or go back to what was there: mlscaffold update --abort{where}"
+    elif "pyproject.toml" in one.changed and one.outcome == "updated":
+        yield "The dependencies may have changed: run `uv lock`, then `make setup`."
+
+
+def _outcome(one: "Updated") -> str:
+    counted = ", ".join(
+        f"{len(paths)} {kind}"
+        for kind, paths in (
+            ("changed", one.changed),
+            ("added", one.added),
+            ("deleted", one.deleted),
+            ("in conflict", one.conflicts),
+        )
+        if paths
+    )
+    releases = one.new if one.old == one.new else f"{one.old} to {one.new}"
+    if one.outcome in ("updated", "conflicts"):
+        if not one.new:
+            done = f"committed as {one.commit[:12]}" if one.commit else "staged, not committed"
+            return f"the update is finished; {done}"
+        return f"{releases}: {counted or 'no file changes'}; {_whereabouts(one)}"
+    return {
+        "current": f"nothing to do at {one.new}",
+        "previewed": f"{releases}: {counted or 'no file changes'}; nothing was changed now",
+        "aborted": "as it was before the update",
+        "skipped": f"skipped: {one.problem}",
+        "failed": f"failed: {one.problem}",
+    }[one.outcome]
+
+
+def _plain(path: str) -> str:
+    return path if path.isprintable() else ascii(path)
+
+
+def _whereabouts(one: "Updated") -> str:
+    if one.branch:
+        return f"committed as {one.commit[:12]} on {one.branch}"
+    return f"committed as {one.commit[:12]}" if one.commit else "staged, not committed"

@@ -1,0 +1,208 @@
+"""A git repository for the moment: trees are made, merged and compared in it, and it goes."""
+
+import os
+from collections.abc import Collection, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from . import git
+from .worktree import names
+
+_IDENTITY = {
+    f"GIT_{role}_{key}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for key, value in (
+        ("NAME", "mlscaffold"),
+        ("EMAIL", "mlscaffold@users.noreply.github.com"),
+        ("DATE", "1700000000 +0000"),
+    )
+}
+_SETTINGS = tuple(
+    word
+    for setting in (
+        "core.autocrlf=false",
+        "core.safecrlf=false",
+        "core.fileMode=true",
+        "core.symlinks=true",
+        f"core.attributesFile={os.devnull}",
+        f"core.excludesFile={os.devnull}",
+        "merge.conflictStyle=zdiff3",
+        "merge.directoryRenames=true",
+        "merge.renames=true",
+        "diff.renames=true",
+        "core.quotePath=false",
+    )
+    for word in ("-c", setting)
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file as git keeps it."""
+
+    mode: str
+    id: str
+    stage: int = 0
+
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of one path; without `old` it is added, without `new` it is deleted."""
+
+    path: str
+    """From the project's folder."""
+    old: Entry | None
+    new: Entry | None
+
+
+class Scratch:
+    """A bare repository that sees the objects of others and is nobody's but ours."""
+
+    def __init__(self, folder: Path, *, object_format: str, sees: Iterable[Path] = ()) -> None:
+        self.repository = folder
+        git.run(
+            *("init", "--quiet", "--bare", "--template=", "--initial-branch=main"),
+            f"--object-format={object_format}",
+            folder,
+        )
+        alternates = folder / "objects" / "info" / "alternates"
+        alternates.parent.mkdir(exist_ok=True)
+        alternates.write_bytes(b"".join(os.fsencode(objects) + b"\n" for objects in sees))
+
+    @property
+    def objects(self) -> Path:
+        """Where its own objects lie."""
+        return self.repository / "objects"
+
+    def git(
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        env: dict[str, str] | None = None,
+        may_exit: Collection[int] = (0,),
+    ) -> bytes:
+        """What git printed, under no settings but ours."""
+        return git.output(
+            *_SETTINGS,
+            *arguments,
+            cwd=self.repository,
+            stdin=stdin,
+            env={**_IDENTITY, "GIT_DIR": str(self.repository), **(env or {})},
+            may_exit=may_exit,
+        )
+
+    def line(self, *arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> str:
+        """The one line that git printed."""
+        return os.fsdecode(self.git(*arguments, stdin=stdin, env=env)).strip()
+
+    def write_folder(self, folder: Path) -> str:
+        """The id of the tree that holds the files of a folder, ignored or not."""
+        with self._index() as env:
+            env = env | {"GIT_WORK_TREE": str(folder)}
+            self.git("-C", str(folder), "add", "--all", "--force", ".", env=env)
+            return self.line("write-tree", env=env)
+
+    def without(self, tree: str, paths: Collection[str]) -> str:
+        """The id of the tree less some of its files."""
+        return self.edited(tree, dict.fromkeys(paths))
+
+    def edited(self, tree: str, entries: Mapping[str, Entry | None]) -> str:
+        """The id of the tree with some files as they are given, or gone; "" is the empty tree."""
+        if tree and not entries:
+            return tree
+        nothing = Entry("0", "0" * len(tree or self.line("mktree", stdin=b"")))
+        lines = b"".join(
+            f"{(entry or nothing).mode} {(entry or nothing).id}\t".encode()
+            + os.fsencode(path)
+            + b"\0"
+            for path, entry in entries.items()
+        )
+        with self._index() as env:
+            if tree:
+                self.git("read-tree", tree, env=env)
+            self.git("update-index", "-z", "--index-info", stdin=lines, env=env)
+            return self.line("write-tree", env=env)
+
+    def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
+        """The contents of files, by their ids."""
+        wanted = sorted(set(ids))
+        asked = "".join(f"{id}\n" for id in wanted).encode()
+        printed = BytesIO(self.git("cat-file", "--batch", stdin=asked))
+        contents = {}
+        for id in wanted:
+            size = int(printed.readline().rsplit(b" ", 1)[1])
+            contents[id] = printed.read(size + 1)[:size]
+        return contents
+
+    def paths(self, tree: str) -> set[str]:
+        """Every file in the tree."""
+        return set(names(self.git("ls-tree", "-r", "-z", "--name-only", tree)))
+
+    def ignored(self, tree: str, paths: Collection[str]) -> set[str]:
+        """Those of the paths that the tree's own .gitignore files make git ignore."""
+        rules = [path for path in self.paths(tree) if path.rpartition("/")[2] == ".gitignore"]
+        if not (rules and paths):
+            return set()
+        with (
+            TemporaryDirectory(dir=self.repository, prefix="rules-") as folder,
+            self._index() as env,
+        ):
+            env = env | {"GIT_WORK_TREE": folder}
+            self.git("read-tree", tree, env=env)
+            asked = b"".join(os.fsencode(path) + b"\0" for path in rules)
+            self.git("-C", folder, "checkout-index", "-z", "--stdin", stdin=asked, env=env)
+            asked = b"".join(b"./" + os.fsencode(path) + b"\0" for path in paths)
+            check = ("-C", folder, "check-ignore", "--no-index", "-z", "--stdin")
+            found = self.git(*check, stdin=asked, env=env, may_exit=(0, 1))
+        return {path.removeprefix("./") for path in names(found)}
+
+    def commit(self, tree: str, *parents: str, message: str = "Merge") -> str:
+        """The id of a commit."""
+        given = [word for parent in parents for word in ("-p", parent)]
+        return self.line("commit-tree", tree, *given, "-m", message)
+
+    def changes(self, old: str, new: str) -> tuple[Change, ...]:
+        """What it takes to come from one tree to the other."""
+        listed = names(self.git("diff-tree", "-r", "-z", "--raw", "--no-renames", old, new))
+        pairs = zip(listed[::2], listed[1::2], strict=True)
+        return tuple(_change(record, path) for record, path in pairs)
+
+    def entries(self, tree: str) -> dict[str, Entry]:
+        """Every file in the tree, by path."""
+        found: dict[str, Entry] = {}
+        for record in names(self.git("ls-tree", "-r", "-z", tree)):
+            fields, _, path = record.partition("\t")
+            mode, _, id = fields.split(" ")
+            found[path] = Entry(mode, id)
+        return found
+
+    def renames(self, old: str, new: str) -> dict[str, str]:
+        """By old path, the new paths of files that were renamed from one tree to the other."""
+        options = ("-r", "-z", "--name-status", "--find-renames", "--diff-filter=R")
+        listed = names(self.git("diff-tree", *options, old, new))
+        return dict(zip(listed[1::3], listed[2::3], strict=True))
+
+    def diff(self, old: str, new: str, *, only: str = "") -> str:
+        """The unified diff between two trees; `only` some kinds of change, as --diff-filter has."""
+        kinds = [f"--diff-filter={only}"] if only else []
+        plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--find-renames")
+        shown = self.git("diff-tree", "-r", "-p", *plain, *kinds, old, new)
+        return shown.decode(errors="replace")
+
+    @contextmanager
+    def _index(self) -> Generator[dict[str, str]]:
+        with TemporaryDirectory(dir=self.repository, prefix="index-") as folder:
+            yield {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+
+
+def _change(record: str, path: str) -> Change:
+    """The change in a record such as `:100644 100755 1a2b... 3c4d... M`."""
+    old_mode, new_mode, old, new, _ = record.removeprefix(":").split(" ")
+    return Change(path, _entry(old_mode, old), _entry(new_mode, new))
+
+
+def _entry(mode: str, id: str) -> Entry | None:
+    return Entry(mode, id) if mode != "000000" else None

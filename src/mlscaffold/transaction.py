@@ -1,0 +1,455 @@
+"""Applies a merge to a working tree so that a crash at any instant leaves before or after.
+
+In order: what each file will be is written aside, and what it is now is kept; a journal says so;
+each file is put in place by one rename; the journal says that they are. That is the point of no
+return: what a crash interrupts before it is undone by `recover`, after it completed. Then git's
+index follows, by one rename under git's own lock, and HEAD for a commit that was asked for.
+A file or a line of the index that is neither as it was nor as the update left it is its user's:
+recovery leaves it alone. No file outside the merge is looked at.
+
+With conflicts the journal stays, so that `abort` can restore what was there.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+
+from . import files, index
+from .commits import commit_lines, commit_merge, import_objects
+from .errors import MlscaffoldError, ProjectError
+from .journal import Journal, Phase, State
+from .merge import Merge
+from .scratch import Scratch
+from .worktree import Worktree, names, some
+
+
+class Recovery(StrEnum):
+    """What an interrupted update was turned into."""
+
+    NOTHING = "nothing"
+    BEFORE = "before"
+    AFTER = "after"
+
+
+@contextmanager
+def locked(worktree: Worktree) -> Generator[None]:
+    """Keeps any other update out of this working tree while the block runs.
+
+    Raises ProjectError at once when another is at work. The lock goes with the process.
+    """
+    descriptor = os.open(worktree.git_dir, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ProjectError(f"another update is at work in {worktree.top}") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def unfinished(worktree: Worktree) -> Journal | None:
+    """The journal of an update that is not finished."""
+    return _state(worktree).read()
+
+
+def require_room(worktree: Worktree, merge: Merge) -> None:
+    """Raises ProjectError when the merge would write where something of the user's lies.
+
+    That is a file that git does not know or was told not to look at, or a submodule.
+    """
+    going = {worktree.prefix + change.path for change in merge.changes if change.old}
+    added = {worktree.prefix + change.path for change in merge.changes if not change.old}
+    touched = going | added | {worktree.prefix + conflict.path for conflict in merge.conflicts}
+    hidden = worktree.hidden()
+    blocked = {path for path in touched if hidden & {path, *files.parents(path)}}
+    if blocked:
+        raise ProjectError(
+            f"the update changes what git was told to leave alone: {some(blocked)}; "
+            "clear its skip-worktree or assume-unchanged flag first, or move the submodule"
+        )
+    found = {files.in_the_way(worktree.top, path, going=going) for path in added} - {""}
+    if found:
+        raise ProjectError(
+            f"the update brings files where some lie that git does not track: {some(found)}; "
+            "move them away first"
+        )
+
+
+def apply(
+    worktree: Worktree,
+    merge: Merge,
+    scratch: Scratch,
+    *,
+    title: str,
+    author: Mapping[str, str],
+    commits: bool,
+) -> str:
+    """Puts the merge into the working tree and the index; returns the commit made, if any.
+
+    When it can't, all is put back as it was and the error raised.
+    """
+    require_room(worktree, merge)
+    state, commit, is_begun = _state(worktree), "", False
+    try:
+        state.make()
+        import_objects(scratch, worktree, merge)
+        if commits and not merge.conflicts:
+            commit = commit_merge(worktree, merge, state.scratch("tree"), title, author)
+        _write_new_files(worktree, merge)
+        with index.locked(worktree, state.token):
+            before = _lines_unchanged(worktree, merge)
+            journal = _journal(worktree, merge, before, title=title, author=author)
+            journal = replace(journal, commit=commit, commits=commits)
+            _keep(worktree, journal)
+            state.write(journal)
+            is_begun = True
+            _put_files(worktree, journal)
+            _install(worktree, journal)
+    except BaseException as error:
+        _settle(worktree, error, goal=Recovery.AFTER, is_done=lambda: is_begun)
+    return commit
+
+
+def recover(worktree: Worktree) -> Recovery:
+    """Undoes or completes what was interrupted; leaves an update with conflicts alone."""
+    state = _state(worktree)
+    journal = state.read()
+    if journal is None:
+        index.release(worktree)
+        state.remove()
+        return Recovery.NOTHING
+    if journal.phase is Phase.CONFLICTS:
+        index.release(worktree)
+        return Recovery.NOTHING
+    with index.locked(worktree, state.token):
+        if journal.phase is Phase.ABORTING:
+            _restore(worktree, journal)
+        elif journal.phase is Phase.INSTALLING:
+            _give_index(worktree, to=journal.index, where=journal.before)
+            _complete(worktree, journal)
+            return Recovery.AFTER
+        else:
+            _put_back(worktree, journal)
+    return Recovery.BEFORE
+
+
+def abort(worktree: Worktree) -> None:
+    """Restores files and index byte for byte as they were before the update.
+
+    Raises ProjectError when the update is part of a commit by now.
+    """
+    journal, state = _require_unfinished(worktree), _state(worktree)
+    if worktree.head != journal.head:
+        raise ProjectError(
+            f"{worktree.top} has other commits than before the update, which going back would "
+            "undo in the files: end the update with `mlscaffold update --continue`"
+        )
+    _require_room_for_old(worktree, journal)
+    try:
+        with index.locked(worktree, state.token):
+            state.write(replace(journal, phase=Phase.ABORTING))
+            _restore(worktree, journal)
+    except BaseException as error:
+        is_done = partial(_is_finished, worktree)
+        _settle(worktree, error, goal=Recovery.BEFORE, is_done=is_done)
+
+
+def resume(worktree: Worktree) -> str:
+    """Ends an update whose conflicts are settled; returns the commit made, if any.
+
+    Raises ProjectError while conflict markers stand, or a conflict without any is not settled.
+    """
+    journal, state = _require_unfinished(worktree), _state(worktree)
+    standing = [path for path in journal.marked if _has_markers(worktree.top / path)]
+    if standing:
+        raise ProjectError(f"conflict markers still stand in {some(standing)}")
+    ended = journal
+    try:
+        with index.locked(worktree, state.token):
+            ended = _ended(worktree, journal)
+            _install(worktree, ended)
+    except BaseException as error:
+        is_done = partial(_is_finished, worktree)
+        _settle(worktree, error, goal=Recovery.AFTER, is_done=is_done)
+    return ended.commit
+
+
+def _write_new_files(worktree: Worktree, merge: Merge) -> None:
+    """Writes the new files aside, as git would check them out here."""
+    state = _state(worktree)
+    lines = {worktree.prefix + one.path: (index.line(one.new),) for one in merge.changes if one.new}
+    index.give(worktree, state.scratch("checkout"), lines)
+    env = {"GIT_INDEX_FILE": str(state.scratch("checkout"))}
+    prefix = f"--prefix={state.new}{os.sep}"
+    worktree.git("checkout-index", "--all", "--force", "--quiet", prefix, env=env)
+    missing = [path for path in lines if not files.digest(state.new / path)]
+    if missing:
+        raise ProjectError(f"git could not write {some(missing)}")
+
+
+def _lines_unchanged(worktree: Worktree, merge: Merge) -> index.Lines:
+    """The index's lines for what changes; raises ProjectError when HEAD, index or files differ.
+
+    They may have since the merge began, and a file also where git's status trusts its times.
+    """
+    found = index.lines(worktree)
+    expected = {worktree.prefix + one.path: one.old for one in merge.changes}
+    others = {worktree.prefix + conflict.path for conflict in merge.conflicts} - set(expected)
+    committed = {path: (index.line(old),) if old else () for path, old in expected.items()}
+    differing = {path for path, lines in committed.items() if found.get(path, ()) != lines}
+    if differing or _head(worktree) != worktree.head:
+        raise ProjectError(f"{worktree.folder} has changed in the meantime: try again")
+    before = {path: found.get(path, ()) for path in (*expected, *others)}
+    # An index without times makes git read the files.
+    file = _state(worktree).scratch("times")
+    index.give(worktree, file, before)
+    env = {"GIT_INDEX_FILE": str(file)}
+    by_content = ("-c", "diff.autoRefreshIndex=true", "diff", "--no-ext-diff")
+    listed = worktree.git(*by_content, "--name-only", "--no-renames", "-z", env=env)
+    if listed:
+        raise ProjectError(
+            f"{worktree.folder} has changes that are not committed: {some(names(listed))}; "
+            "commit or stash them first"
+        )
+    return before
+
+
+def _journal(
+    worktree: Worktree,
+    merge: Merge,
+    before: index.Lines,
+    *,
+    title: str,
+    author: Mapping[str, str],
+) -> Journal:
+    new = {worktree.prefix + change.path: change.new for change in merge.changes}
+    conflicts = {worktree.prefix + conflict.path: conflict for conflict in merge.conflicts}
+    lines = {path: (index.line(entry),) if entry else () for path, entry in new.items()}
+    content = {path: files.digest_in(worktree.top, path) for path in conflicts}
+    content |= {path: files.digest(_state(worktree).new / path) for path in new}
+    above = {parent for path in content if content[path] for parent in files.parents(path)}
+    return Journal(
+        phase=Phase.APPLYING,
+        title=title,
+        head=worktree.head,
+        prefix=worktree.prefix,
+        before=before,
+        index=lines
+        | {path: tuple(map(index.line, one.entries)) for path, one in conflicts.items()},
+        content=content,
+        folders=tuple(sorted(path for path in above if not files.is_folder_in(worktree.top, path))),
+        marked=tuple(sorted(path for path, one in conflicts.items() if one.is_marked)),
+        unmarked=tuple(sorted(path for path, one in conflicts.items() if not one.is_marked)),
+        commit="",
+        commits=False,
+        author=author,
+    )
+
+
+def _keep(worktree: Worktree, journal: Journal) -> None:
+    """Keeps the files and the index as they are, and writes aside what the index will be."""
+    state = _state(worktree)
+    for path in journal.paths:
+        if files.digest_in(worktree.top, path):
+            files.copy(worktree.top / path, state.old / path)
+    for copy in (state.old_index, state.new_index):
+        files.copy(worktree.index, copy)
+    index.give(worktree, state.new_index, journal.index)
+
+
+def _put_files(worktree: Worktree, journal: Journal) -> None:
+    """Puts each file in its place, or takes it away, unless its user has just changed it."""
+    state = _state(worktree)
+    going = [path for path in journal.paths if not journal.content[path]]
+    coming = [path for path in journal.paths if files.digest(state.new / path)]
+    for path in (*going, *coming):
+        if files.digest_in(worktree.top, path) != files.digest(state.old / path):
+            raise ProjectError(f"{path} has changed in the meantime: try again")
+        if path in going:
+            files.delete(worktree.top, path)
+        else:
+            files.put(state.new / path, worktree.top / path)
+
+
+def _install(worktree: Worktree, journal: Journal) -> None:
+    """Ends the update: from here on it is completed, whatever happens."""
+    journal = replace(journal, phase=Phase.INSTALLING)
+    _state(worktree).write(journal)
+    index.install(worktree, _state(worktree).new_index)
+    _complete(worktree, journal)
+
+
+def _complete(worktree: Worktree, journal: Journal) -> None:
+    """What is left to do once files and index are in place."""
+    if journal.commit and _head(worktree) == journal.head:
+        title = f"mlscaffold: {journal.title}"
+        worktree.git("update-ref", "-m", title, "HEAD", journal.commit, journal.head)
+    if journal.marked or journal.unmarked:
+        _state(worktree).write(replace(journal, phase=Phase.CONFLICTS))
+    else:
+        _state(worktree).remove()
+
+
+def _settle(
+    worktree: Worktree, error: BaseException, *, goal: Recovery, is_done: Callable[[], bool]
+) -> None:
+    """Recovers from an error, and raises it unless the goal could be reached all the same.
+
+    Where there was nothing to recover, `is_done` tells.
+    """
+    try:
+        became = recover(worktree)
+    except (MlscaffoldError, OSError) as second:
+        raise ProjectError(
+            f"{str(error) or 'interrupted'}; then, on the way back: {second}; "
+            "mend that and run `mlscaffold update --abort`"
+        ) from error
+    if became is goal or (became is Recovery.NOTHING and is_done()):
+        if isinstance(error, Exception):
+            return
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt("what was asked for is done") from error
+    raise error
+
+
+def _put_back(worktree: Worktree, journal: Journal) -> None:
+    """Undoes the first part of an application, but for what its user has changed since."""
+    _require_room_for_old(worktree, journal)
+    # A full disk gets room again.
+    shutil.rmtree(_state(worktree).new, ignore_errors=True)
+    content = {path: files.digest_in(worktree.top, path) for path in journal.paths}
+    ours = [path for path in journal.paths if content[path] in (journal.content[path], "")]
+    _set_to_old(worktree, journal, ours)
+    _give_index(worktree, to=journal.before, where=journal.index)
+    _state(worktree).remove()
+
+
+def _restore(worktree: Worktree, journal: Journal) -> None:
+    """Puts back every file and the index as they were before the update."""
+    state = _state(worktree)
+    _set_to_old(worktree, journal, journal.paths)
+    old, now = (
+        index.others(worktree, file, journal.index) for file in (state.old_index, worktree.index)
+    )
+    if old == now:
+        files.copy(state.old_index, state.new_index)
+        index.install(worktree, state.new_index)
+    else:
+        _give_index(worktree, to=journal.before)
+    state.remove()
+
+
+def _require_room_for_old(worktree: Worktree, journal: Journal) -> None:
+    """Raises ProjectError when something of the user's lies where a file will be again."""
+    state, going = _state(worktree), set(journal.paths)
+    kept = [path for path in journal.paths if files.digest(state.old / path)]
+    found = {files.in_the_way(worktree.top, path, going=going) for path in kept} - {""}
+    if found:
+        raise ProjectError(f"in the way of files that return: {some(found)}; move them away first")
+
+
+def _set_to_old(worktree: Worktree, journal: Journal, paths: Iterable[str]) -> None:
+    """Makes each file what was kept of it: nothing, where there was none."""
+    state = _state(worktree)
+    for path in journal.paths:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            files.aside(worktree.top / path).unlink()
+    old = {path: files.digest(state.old / path) for path in paths}
+    differing = [path for path in old if files.digest_in(worktree.top, path) != old[path]]
+    for path in differing:
+        if not old[path]:
+            (worktree.top / path).unlink()
+    for folder in sorted(journal.folders, reverse=True):
+        files.remove_empty(worktree.top / folder)
+    for path in differing:
+        if old[path]:
+            files.twin(state.old / path, state.scratch("file"))
+            files.put(state.scratch("file"), worktree.top / path)
+
+
+def _give_index(worktree: Worktree, *, to: index.Lines, where: index.Lines | None = None) -> None:
+    """Gives the index these lines, all or only where it has those of `where`."""
+    found = index.lines(worktree)
+    wanted = {
+        path: lines
+        for path, lines in to.items()
+        if found.get(path, ()) != lines and (not where or found.get(path, ()) == where[path])
+    }
+    if wanted:
+        copy = _state(worktree).new_index
+        files.copy(worktree.index, copy)
+        index.give(worktree, copy, wanted)
+        index.install(worktree, copy)
+
+
+def _ended(worktree: Worktree, journal: Journal) -> Journal:
+    """What is left to do once the conflicts are settled; writes aside what the index will be."""
+    found = index.lines(worktree)
+    unmerged = {path for path, lines in found.items() if lines[0][2] != "0"}
+    undecided = unmerged & set(journal.unmarked)
+    if undecided:
+        raise ProjectError(
+            f"not settled yet: {some(undecided)}; `git add` what stays, `git rm` what goes"
+        )
+    files.copy(worktree.index, _state(worktree).new_index)
+    settled = _settled(worktree, unmerged)
+    return replace(
+        journal,
+        before={path: found[path] for path in unmerged},
+        index={path: settled.get(path, ()) for path in unmerged},
+        marked=(),
+        unmarked=(),
+        commit=_commit_settled(worktree, journal, settled) if journal.commits else "",
+    )
+
+
+def _settled(worktree: Worktree, unmerged: Iterable[str]) -> index.Lines:
+    """The lines of the new index once what lies in the working tree settles each conflict."""
+    file = _state(worktree).new_index
+    asked = b"".join(os.fsencode(path) + b"\0" for path in sorted(unmerged))
+    env = {"GIT_INDEX_FILE": str(file)}
+    worktree.git("update-index", "--add", "--remove", "-z", "--stdin", stdin=asked, env=env)
+    return index.lines(worktree, file=file)
+
+
+def _commit_settled(worktree: Worktree, journal: Journal, lines: index.Lines) -> str:
+    """A commit of the project's part of the index, and nothing else, where HEAD is still ours."""
+    if worktree.head != journal.head:
+        return ""
+    state = _state(worktree)
+    gone = index.lines(worktree, file=state.old_index).keys() - lines
+    lines = {**dict.fromkeys(gone, ()), **lines}
+    return commit_lines(worktree, lines, state.scratch("tree"), journal.title, journal.author)
+
+
+def _head(worktree: Worktree) -> str:
+    return worktree.git("rev-parse", "--verify", "HEAD").decode().strip()
+
+
+def _is_finished(worktree: Worktree) -> bool:
+    return unfinished(worktree) is None
+
+
+def _require_unfinished(worktree: Worktree) -> Journal:
+    journal = unfinished(worktree)
+    if journal is None:
+        raise ProjectError(f"no update is unfinished in {worktree.top}")
+    return journal
+
+
+def _has_markers(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    lines = file.read_bytes().splitlines()
+    return any(line.startswith((b"<<<<<<< ", b">>>>>>> ")) for line in lines)
+
+
+def _state(worktree: Worktree) -> State:
+    return State(worktree.git_dir / "mlscaffold-update")

@@ -1,0 +1,55 @@
+"""What `make bento` packs and `bentoml serve` runs: the service, with the settings of configs/.
+
+`serving.model` must be a folder that bentofile.yaml includes. Address and port are bentoml's.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hydra
+from bentoml.images import Image
+
+from .compose import one_line_errors, to_config
+from .paths import CONFIGS, require
+from .serving.config import ServeConfig, ServingConfig
+from .serving.engine import Engine
+from .serving.service import create_service
+
+if TYPE_CHECKING:
+    from .serving.predictor import Predictor
+
+
+def settings() -> ServingConfig:
+    """Return the settings of the server.
+
+    Raises:
+        ProjectError: One has a value that cannot be used, or there is no bundle.
+    """
+    with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
+        config = to_config(hydra.compose("serve"), ServeConfig).serving
+    require(Path(config.model), stage="train")
+    return config
+
+
+def load() -> "Predictor":
+    """Return the model of the bento.
+
+    Raises:
+        BundleError: It is damaged.
+    """
+    from .models.bundle import Bundle
+    from .serving.predictor import Predictor
+
+    return Predictor(Bundle.load(Path(config.model)), num_threads=config.num_threads)
+
+
+with one_line_errors():
+    config = settings()
+
+# The image gets what uv.lock says, from where pyproject.toml says, and nothing of the dev group.
+image = Image(
+    lock_python_packages=False,
+    build_include_paths=["pyproject.toml", "uv.lock"],
+    post_commands=["uv sync --directory src --active --locked --no-dev --no-install-project"],
+)
+service = create_service(Engine(load), config, image=image)

@@ -1,0 +1,173 @@
+"""The BentoML service: adaptive batching behind the routes that every server of the project has.
+
+`Gate` answers what BentoML would answer in another form; what it lets pass, BentoML batches.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+import bentoml
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, create_model
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from .config import ServingConfig
+from .engine import RETRY_LATER, Engine, UnavailableError
+from .gate import Gate
+from .metrics import RequestMetrics
+from .schema import (
+    BatchResponse,
+    Health,
+    PredictResponse,
+    request_models,
+)
+from .server import run
+
+if TYPE_CHECKING:
+    from .predictor import Predictor
+
+os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+
+MAX_LATENCY_MS = 3_600_000
+"""BentoML answers 503 where it expects a text to take longer, and it expects what a line through
+the first few batches says, slow ones of a cold start. `max_queue_size` is the limit instead."""
+
+
+def serve(load: Callable[[], "Predictor"], config: ServingConfig) -> None:
+    """Answer requests until SIGINT or SIGTERM, and finish those that are being answered.
+
+    Raises:
+        ServingError: The address cannot be listened on.
+        ProjectError: `load` raised it, and the server has stopped.
+    """
+    logging.getLogger("bentoml").setLevel(logging.WARNING)
+    engine = Engine(load)
+    run(create_app(engine, config), engine, config, documented_at="/")
+
+
+def create_app(engine: Engine, config: ServingConfig) -> ASGIApp:
+    """Return the app that a worker of `bentoml serve` would run."""
+    return create_service(engine, config).to_asgi()
+
+
+def create_service(engine: Engine, config: ServingConfig, **options: Any) -> bentoml.Service[Any]:
+    """Return the service; `options` are those of `bentoml.service`."""
+    requests = request_models(config)
+    batched = partial(
+        bentoml.api,
+        batchable=config.max_batch_size > 1,
+        max_batch_size=max(config.max_batch_size, 2),
+        max_latency_ms=MAX_LATENCY_MS,
+    )
+
+    @bentoml.service(
+        name="predictions",
+        threads=1,  # of the two methods together, as the engine wants it
+        envs=[{"name": "BENTOML_DO_NOT_TRACK", "value": "True"}],
+        # BentoML's figures have the URL as a label: clients could make time series without end.
+        metrics={"enabled": False},
+        logging={"access": {"enabled": False}},
+        **options,
+    )
+    @bentoml.asgi_app(_status_app(engine))
+    class PredictionService:
+        """Labels for texts."""
+
+        @bentoml.on_startup
+        async def load(self) -> None:
+            self.loading = asyncio.create_task(engine.load())
+
+        async def __is_alive__(self) -> bool:
+            return engine.error is None
+
+        async def __is_ready__(self) -> bool:
+            return engine.loaded
+
+        @batched(
+            route="/predict",
+            input_spec=_spec(FromGate, requests.one),
+            output_spec=_spec(ToOne, PredictResponse),
+        )
+        def predict(self, text: list[str]) -> list[PredictResponse]:
+            """Label one text."""
+            return engine.predict(text)
+
+        @batched(
+            route="/predict/batch",
+            input_spec=_spec(FromGate, requests.batch),
+            output_spec=_spec(ToBatch, BatchResponse),
+        )
+        def predict_batch(self, inputs: list[str]) -> list[PredictResponse]:
+            """Label several texts."""
+            return engine.predict(inputs)
+
+    add_middleware: Any = PredictionService.add_asgi_middleware  # annotated as if for functions
+    add_middleware(RequestMetrics, metrics=engine.metrics)
+    add_middleware(Gate, engine=engine, config=config)
+    return PredictionService
+
+
+class FromGate(bentoml.IODescriptor):
+    """How BentoML gets a request: as the gate left it, in the only field, the list to batch."""
+
+    @classmethod
+    async def from_http_request(cls, request: Request, serde: Any) -> Self:
+        """Return the request's inputs."""
+        [field] = cls.model_fields
+        return cls.model_construct(**{field: request.state.rows})
+
+
+class ToOne(bentoml.IODescriptor):
+    """How BentoML answers a request with one input."""
+
+    @classmethod
+    async def to_http_response(cls, obj: list[PredictResponse], serde: Any) -> Response:
+        """Return the only response of a batch."""
+        [response] = obj
+        return JSONResponse(response.model_dump())
+
+
+class ToBatch(bentoml.IODescriptor):
+    """How BentoML answers a request with several inputs."""
+
+    @classmethod
+    async def to_http_response(cls, obj: list[PredictResponse], serde: Any) -> Response:
+        """Return all responses of a batch."""
+        return JSONResponse(BatchResponse(predictions=obj).model_dump())
+
+
+def _spec(how: type[bentoml.IODescriptor], model: type[BaseModel]) -> Any:
+    """Return `how`, documented as `model`."""
+    return create_model(model.__name__, __base__=(how, model))
+
+
+def _status_app(engine: Engine) -> Starlette:
+    async def health(request: Request) -> Response:
+        return JSONResponse(Health(model_loaded=engine.loaded).model_dump())
+
+    async def ready(request: Request) -> Response:
+        engine.require_loaded()
+        return JSONResponse(Health(model_loaded=True).model_dump())
+
+    async def model(request: Request) -> Response:
+        return JSONResponse(engine.about())
+
+    async def metrics(request: Request) -> Response:
+        return Response(engine.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+
+    async def unavailable(request: Request, error: Exception) -> Response:
+        return JSONResponse({"detail": str(error)}, status_code=503, headers=RETRY_LATER)
+
+    endpoints = (health, ready, model, metrics)
+    return Starlette(
+        routes=[Route(f"/{endpoint.__name__}", endpoint) for endpoint in endpoints],
+        exception_handlers={UnavailableError: unavailable},
+    )

@@ -1,0 +1,68 @@
+"""Finds the launcher that the configuration names, and starts it again when a worker is lost.
+
+A launcher is a file beside this one with a function `launch(run, config)`. It returns when
+`run(config)` has returned in each of launcher.num_workers processes, which find RANK, WORLD_SIZE,
+LOCAL_RANK and LOCAL_WORLD_SIZE in their environment. It raises the ProjectError that one of them
+raised, or a WorkerError, and then none of them is left.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from importlib.util import find_spec
+
+from ...config import Config
+from ...errors import ProjectError
+from ...rules import ConfigError
+
+Run = Callable[[Config], None]
+Launch = Callable[[Run, Config], None]
+
+log = logging.getLogger(__name__)
+
+
+class WorkerError(ProjectError):
+    """A worker failed or was killed. Carries its traceback, where it left one."""
+
+    def __init__(self, message: str, traceback: str = "") -> None:
+        super().__init__(message)
+        self.traceback = traceback
+
+
+def start(run: Run, config: Config) -> None:
+    """Run `run(config)` in the processes that the launcher starts.
+
+    When a worker is lost all start anew, from the last checkpoint, whatever `resume` says.
+
+    Raises:
+        WorkerError: A worker was lost once more than launcher.max_restarts.
+    """
+    launch = find_launcher(config.launcher.name)
+    num_restarts, max_restarts = 0, config.launcher.max_restarts
+    while True:
+        try:
+            return launch(run, config)
+        except WorkerError as error:
+            if error.traceback:
+                log.error("%s", error.traceback)
+            if num_restarts == max_restarts:
+                raise
+            num_restarts += 1
+            log.warning("%s: restart %d of %d", error, num_restarts, max_restarts)
+            config = replace(config, resume="auto")
+
+
+def find_launcher(name: str) -> Launch:
+    """Return the function `launch` of training/launchers/<name>.py.
+
+    Raises:
+        ConfigError: There is no such file, or no such function in it.
+    """
+    module_name = f"{__package__}.{name}"
+    if name.isidentifier() and find_spec(module_name):
+        module = import_module(module_name)
+        if hasattr(module, "launch"):
+            return module.launch
+    expected = "a file in training/launchers/ with a function launch()"
+    raise ConfigError(f"launcher.name must be {expected}, got {name!r}")

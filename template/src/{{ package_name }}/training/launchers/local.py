@@ -1,0 +1,14 @@
+"""Trains in this process, which may be one of a group that torchrun started."""
+
+import os
+from dataclasses import replace
+
+from ...config import Config
+from .base import Run
+
+
+def launch(run: Run, config: Config) -> None:
+    """Run `run(config)` here. Where torchrun has restarted the group it goes on, never anew."""
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0:
+        config = replace(config, resume="auto")
+    run(config)

@@ -1,0 +1,117 @@
+"""Starts the workers with Ray Train, on a cluster or on this machine. Only this file knows Ray."""
+
+import logging
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ...config import Config, Device, LauncherConfig
+from ...errors import ProjectError
+from ...paths import CHECKPOINTS
+from .base import Run, WorkerError
+
+# Read when Ray is imported.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to its makers
+os.environ.setdefault("RAY_COLOR_PREFIX", "1" if sys.stderr.isatty() else "0")
+os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # workers stay in the project's root
+os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # a lost node is a lost worker to us
+
+import ray
+import ray.train.torch
+from ray.exceptions import RayError
+
+# Annotated as two versions of Ray Train at once, of which only the newer one runs.
+train: Any = ray.train
+
+
+def launch(run: Run, config: Config) -> None:
+    """Run `run(config)` in launcher.num_workers actors, each with a core, and a GPU if it trains.
+
+    All of them work in this folder: on a cluster every node has it at the same path.
+    """
+    folder = CHECKPOINTS.parent.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        _cluster(config.launcher),
+        tempfile.TemporaryDirectory(prefix=".ray-", dir=folder) as storage,
+    ):
+        device = _device(config.launcher)
+        config = replace(config, launcher=replace(config.launcher, device=device))
+        num_workers, use_gpu = config.launcher.num_workers, device is Device.cuda
+        trainer = train.torch.TorchTrainer(
+            partial(_work, run, config, Path.cwd()),
+            scaling_config=train.ScalingConfig(num_workers=num_workers, use_gpu=use_gpu),
+            run_config=train.RunConfig(
+                storage_path=storage,
+                # Ours start anew with `resume=auto`, and not after an error of the user's.
+                failure_config=train.FailureConfig(max_failures=0, max_preemption_failures=0),
+                logging_config=train.LoggingConfig("CRITICAL"),
+            ),
+        )
+        try:
+            trainer.fit()
+        except train.TrainingFailedError as error:
+            raise _explain(error) from None
+
+
+def _work(run: Run, config: Config, root: Path) -> None:
+    os.chdir(root)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    run(config)
+
+
+@contextmanager
+def _cluster(config: LauncherConfig) -> Generator[None]:
+    """Connect to the cluster at launcher.address; without one, make one of this machine."""
+    try:
+        if config.address:
+            _require_answer(config.address)
+            ray.init(config.address, logging_level=logging.ERROR)
+        else:
+            # Ray Train asks the dashboard which actors live: without one it complains each second.
+            settings: dict[str, Any] = {"include_dashboard": True, "logging_level": logging.ERROR}
+            ray.init("local", num_cpus=max(config.num_workers, os.cpu_count() or 1), **settings)
+    except (OSError, ValueError, RayError) as error:
+        place, reason = config.address or "this machine", " ".join(str(error).split())[:300]
+        raise ProjectError(f"no Ray cluster at {place}: {reason}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Raise an OSError where nobody listens at host:port, whom Ray would call for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit() and "://" not in address:
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _device(config: LauncherConfig) -> Device:
+    """Return where the workers train; `auto` is CUDA where the cluster has a GPU for each."""
+    if config.device is not Device.auto:
+        return config.device
+    has_gpus = ray.cluster_resources().get("GPU", 0) >= config.num_workers
+    return Device.cuda if has_gpus else Device.cpu
+
+
+def _explain(error: Exception) -> ProjectError:
+    """Return what a worker raised where the user can mend it; else which one was lost, and how."""
+    if not isinstance(error, train.WorkerGroupError):
+        return WorkerError(f"Ray Train: {' '.join(str(error).split())[:300]}")
+    failures = error.worker_failures
+    for failure in failures.values():
+        if isinstance(failure, ProjectError):
+            return failure
+    for rank, failure in failures.items():
+        if type(failure).__module__.startswith("ray."):  # Ray's own word on a process that is gone
+            return WorkerError(f"worker {rank} was lost")
+    rank, failure = next(iter(failures.items()))
+    return WorkerError(f"worker {rank} failed: {type(failure).__name__}: {failure}", str(error))
