@@ -6,6 +6,7 @@ What one launcher gives is held against the others, file by file. The data is pr
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -113,7 +114,8 @@ def test_ray_goes_on_when_a_worker_is_killed(
         worker="ray::RayTrainWorker",
         env=inside(project, project_env) | ray_env,
     )
-    assert "worker 1 was lost: restart 1 of 2\n" in output
+    # Its peer may be the first that Ray asks: it has lost the connection.
+    assert re.search(r"worker (1 was lost|0 failed: .*): restart 1 of 2\n", output), output
     assert "going on after epoch 1\n" in output
     assert result(project) == result(undisturbed)
     assert not list((project / "models").glob(".ray-*"))

@@ -50,12 +50,19 @@ class Merge:
 
 
 def merge(
-    scratch: Scratch, worktree: Worktree, *, old: str, new: str, labels: tuple[str, str]
+    scratch: Scratch,
+    worktree: Worktree,
+    *,
+    old: str,
+    new: str,
+    labels: tuple[str, str],
+    is_one_release: bool = False,
 ) -> Merge:
     """The project's HEAD with what has changed from the render `old` to the render `new`.
 
-    A rename on either side is followed, a file that the project has deleted stays deleted, and what
-    git ignores there takes no part. `labels` name the two renders in conflict markers.
+    A rename on either side is followed, but for the template's where both renders are of one
+    release; a file that the project has deleted stays deleted, and what git ignores there takes no
+    part. `labels` name the two renders in conflict markers.
     """
     ours = worktree.tree()
     rendered = scratch.paths(old) | scratch.paths(new)
@@ -64,10 +71,12 @@ def merge(
     old, new = _with_line_ends_of(
         scratch, ours, scratch.without(old, ignored), scratch.without(new, ignored)
     )
-    base = scratch.commit(old)
+    held = _taken_for_renames(scratch, old, new, ours) if is_one_release else {}
+    base = scratch.commit(scratch.edited(old, held))
     theirs = scratch.commit(new, base)
     before, label = map(_branch, labels)
-    for name, commit in (("yours", scratch.commit(ours, base)), (label, theirs)):
+    mine = scratch.commit(scratch.edited(ours, held), base)
+    for name, commit in (("yours", mine), (label, theirs)):
         scratch.git("update-ref", f"refs/heads/{name}", commit)
     printed = scratch.git(
         *("merge-tree", "--write-tree", "-z", "--messages", "yours", label), may_exit=(0, 1)
@@ -81,6 +90,26 @@ def merge(
     saved = _let_go(scratch, base=base, ours=ours, theirs=theirs, merged=tree)
     tree = scratch.edited(tree, {one.path: one.entries[-1] for one in saved})
     return Merge(tree, scratch.changes(ours, tree), (*kept, *saved))
+
+
+def _taken_for_renames(scratch: Scratch, old: str, new: str, ours: str) -> dict[str, Entry | None]:
+    """Empty files in the places of what `new` adds and git would take for files of `old`, renamed.
+
+    Where they are in both trees to begin with, git doesn't.
+    """
+    empty = Entry("100644", scratch.line("hash-object", "-w", "--stdin"))
+    held: dict[str, Entry | None] = {}
+    taken = [f"{path}/" for path in scratch.paths(ours)]
+    while True:
+        targets = scratch.renames(scratch.edited(old, held), new).values()
+        found = {
+            path: empty
+            for path in targets
+            if not any(f"{path}/".startswith(one) or one.startswith(f"{path}/") for one in taken)
+        }
+        if not found:
+            return held
+        held |= found
 
 
 def _let_go(scratch: Scratch, *, base: str, ours: str, theirs: str, merged: str) -> list[Conflict]:

@@ -163,7 +163,13 @@ def _updated(
             for release, answers in ((old, old_answers), (new, new_answers))
         ]
         labels = (project.commit, new)
-        merged = merge(scratch, worktree, old=trees[0], new=trees[1], labels=labels)
+        merged = merge(
+            *(scratch, worktree),
+            old=trees[0],
+            new=trees[1],
+            labels=labels,
+            is_one_release=old == new,
+        )
         if not (merged.changes or merged.conflicts):
             return done
         done = _described(done, merged, deselects=old == new)
