@@ -57,7 +57,7 @@ def project_env(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Pat
     make_setup = ["make", "setup", f"UV_PROJECT_ENVIRONMENT={env}"]
     subprocess.run(make_setup, cwd=render(), check=True, timeout=1200, env=_outside())
     needed = set().union(*(_requirements(render(**answers)) for answers in COVERING))
-    # Each project is found by PYTHONPATH: the one that made the environment is not to be in the way.
+    # Each project is found by PYTHONPATH; the one that made the environment must not be in the way.
     for action, names in (("install", sorted(needed)), ("uninstall", ["toy-project"])):
         command = ["uv", "pip", action, "--quiet", "--python", str(env), *names]
         subprocess.run(command, check=True, timeout=1200, env=_outside())
