@@ -14,7 +14,7 @@ help:  ## List the targets
 setup:  ## Make the environment .venv, with uv in it where the machine has none
 	@test -x $(BIN)/python || python3 -m venv $(VENV)
 	@command -v uv >/dev/null || $(BIN)/python -m pip install --quiet uv
-	uv sync --quiet --inexact
+	uv sync --quiet --inexact --compile-bytecode
 
 lint: setup  ## Check style, format and types
 	ruff check

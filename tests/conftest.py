@@ -58,7 +58,10 @@ def project_env(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Pat
     subprocess.run(make_setup, cwd=render(), check=True, timeout=1200, env=_outside())
     needed = set().union(*(_requirements(render(**answers)) for answers in COVERING))
     # Each project is found by PYTHONPATH; the one that made the environment must not be in the way.
-    for action, names in (("install", sorted(needed)), ("uninstall", ["toy-project"])):
+    for action, *names in (
+        ("install", "--compile-bytecode", *sorted(needed)),
+        ("uninstall", "toy-project"),
+    ):
         command = ["uv", "pip", action, "--quiet", "--python", str(env), *names]
         subprocess.run(command, check=True, timeout=1200, env=_outside())
     return env
