@@ -57,7 +57,7 @@ def read_steps(dvc_yaml: Path, params: str) -> list[Step]:
             with Repo(str(folder)) as repo:
                 repo.index.check_graph()
                 stages = [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]
-        except (DvcException, RemoteMissingDepsError) as error:
+        except (DvcException, RemoteMissingDepsError, ImportError) as error:
             message = str(error).replace(f"{os.path.relpath(folder)}/", "")
             raise ProjectError(" ".join(message.split())) from error
     outs = [_relative(out.fs_path, folder) for stage in stages for out in stage.outs]
