@@ -57,7 +57,7 @@ def _translated() -> Generator[None]:
 
 def _explain(error: Exception) -> str:
     message = _one_line(error)
-    if re.search("deadline exceeded|giving up|timed out", message):
+    if re.search("deadline exceeded|giving up|timed out", message, re.IGNORECASE):
         return f"no answer from Weights & Biases; try again, or {OFFLINE}"
     return f"Weights & Biases: {message}"
 
