@@ -114,8 +114,8 @@ def test_ray_goes_on_when_a_worker_is_killed(
         worker="ray::RayTrainWorker",
         env=inside(project, project_env) | ray_env,
     )
-    # Its peer may be the first that Ray asks: it has lost the connection.
-    assert re.search(r"worker (1 was lost|0 failed: .*): restart 1 of 2\n", output), output
+    # Either rank may have started last, and Ray may first ask its peer, which lost the connection.
+    assert re.search(r"worker [01] (was lost|failed: .*): restart 1 of 2\n", output), output
     assert "going on after epoch 1\n" in output
     assert result(project) == result(undisturbed)
     assert not list((project / "models").glob(".ray-*"))
