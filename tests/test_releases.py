@@ -140,9 +140,9 @@ def test_hostile_settings_of_git_change_nothing(tmp_path: Path, checkout: Path) 
     )
     env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | {"HOME": str(home)}
     toy = tmp_path / "toy"
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(toy)], env=env, capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", script, str(toy)]
+    # Elsewhere than in this repository, which may have settings of its own.
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert git(toy, "rev-parse", "main") == done.stdout.strip()
     assert git(toy, "log", "--format=%an <%ae>") == "Grace Hopper <authors@example.com>"
