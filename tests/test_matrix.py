@@ -127,33 +127,39 @@ def imported(project: Path) -> Iterator[str]:
                 yield str(node.module).partition(".")[0]
 
 
-@pytest.mark.parametrize("answers", COVERING, ids=named)
-def test_what_is_imported_is_declared(
-    answers: Answers, render: Render, distributions: dict[str, list[str]]
-) -> None:
-    project = render(**answers)
+def dependencies(project: Path) -> set[str]:
+    """The distributions that a project declares."""
     pyproject = tomllib.loads((project / "pyproject.toml").read_text())
     required = {*pyproject["project"]["dependencies"], *pyproject["dependency-groups"]["dev"]}
-    declared = set(map(canonical, required))
+    return set(map(canonical, required))
+
+
+@pytest.fixture(scope="session")
+def everywhere(render: Render) -> set[str]:
+    """The distributions that every project declares."""
+    return set.intersection(*(dependencies(render(**row)) for row in COVERING))
+
+
+@pytest.mark.parametrize("answers", COVERING, ids=named)
+def test_what_is_imported_is_declared(
+    answers: Answers,
+    render: Render,
+    distributions: dict[str, list[str]],
+    everywhere: set[str],
+) -> None:
+    project = render(**answers)
+    declared = dependencies(project)
     for module in sorted(set(imported(project)) & distributions.keys()):
         assert declared & set(map(canonical, distributions[module])), module
     # And the written table tells what a choice adds.
     for question, choice in answers.items():
         assert set(map(canonical, COMPONENTS[question][choice].dependencies)) <= declared
-    everywhere = set.intersection(*(dependencies(render(**row)) for row in COVERING))
     brought = [
         canonical(dependency)
         for question, choice in answers.items()
         for dependency in COMPONENTS[question][choice].dependencies
     ]
     assert declared - everywhere <= set(brought)
-
-
-def dependencies(project: Path) -> set[str]:
-    """The distributions that a project declares."""
-    pyproject = tomllib.loads((project / "pyproject.toml").read_text())
-    required = {*pyproject["project"]["dependencies"], *pyproject["dependency-groups"]["dev"]}
-    return set(map(canonical, required))
 
 
 @pytest.mark.parametrize("answers", COVERING, ids=named)

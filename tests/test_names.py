@@ -214,6 +214,7 @@ def test_a_nasty_project_name_is_refused_or_works(name: str, tmp_path: Path) -> 
         parse_project(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in NASTY if not n.startswith("/x")], ids=ascii)
 def test_a_nasty_destination_is_refused_or_the_only_thing_written(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
