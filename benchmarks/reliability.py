@@ -8,6 +8,7 @@ one. The table's last column must be 0; what stands in it is printed below.
 """
 
 import argparse
+import math
 import shutil
 import sys
 import time
@@ -75,7 +76,7 @@ def of_crashes(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
         yield _of_tally(f"SIGKILL: {one.name}", crashes.kill_everywhere(lab, one))
     for one in found:
         yield _of_tally(f"SIGKILL in recovery: {one.name}", crashes.kill_recovery(lab, one))
-    trials = max(1, options.trials // 5 // len(found))
+    trials = math.ceil(options.trials / 5 / len(found))
     for one in found:
         tally = crashes.kill_at_random(lab, one, trials=trials, seed=options.seed)
         yield _of_tally(f"SIGKILL at random: {one.name}", tally)
