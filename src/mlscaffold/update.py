@@ -56,6 +56,8 @@ class Updated:
     deleted: tuple[str, ...] = ()
     conflicts: Mapping[str, str] = field(default_factory=dict)
     """By path, why only the user can settle it."""
+    left_out: tuple[str, ...] = ()
+    """What the template adds or changes and git ignores here."""
     branch: str = ""
     commit: str = ""
     diff: str = ""
@@ -282,6 +284,7 @@ def _described(done: Updated, merged: Merge, *, deselects: bool) -> Updated:
         deleted=paths(lambda old, new: not new),
         changed=paths(lambda old, new: bool(old and new)),
         conflicts=conflicts,
+        left_out=merged.left_out,
     )
 
 
