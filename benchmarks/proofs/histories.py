@@ -204,7 +204,6 @@ class History:
         self._compare(before, f"changed though refused ({reason})")
         if "\n" in reason:
             self._wrong(f"more than a line: {reason!r}")
-        kind = " ".join(word for word in reason.split() if "/" not in word)[:50]
         kind = reason.replace(str(self.project), "").replace(str(self.top), "")[:45].strip()
         self.told.refused[kind] = self.told.refused.get(kind, 0) + 1
 
