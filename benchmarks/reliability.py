@@ -8,6 +8,7 @@ one. The table's last column must be 0; what stands in it is printed below.
 """
 
 import argparse
+import math
 import shutil
 import sys
 import time
@@ -69,16 +70,24 @@ def of_histories(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
 
 
 def of_crashes(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
-    """SIGKILL, everywhere and at random instants."""
-    found = list(crashes.scenarios(lab))
-    for one in found:
+    """SIGKILL, before every step."""
+    for one in list(crashes.scenarios(lab)):
         yield _of_tally(f"SIGKILL: {one.name}", crashes.kill_everywhere(lab, one))
-    for one in found:
-        yield _of_tally(f"SIGKILL in recovery: {one.name}", crashes.kill_recovery(lab, one))
-    trials = max(1, options.trials // 5 // len(found))
+
+
+def of_instants(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
+    """SIGKILL, at random instants."""
+    found = list(crashes.scenarios(lab))
+    trials = math.ceil(options.trials / 5 / len(found))
     for one in found:
         tally = crashes.kill_at_random(lab, one, trials=trials, seed=options.seed)
         yield _of_tally(f"SIGKILL at random: {one.name}", tally)
+
+
+def of_recoveries(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
+    """SIGKILL, then again before every step of the recovery."""
+    for one in list(crashes.scenarios(lab)):
+        yield _of_tally(f"SIGKILL in recovery: {one.name}", crashes.kill_recovery(lab, one))
 
 
 def of_disks(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
@@ -157,6 +166,8 @@ def _of_found(name: str, found: environments.Found) -> Row:
 PROOFS: dict[str, Callable[[Lab, argparse.Namespace], Iterator[Row]]] = {
     "histories": of_histories,
     "crashes": of_crashes,
+    "instants": of_instants,
+    "recoveries": of_recoveries,
     "disks": of_disks,
     "signals": of_signals,
     "settings": of_settings,

@@ -185,6 +185,39 @@ def test_going_back_restores_every_byte(meanwhile, toys: Toys, toy: Path) -> Non
     assert cli("update", "--abort", toy).stderr == f"error: no update is unfinished in {toy}\n"
 
 
+def test_going_back_leaves_a_folder_empty_that_was_empty(toys: Toys, tmp_path: Path) -> None:
+    toy = toys.make(tmp_path / "toy")
+    (toy / "docs" / "one.md").rename(toy / "mine.md")
+    (toy / "docs" / "two.md").unlink()
+    commit(toy)
+    before = files_of(toy)
+    assert toys.update(toy, to="v2.0.0").conflicts["docs/one.md"] == "both renamed it"
+    assert (toy / "docs").is_dir()
+    abort(toy)
+    assert files_of(toy) == before
+
+
+def test_a_file_that_a_settled_conflict_shares_gets_later_changes(
+    toys: Toys, tmp_path: Path
+) -> None:
+    toy = toys.make(tmp_path / "toy")
+    toolbox = toy / "src" / "toolbox.py"
+    toolbox.write_text("mine\n")
+    commit(toy)
+    assert toys.update(toy, to="v2.0.0").conflicts == {"src/toolbox.py": "both added it"}
+    edit(
+        toolbox,
+        ("<<<<<<< yours\n", ""),
+        ("||||||| template-v1.0.0\n=======\n", ""),
+        (">>>>>>> template-v2.0.0\n", ""),
+    )
+    resume(toy)
+    commit(toy)
+    assert toys.update(toy, to="v3.0.0").outcome is Outcome.UPDATED
+    lines = toolbox.read_text().splitlines()
+    assert (lines[0], lines[1], lines[-2]) == ("mine", "tools line 0", "tools end")
+
+
 @pytest.mark.parametrize("command", [["update"], ["update", "--dry-run"], ["update", "--branch=b"],
                                      ["set", "store=database", "--project"]])  # fmt: skip
 def test_a_second_update_on_top_is_refused(command: list[str], toys: Toys, toy: Path) -> None:

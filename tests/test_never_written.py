@@ -38,8 +38,12 @@ def test_a_file_that_git_ignores_is_no_obstacle_and_never_written(toys: Toys, to
     (toy / ".gitignore").write_text("*.local\n/cache/\nsrc/extra.py\n")
     commit(toy)
     (toy / "src" / "extra.py").write_text("mine\n")
-    done = toys.update(toy, to="v1.1.0")
-    assert "src/extra.py" not in done.added
+    done = cli("update", toy, "--to=v1.1.0")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        f"{toy}: v1.0.0 to v1.1.0: 4 changed; staged, not committed\n"
+        "  left out  src/extra.py: git ignores it here\n",
+    )
     assert (toy / "src" / "extra.py").read_text() == "mine\n"
 
 
@@ -52,9 +56,9 @@ def test_a_rendered_file_that_git_ignores_stays_the_users(toys: Toys, tmp_path: 
     }
     toy = toys.make(tmp_path / "toy", template=template_of(tmp_path / "template", changes))
     (toy / ".env").write_text("KEY=secret\n")
-    for release in ("v2.0.0", "v3.0.0"):
+    for release, left_out in (("v2.0.0", (".env",)), ("v3.0.0", ())):
         done = toys.update(toy, to=release, commits=True)
-        assert done.changed[0] == ".copier-answers.yml"
+        assert (done.changed[0], done.left_out) == (".copier-answers.yml", left_out)
         assert (toy / ".env").read_text() == "KEY=secret\n"
 
 
@@ -73,6 +77,7 @@ def test_a_file_that_the_new_release_itself_ignores_is_left_out(toys: Toys, tmp_
     toy = toys.make(tmp_path / "toy", template=template_of(tmp_path / "template", changes))
     done = toys.update(toy)
     assert done.added == (".gitignore", "data/.gitignore", "data/keep")
+    assert done.left_out == (".env", "data/x")
     assert not (toy / ".env").exists()
 
 

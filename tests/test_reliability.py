@@ -55,6 +55,12 @@ def test_no_mark_is_lost_in_random_histories(lab: Lab) -> None:
     assert told.histories == 50 and told.conflicts > 5 and told.marks > 200
 
 
+@pytest.mark.parametrize("seed", [849, 977])
+def test_histories_that_once_went_wrong(lab: Lab, seed: int) -> None:
+    told = histories.random_histories(lab, trials=1, seed=seed)
+    assert (told.lost, told.wrong, told.conflicts) == ([], [], 1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_kill_before_any_step(lab: Lab, scenarios: dict[str, Scenario], kind: str) -> None:

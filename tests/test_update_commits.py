@@ -123,7 +123,8 @@ def test_who_commits_is_the_user_else_the_author_else_the_program(
     for role in ("AUTHOR", "COMMITTER"):
         for key in ("NAME", "EMAIL"):
             monkeypatch.delenv(f"GIT_{role}_{key}")
-    monkeypatch.chdir(tmp_path)  # our own repository may have settings of its own
+    # Where no repository's own settings, such as a developer's clone has, say who the user is.
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     questions = "author_name: Grace\nauthor_email: grace@example.com\n_subdirectory: template\n"

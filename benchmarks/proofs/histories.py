@@ -204,7 +204,6 @@ class History:
         self._compare(before, f"changed though refused ({reason})")
         if "\n" in reason:
             self._wrong(f"more than a line: {reason!r}")
-        kind = " ".join(word for word in reason.split() if "/" not in word)[:50]
         kind = reason.replace(str(self.project), "").replace(str(self.top), "")[:45].strip()
         self.told.refused[kind] = self.told.refused.get(kind, 0) + 1
 
@@ -237,9 +236,12 @@ class History:
         return {path: found for path, found in files_of(self.top).items() if path in seen}
 
     def _own_files(self) -> list[tuple[str, bytes]]:
-        """Files that the user added, as they are, wherever they lie."""
+        """Files that the user added, as they are, wherever they lie.
+
+        One that a settled conflict has filled with the template's lines is the template's as well.
+        """
         files = self._tracked_files().values()
-        return [one for one in files if one[1].startswith(b"own file: ")]
+        return [one for one in files if one[1].startswith(b"own file: ") and not lines_of([one])]
 
     def _paths(self) -> set[str]:
         prefix = "" if self.top == self.project else "services/ml/"

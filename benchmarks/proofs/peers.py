@@ -9,7 +9,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,7 +104,7 @@ def _ours(lab: Lab, release: str, store: str) -> Path:
 def _copier(project: Path, release: str) -> int:
     program = Path(sys.executable).parent / "copier"
     command = [program, "update", "--defaults", "--quiet", "--vcs-ref", release]
-    return subprocess.run(command, cwd=project, capture_output=True, timeout=120).returncode
+    return _exit_code(command, project)
 
 
 @dataclass
@@ -125,7 +125,8 @@ class _Cruft:
             folder.mkdir(parents=True)
             context = json.dumps({"store": store, "project_name": "toy"})
             options = ("--checkout", release, "--no-input", "--extra-context", context)
-            self._run(folder, "create", str(self.template), *options)
+            command = [self.program, "create", str(self.template), *options]
+            subprocess.run(command, cwd=folder, capture_output=True, check=True)
             git(folder / "toy", "init", "--quiet", "--initial-branch=main")
             git(folder / "toy", "add", "--all", "--force")
             commit(folder / "toy")
@@ -133,13 +134,15 @@ class _Cruft:
         return copied(self.made[key], self.lab.folder / "peer")
 
     def update(self, project: Path, release: str) -> int:
-        return self._run(project, "update", "--skip-apply-ask", "--checkout", release, check=False)
+        command = [self.program, "update", "--skip-apply-ask", "--checkout", release]
+        return _exit_code(command, project)
 
-    def _run(self, folder: Path, *words: str, check: bool = True) -> int:
-        done = subprocess.run(
-            [self.program, *words], cwd=folder, capture_output=True, timeout=120, check=check
-        )
-        return done.returncode
+
+def _exit_code(command: Sequence[str | Path], project: Path) -> int:
+    """The exit code of an update that can ask nobody."""
+    nobody = subprocess.DEVNULL
+    done = subprocess.run(command, cwd=project, stdin=nobody, capture_output=True, timeout=600)
+    return done.returncode
 
 
 def cookiecutter_template(template: Path, folder: Path) -> Path:

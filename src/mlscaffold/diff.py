@@ -4,13 +4,12 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from . import files
 from .project import open_project
 from .recorded import recorded_answers
 from .renders import open_renders
-from .scratch import Entry, Scratch
+from .scratch import Entry, Scratch, open_scratch
 from .worktree import Worktree, names, open_worktree
 
 
@@ -21,23 +20,22 @@ def diff(path: Path) -> str:
     """
     project = open_project(path)
     worktree = open_worktree(path)
-    with (
-        open_renders() as renders,
-        TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder,
-    ):
+    format = worktree.object_format
+    with open_renders() as renders:
         release = renders.releases(project.template).find(project.commit)
-        format = worktree.object_format
         answers = recorded_answers(project, renders, release)
         tree = renders.tree(project.template, release, answers, object_format=format)
-        scratch = Scratch(
-            Path(folder, "diff.git"),
-            object_format=format,
-            sees=(worktree.objects, renders.objects(format)),
-        )
-        rendered = scratch.paths(tree)
-        ignored = worktree.ignored(rendered)
-        present = scratch.edited("", _present(worktree, rendered - ignored, scratch))
-        return scratch.diff(scratch.without(tree, ignored), present)
+        sees = worktree.objects, renders.objects(format)
+        with open_scratch(object_format=format, sees=sees) as scratch:
+            return _diff(scratch, worktree, tree)
+
+
+def _diff(scratch: Scratch, worktree: Worktree, tree: str) -> str:
+    """The unified diff from a render's tree to what lies in the project."""
+    rendered = scratch.paths(tree)
+    ignored = worktree.ignored(rendered)
+    present = scratch.edited("", _present(worktree, rendered - ignored, scratch))
+    return scratch.diff(scratch.without(tree, ignored), present)
 
 
 def _present(worktree: Worktree, paths: Iterable[str], scratch: Scratch) -> Mapping[str, Entry]:

@@ -81,6 +81,20 @@ def line(entry: Entry) -> Line:
     return entry.mode, entry.id, str(entry.stage)
 
 
+def change(worktree: Worktree, copy: Path, *, to: Lines, where: Lines | None = None) -> None:
+    """Gives the index these lines, all or only where it has those of `where`, by way of a copy."""
+    found = lines(worktree)
+    wanted = {
+        path: several
+        for path, several in to.items()
+        if found.get(path, ()) != several and (not where or found.get(path, ()) == where[path])
+    }
+    if wanted:
+        files.copy(worktree.index, copy)
+        give(worktree, copy, wanted)
+        install(worktree, copy)
+
+
 def install(worktree: Worktree, file: Path) -> None:
     """Makes a file the index, in one step, under the lock."""
     files.sync(file)

@@ -11,6 +11,7 @@ from typing import Any
 from . import files
 from .errors import ProjectError
 from .index import Lines
+from .worktree import Worktree
 
 _JOURNAL = "journal.json"
 
@@ -125,6 +126,11 @@ class State:
         if self.folder.exists():
             (self.folder / _JOURNAL).unlink(missing_ok=True)
             shutil.rmtree(self.folder)
+
+
+def state_of(worktree: Worktree) -> State:
+    """What an update of this working tree keeps, or would keep."""
+    return State(worktree.git_dir / "mlscaffold-update")
 
 
 def _read(recorded: dict[str, Any]) -> Journal:

@@ -47,6 +47,8 @@ class Merge:
     tree: str
     changes: tuple[Change, ...]
     conflicts: tuple[Conflict, ...]
+    left_out: tuple[str, ...]
+    """What the template adds or changes and the project does not get, since git ignores it."""
 
 
 def merge(
@@ -62,34 +64,45 @@ def merge(
 
     A rename on either side is followed, but for the template's where both renders are of one
     release; a file that the project has deleted stays deleted, and what git ignores there takes no
-    part. `labels` name the two renders in conflict markers.
+    part, which is told. `labels` name the two renders in conflict markers.
     """
     ours = worktree.tree()
-    rendered = scratch.paths(old) | scratch.paths(new)
-    missing = rendered - scratch.paths(ours)
-    ignored = worktree.ignored(missing) | scratch.ignored(new, missing)
+    ignored = _ignored(scratch, worktree, scratch.paths(old) | scratch.paths(new), ours, new)
+    brought = (change.path for change in scratch.changes(old, new) if change.new)
+    left_out = tuple(path for path in brought if path in ignored)
     old, new = _with_line_ends_of(
         scratch, ours, scratch.without(old, ignored), scratch.without(new, ignored)
     )
     held = _taken_for_renames(scratch, old, new, ours) if is_one_release else {}
     base = scratch.commit(scratch.edited(old, held))
+    mine = scratch.commit(scratch.edited(ours, held), base)
     theirs = scratch.commit(new, base)
     before, label = map(_branch, labels)
-    mine = scratch.commit(scratch.edited(ours, held), base)
-    for name, commit in (("yours", mine), (label, theirs)):
-        scratch.git("update-ref", f"refs/heads/{name}", commit)
-    printed = scratch.git(
-        *("merge-tree", "--write-tree", "-z", "--messages", "yours", label), may_exit=(0, 1)
-    )
-    merged, conflicts = _parsed(printed, label=label)
-    kept = [conflict for conflict in conflicts if not _is_about_a_deleted_file(conflict)]
-    gone = {conflict.path for conflict in conflicts} - {conflict.path for conflict in kept}
-    tree = scratch.without(merged, gone & scratch.paths(merged))
-    marked = [conflict.path for conflict in kept if conflict.is_marked]
+    tree, conflicts = _merged(scratch, mine, theirs, label=label)
+    marked = [conflict.path for conflict in conflicts if conflict.is_marked]
     tree = _relabelled(scratch, tree, marked, commit=base, label=before)
     saved = _let_go(scratch, base=base, ours=ours, theirs=theirs, merged=tree)
     tree = scratch.edited(tree, {one.path: one.entries[-1] for one in saved})
-    return Merge(tree, scratch.changes(ours, tree), (*kept, *saved))
+    return Merge(tree, scratch.changes(ours, tree), (*conflicts, *saved), left_out)
+
+
+def _ignored(
+    scratch: Scratch, worktree: Worktree, rendered: Collection[str], ours: str, new: str
+) -> set[str]:
+    """What of the renders the project does not have, and git ignores there or in the new one."""
+    missing = set(rendered) - scratch.paths(ours)
+    return worktree.ignored(missing) | scratch.ignored(new, missing)
+
+
+def _merged(scratch: Scratch, mine: str, theirs: str, *, label: str) -> tuple[str, list[Conflict]]:
+    """The tree that git merges two commits to, and the conflicts; none about what is deleted."""
+    for name, commit in (("yours", mine), (label, theirs)):
+        scratch.git("update-ref", f"refs/heads/{name}", commit)
+    merging = ("merge-tree", "--write-tree", "-z", "--messages", "yours", label)
+    merged, conflicts = _parsed(scratch.git(*merging, may_exit=(0, 1)))
+    gone = {conflict.path for conflict in conflicts if _is_about_a_deleted_file(conflict)}
+    tree = scratch.without(merged, gone & scratch.paths(merged))
+    return tree, [conflict for conflict in conflicts if conflict.path not in gone]
 
 
 def _taken_for_renames(scratch: Scratch, old: str, new: str, ours: str) -> dict[str, Entry | None]:
@@ -188,7 +201,7 @@ def _is_about_a_deleted_file(conflict: Conflict) -> bool:
     return conflict.reason in reasons and all(entry.stage != 2 for entry in conflict.entries)
 
 
-def _parsed(printed: bytes, *, label: str) -> tuple[str, list[Conflict]]:
+def _parsed(printed: bytes) -> tuple[str, list[Conflict]]:
     """The merged tree and the conflicts in what `git merge-tree -z --messages` printed."""
     head, _, messages = printed.partition(b"\0\0")
     tree, *records = names(head)

@@ -198,6 +198,13 @@ class Scratch:
             yield {"GIT_INDEX_FILE": str(Path(folder, "index"))}
 
 
+@contextmanager
+def open_scratch(*, object_format: str, sees: Iterable[Path]) -> Generator[Scratch]:
+    """A scratch repository that is there until the block ends."""
+    with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder:
+        yield Scratch(Path(folder, "scratch.git"), object_format=object_format, sees=sees)
+
+
 def _change(record: str, path: str) -> Change:
     """The change in a record such as `:100644 100755 1a2b... 3c4d... M`."""
     old_mode, new_mode, old, new, _ = record.removeprefix(":").split(" ")

@@ -12,18 +12,16 @@ With conflicts the journal stays, so that `abort` can restore what was there.
 
 import fcntl
 import os
-import shutil
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
 
-from . import files, index
-from .commits import commit_lines, commit_merge, import_objects
+from . import files, going_back, index, settled
+from .commits import commit_merge, import_objects
 from .errors import MlscaffoldError, ProjectError
-from .journal import Journal, Phase, State
+from .journal import Journal, Phase, state_of
 from .merge import Merge
 from .scratch import Scratch
 from .worktree import Worktree, names, some
@@ -56,7 +54,7 @@ def locked(worktree: Worktree) -> Generator[None]:
 
 def unfinished(worktree: Worktree) -> Journal | None:
     """The journal of an update that is not finished."""
-    return _state(worktree).read()
+    return state_of(worktree).read()
 
 
 def require_room(worktree: Worktree, merge: Merge) -> None:
@@ -96,7 +94,7 @@ def apply(
     When it can't, all is put back as it was and the error raised.
     """
     require_room(worktree, merge)
-    state, commit, is_begun = _state(worktree), "", False
+    state, commit, is_begun = state_of(worktree), "", False
     try:
         state.make()
         import_objects(scratch, worktree, merge)
@@ -119,7 +117,7 @@ def apply(
 
 def recover(worktree: Worktree) -> Recovery:
     """Undoes or completes what was interrupted; leaves an update with conflicts alone."""
-    state = _state(worktree)
+    state = state_of(worktree)
     journal = state.read()
     if journal is None:
         index.release(worktree)
@@ -130,13 +128,13 @@ def recover(worktree: Worktree) -> Recovery:
         return Recovery.NOTHING
     with index.locked(worktree, state.token):
         if journal.phase is Phase.ABORTING:
-            _restore(worktree, journal)
+            going_back.restore(worktree, journal)
         elif journal.phase is Phase.INSTALLING:
-            _give_index(worktree, to=journal.index, where=journal.before)
+            index.change(worktree, state.new_index, to=journal.index, where=journal.before)
             _complete(worktree, journal)
             return Recovery.AFTER
         else:
-            _put_back(worktree, journal)
+            going_back.undo(worktree, journal)
     return Recovery.BEFORE
 
 
@@ -145,17 +143,17 @@ def abort(worktree: Worktree) -> None:
 
     Raises ProjectError when the update is part of a commit by now.
     """
-    journal, state = _require_unfinished(worktree), _state(worktree)
+    journal, state = _require_unfinished(worktree), state_of(worktree)
     if worktree.head != journal.head:
         raise ProjectError(
             f"{worktree.top} has other commits than before the update, which going back would "
             "undo in the files: end the update with `mlscaffold update --continue`"
         )
-    _require_room_for_old(worktree, journal)
+    going_back.require_room(worktree, journal)
     try:
         with index.locked(worktree, state.token):
             state.write(replace(journal, phase=Phase.ABORTING))
-            _restore(worktree, journal)
+            going_back.restore(worktree, journal)
     except BaseException as error:
         is_done = partial(_is_finished, worktree)
         _settle(worktree, error, goal=Recovery.BEFORE, is_done=is_done)
@@ -166,14 +164,12 @@ def resume(worktree: Worktree) -> str:
 
     Raises ProjectError while conflict markers stand, or a conflict without any is not settled.
     """
-    journal, state = _require_unfinished(worktree), _state(worktree)
-    standing = [path for path in journal.marked if _has_markers(worktree.top / path)]
-    if standing:
-        raise ProjectError(f"conflict markers still stand in {some(standing)}")
+    journal, state = _require_unfinished(worktree), state_of(worktree)
+    settled.require_no_markers(worktree, journal)
     ended = journal
     try:
         with index.locked(worktree, state.token):
-            ended = _ended(worktree, journal)
+            ended = settled.ended(worktree, journal)
             _install(worktree, ended)
     except BaseException as error:
         is_done = partial(_is_finished, worktree)
@@ -183,7 +179,7 @@ def resume(worktree: Worktree) -> str:
 
 def _write_new_files(worktree: Worktree, merge: Merge) -> None:
     """Writes the new files aside, as git would check them out here."""
-    state = _state(worktree)
+    state = state_of(worktree)
     lines = {worktree.prefix + one.path: (index.line(one.new),) for one in merge.changes if one.new}
     index.give(worktree, state.scratch("checkout"), lines)
     env = {"GIT_INDEX_FILE": str(state.scratch("checkout"))}
@@ -208,7 +204,7 @@ def _lines_unchanged(worktree: Worktree, merge: Merge) -> index.Lines:
         raise ProjectError(f"{worktree.folder} has changed in the meantime: try again")
     before = {path: found.get(path, ()) for path in (*expected, *others)}
     # An index without times makes git read the files.
-    file = _state(worktree).scratch("times")
+    file = state_of(worktree).scratch("times")
     index.give(worktree, file, before)
     env = {"GIT_INDEX_FILE": str(file)}
     by_content = ("-c", "diff.autoRefreshIndex=true", "diff", "--no-ext-diff")
@@ -233,7 +229,7 @@ def _journal(
     conflicts = {worktree.prefix + conflict.path: conflict for conflict in merge.conflicts}
     lines = {path: (index.line(entry),) if entry else () for path, entry in new.items()}
     content = {path: files.digest_in(worktree.top, path) for path in conflicts}
-    content |= {path: files.digest(_state(worktree).new / path) for path in new}
+    content |= {path: files.digest(state_of(worktree).new / path) for path in new}
     above = {parent for path in content if content[path] for parent in files.parents(path)}
     return Journal(
         phase=Phase.APPLYING,
@@ -255,7 +251,7 @@ def _journal(
 
 def _keep(worktree: Worktree, journal: Journal) -> None:
     """Keeps the files and the index as they are, and writes aside what the index will be."""
-    state = _state(worktree)
+    state = state_of(worktree)
     for path in journal.paths:
         if files.digest_in(worktree.top, path):
             files.copy(worktree.top / path, state.old / path)
@@ -266,23 +262,24 @@ def _keep(worktree: Worktree, journal: Journal) -> None:
 
 def _put_files(worktree: Worktree, journal: Journal) -> None:
     """Puts each file in its place, or takes it away, unless its user has just changed it."""
-    state = _state(worktree)
+    state = state_of(worktree)
     going = [path for path in journal.paths if not journal.content[path]]
     coming = [path for path in journal.paths if files.digest(state.new / path)]
     for path in (*going, *coming):
-        if files.digest_in(worktree.top, path) != files.digest(state.old / path):
+        old = files.digest(state.old / path)
+        if files.digest_in(worktree.top, path) != old:
             raise ProjectError(f"{path} has changed in the meantime: try again")
-        if path in going:
-            files.delete(worktree.top, path)
-        else:
+        if path in coming:
             files.put(state.new / path, worktree.top / path)
+        elif old:
+            files.delete(worktree.top, path)
 
 
 def _install(worktree: Worktree, journal: Journal) -> None:
     """Ends the update: from here on it is completed, whatever happens."""
     journal = replace(journal, phase=Phase.INSTALLING)
-    _state(worktree).write(journal)
-    index.install(worktree, _state(worktree).new_index)
+    state_of(worktree).write(journal)
+    index.install(worktree, state_of(worktree).new_index)
     _complete(worktree, journal)
 
 
@@ -292,9 +289,9 @@ def _complete(worktree: Worktree, journal: Journal) -> None:
         title = f"mlscaffold: {journal.title}"
         worktree.git("update-ref", "-m", title, "HEAD", journal.commit, journal.head)
     if journal.marked or journal.unmarked:
-        _state(worktree).write(replace(journal, phase=Phase.CONFLICTS))
+        state_of(worktree).write(replace(journal, phase=Phase.CONFLICTS))
     else:
-        _state(worktree).remove()
+        state_of(worktree).remove()
 
 
 def _settle(
@@ -319,116 +316,6 @@ def _settle(
     raise error
 
 
-def _put_back(worktree: Worktree, journal: Journal) -> None:
-    """Undoes the first part of an application, but for what its user has changed since."""
-    _require_room_for_old(worktree, journal)
-    # A full disk gets room again.
-    shutil.rmtree(_state(worktree).new, ignore_errors=True)
-    content = {path: files.digest_in(worktree.top, path) for path in journal.paths}
-    ours = [path for path in journal.paths if content[path] in (journal.content[path], "")]
-    _set_to_old(worktree, journal, ours)
-    _give_index(worktree, to=journal.before, where=journal.index)
-    _state(worktree).remove()
-
-
-def _restore(worktree: Worktree, journal: Journal) -> None:
-    """Puts back every file and the index as they were before the update."""
-    state = _state(worktree)
-    _set_to_old(worktree, journal, journal.paths)
-    old, now = (
-        index.others(worktree, file, journal.index) for file in (state.old_index, worktree.index)
-    )
-    if old == now:
-        files.copy(state.old_index, state.new_index)
-        index.install(worktree, state.new_index)
-    else:
-        _give_index(worktree, to=journal.before)
-    state.remove()
-
-
-def _require_room_for_old(worktree: Worktree, journal: Journal) -> None:
-    """Raises ProjectError when something of the user's lies where a file will be again."""
-    state, going = _state(worktree), set(journal.paths)
-    kept = [path for path in journal.paths if files.digest(state.old / path)]
-    found = {files.in_the_way(worktree.top, path, going=going) for path in kept} - {""}
-    if found:
-        raise ProjectError(f"in the way of files that return: {some(found)}; move them away first")
-
-
-def _set_to_old(worktree: Worktree, journal: Journal, paths: Iterable[str]) -> None:
-    """Makes each file what was kept of it: nothing, where there was none."""
-    state = _state(worktree)
-    for path in journal.paths:
-        with suppress(FileNotFoundError, NotADirectoryError):
-            files.aside(worktree.top / path).unlink()
-    old = {path: files.digest(state.old / path) for path in paths}
-    differing = [path for path in old if files.digest_in(worktree.top, path) != old[path]]
-    for path in differing:
-        if not old[path]:
-            (worktree.top / path).unlink()
-    for folder in sorted(journal.folders, reverse=True):
-        files.remove_empty(worktree.top / folder)
-    for path in differing:
-        if old[path]:
-            files.twin(state.old / path, state.scratch("file"))
-            files.put(state.scratch("file"), worktree.top / path)
-
-
-def _give_index(worktree: Worktree, *, to: index.Lines, where: index.Lines | None = None) -> None:
-    """Gives the index these lines, all or only where it has those of `where`."""
-    found = index.lines(worktree)
-    wanted = {
-        path: lines
-        for path, lines in to.items()
-        if found.get(path, ()) != lines and (not where or found.get(path, ()) == where[path])
-    }
-    if wanted:
-        copy = _state(worktree).new_index
-        files.copy(worktree.index, copy)
-        index.give(worktree, copy, wanted)
-        index.install(worktree, copy)
-
-
-def _ended(worktree: Worktree, journal: Journal) -> Journal:
-    """What is left to do once the conflicts are settled; writes aside what the index will be."""
-    found = index.lines(worktree)
-    unmerged = {path for path, lines in found.items() if lines[0][2] != "0"}
-    undecided = unmerged & set(journal.unmarked)
-    if undecided:
-        raise ProjectError(
-            f"not settled yet: {some(undecided)}; `git add` what stays, `git rm` what goes"
-        )
-    files.copy(worktree.index, _state(worktree).new_index)
-    settled = _settled(worktree, unmerged)
-    return replace(
-        journal,
-        before={path: found[path] for path in unmerged},
-        index={path: settled.get(path, ()) for path in unmerged},
-        marked=(),
-        unmarked=(),
-        commit=_commit_settled(worktree, journal, settled) if journal.commits else "",
-    )
-
-
-def _settled(worktree: Worktree, unmerged: Iterable[str]) -> index.Lines:
-    """The lines of the new index once what lies in the working tree settles each conflict."""
-    file = _state(worktree).new_index
-    asked = b"".join(os.fsencode(path) + b"\0" for path in sorted(unmerged))
-    env = {"GIT_INDEX_FILE": str(file)}
-    worktree.git("update-index", "--add", "--remove", "-z", "--stdin", stdin=asked, env=env)
-    return index.lines(worktree, file=file)
-
-
-def _commit_settled(worktree: Worktree, journal: Journal, lines: index.Lines) -> str:
-    """A commit of the project's part of the index, and nothing else, where HEAD is still ours."""
-    if worktree.head != journal.head:
-        return ""
-    state = _state(worktree)
-    gone = index.lines(worktree, file=state.old_index).keys() - lines
-    lines = {**dict.fromkeys(gone, ()), **lines}
-    return commit_lines(worktree, lines, state.scratch("tree"), journal.title, journal.author)
-
-
 def _head(worktree: Worktree) -> str:
     return worktree.git("rev-parse", "--verify", "HEAD").decode().strip()
 
@@ -442,14 +329,3 @@ def _require_unfinished(worktree: Worktree) -> Journal:
     if journal is None:
         raise ProjectError(f"no update is unfinished in {worktree.top}")
     return journal
-
-
-def _has_markers(file: Path) -> bool:
-    if not file.is_file():
-        return False
-    lines = file.read_bytes().splitlines()
-    return any(line.startswith((b"<<<<<<< ", b">>>>>>> ")) for line in lines)
-
-
-def _state(worktree: Worktree) -> State:
-    return State(worktree.git_dir / "mlscaffold-update")

@@ -18,7 +18,7 @@ from .questions import shown
 from .recorded import answers_at, recorded_answers
 from .releases import Releases, version_of
 from .renders import Renders, open_renders
-from .scratch import Scratch
+from .scratch import Scratch, open_scratch
 from .transaction import Recovery
 from .worktree import Worktree, open_worktree
 
@@ -56,6 +56,8 @@ class Updated:
     deleted: tuple[str, ...] = ()
     conflicts: Mapping[str, str] = field(default_factory=dict)
     """By path, why only the user can settle it."""
+    left_out: tuple[str, ...] = ()
+    """What the template adds or changes and git ignores here."""
     branch: str = ""
     commit: str = ""
     diff: str = ""
@@ -137,37 +139,27 @@ def _updated(
 ) -> Updated:
     """What became of a project; `is_begun` where the branch for it is of our making."""
     project = open_project(path)
-    releases = renders.releases(project.template)
-    old, new = _releases_of(project, releases, wish)
-    old_answers = recorded_answers(project, renders, old)
-    new_answers = answers_at(project, renders, new, given=wish.given, ask=wish.ask)
+    old, new = _releases_of(project, renders.releases(project.template), wish)
+    before = recorded_answers(project, renders, old)
+    after = answers_at(project, renders, new, given=wish.given, ask=wish.ask)
     done = Updated(
         project=path, outcome=Outcome.CURRENT, old=project.commit, new=new, recovered=recovered
     )
-    if (old, old_answers) == (new, new_answers):
+    if (old, before) == (new, after):
         return done
-    if wish.branch and not is_begun:
-        _require_new_branch(worktree, wish.branch)
-    if not (wish.dry_run or wish.branch):
-        worktree.require_calm()
-    worktree.require_committed(ANSWERS_FILE)
-    with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder:
-        format = worktree.object_format
-        scratch = Scratch(
-            Path(folder, "merge.git"),
-            object_format=format,
-            sees=(worktree.objects, renders.objects(format)),
-        )
-        trees = [
-            renders.tree(project.template, release, answers, object_format=format)
-            for release, answers in ((old, old_answers), (new, new_answers))
-        ]
-        labels = (project.commit, new)
+    _require_ready(worktree, wish, is_begun=is_begun)
+    format = worktree.object_format
+    trees = [
+        renders.tree(project.template, release, answers, object_format=format)
+        for release, answers in ((old, before), (new, after))
+    ]
+    sees = worktree.objects, renders.objects(format)
+    with open_scratch(object_format=format, sees=sees) as scratch:
         merged = merge(
             *(scratch, worktree),
             old=trees[0],
             new=trees[1],
-            labels=labels,
+            labels=(project.commit, new),
             is_one_release=old == new,
         )
         if not (merged.changes or merged.conflicts):
@@ -177,6 +169,15 @@ def _updated(
             diff = scratch.diff(worktree.tree(), merged.tree)
             return replace(done, outcome=Outcome.PREVIEWED, diff=diff)
         return _applied(done, worktree, merged, scratch, project, wish)
+
+
+def _require_ready(worktree: Worktree, wish: Wish, *, is_begun: bool) -> None:
+    """Raises ProjectError where the project is not in a state to be given what is wished for."""
+    if wish.branch and not is_begun:
+        _require_new_branch(worktree, wish.branch)
+    if not (wish.dry_run or wish.branch):
+        worktree.require_calm()
+    worktree.require_committed(ANSWERS_FILE)
 
 
 def _applied(
@@ -283,6 +284,7 @@ def _described(done: Updated, merged: Merge, *, deselects: bool) -> Updated:
         deleted=paths(lambda old, new: not new),
         changed=paths(lambda old, new: bool(old and new)),
         conflicts=conflicts,
+        left_out=merged.left_out,
     )
 
 

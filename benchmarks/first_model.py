@@ -1,0 +1,91 @@
+"""Prints how long the way to a first trained, evaluated and saved model takes, step by step.
+
+    python benchmarks/first_model.py [--rounds N]
+
+The generator's way beside that of a bare script, which is handed the dataset that the project
+fetched. uv's cache is filled before; every round starts from nothing else.
+"""
+
+import argparse
+import shlex
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from generator import Bench, Case, Cost, Raw, print_versions, remove, timed
+
+SCRIPT = Path(__file__).with_name("bare_script.py")
+# By what it is called, a step's command.
+Steps = Mapping[str, Sequence[str | Path]]
+
+
+def main() -> None:
+    """Goes both ways, and prints a table for each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Raw)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    with TemporaryDirectory(prefix="mlscaffold-benchmark-") as folder:
+        bench = Bench(Path(folder).resolve(), arguments.rounds)
+        bench.set_up()
+        print_versions(bench, f"python benchmarks/first_model.py {shlex.join(sys.argv[1:])}")
+        project, script = bench.folder / "toy", bench.folder / "script"
+        ways = {project: of_generator(bench, project), script: of_script(project, script)}
+        for folder, steps in ways.items():
+            walk(bench, {name: steps[name] for name in list(steps)[:2]})
+            remove(folder)
+        costs = {folder: [] for folder in ways}
+        for _ in range(bench.rounds):
+            for folder in ways:
+                remove(folder)
+            for folder, steps in ways.items():
+                costs[folder].append(walk(bench, steps))
+        for folder, steps in ways.items():
+            print_steps(steps, costs[folder])
+
+
+def of_generator(bench: Bench, project: Path) -> Steps:
+    """From nothing to the model's bundle and its scores on the test split."""
+    targets = ("setup", "fetch", "preprocess", "train", "evaluate")
+    return {
+        "mlscaffold new": [bench.mlscaffold, "new", project, "--defaults"],
+        **{f"make {target}": ["make", "-C", project, target] for target in targets},
+    }
+
+
+def of_script(project: Path, folder: Path) -> Steps:
+    """From an empty folder to weights on disk and an accuracy."""
+    python, data = folder / "bin" / "python", project / "data" / "raw" / "dataset.csv"
+    return {
+        "uv venv": ["uv", "venv", "--quiet", "--python", sys.executable, folder],
+        "uv pip install torch": ["uv", "pip", "install", "--python", python, "torch", "numpy"],
+        "python bare_script.py": [python, SCRIPT, data, folder / "model.pt"],
+    }
+
+
+def walk(bench: Bench, steps: Steps) -> list[Cost]:
+    """What each step cost."""
+    return [timed(Case(command), cwd=bench.folder) for command in steps.values()]
+
+
+def print_steps(steps: Steps, rounds: Sequence[Sequence[Cost]]) -> None:
+    """Prints the median of each step, and of the whole way."""
+    print("\n| step | wall s | CPU s |")
+    print("|---|---|---|")
+    for name, costs in zip(steps, zip(*rounds, strict=True), strict=True):
+        wall, cpu = medians([[cost] for cost in costs])
+        print(f"| {name} | {wall:.1f} | {cpu:.1f} |")
+    wall, cpu = medians(rounds)
+    print(f"| *together* | {wall:.1f} | {cpu:.1f} |", flush=True)
+
+
+def medians(rounds: Sequence[Sequence[Cost]]) -> tuple[float, float]:
+    """The medians of the rounds' wall clocks and processor times."""
+    walls = statistics.median(sum(cost.wall_s for cost in costs) for costs in rounds)
+    cpus = statistics.median(sum(cost.cpu_s for cost in costs) for costs in rounds)
+    return walls, cpus
+
+
+if __name__ == "__main__":
+    main()
