@@ -27,6 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 T = TypeVar("T")
 logging.getLogger("alembic").setLevel(logging.WARNING)
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each new try
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 MISSING = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
