@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -133,7 +133,7 @@ def run(package: str, numbers: Iterable[int], *, faults: Iterable[str]) -> int:
 
 
 @contextmanager
-def _bench(package: str) -> Iterator[Bench]:
+def _bench(package: str) -> Generator[Bench]:
     servers = import_module("tests.tracking.mlflow_server")
     proxies = import_module("tests.tracking.proxy")
     with TemporaryDirectory() as folder:
