@@ -13,7 +13,7 @@ INTERVAL_S = 2
 """Between deliveries. Each costs some milliseconds, so they are few."""
 MAX_INTERVAL_S = 60
 """Between tries to reach a server that does not answer; it doubles up to this."""
-EXIT_WAIT_S = 5
+EXIT_WAIT_S = 4
 """What a run waits at its end, at most, for the rest to be delivered."""
 
 
