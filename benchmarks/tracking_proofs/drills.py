@@ -4,6 +4,7 @@ Each trial has a number, which decides when what is hurt; nothing else does.
 """
 
 import json
+import math
 import os
 import random
 import signal
@@ -24,8 +25,11 @@ from . import training
 NUM_STEPS = 1500
 ENDED = "ended"
 """A file that is made when the process has ended."""
-ROW = "{:42}{:>7}{:>11}{:>10}{:>10}{:>8}{:>8}{:>8}"
-TITLES = ("fault", "trials", "held up s", "exit s", "replayed", "missing", "double", "wrong")
+ROW = "{:36}{:>7}{:>11}{:>8}{:>8}{:>10}{:>9}{:>8}{:>7}"
+TITLES = (
+    *("fault", "trials", "held up s", "end s", "exit s", "replayed", "missing", "double"),
+    "wrong",
+)
 
 
 @dataclass
@@ -35,8 +39,10 @@ class Tally:
     trials: int = 0
     held_s: float = 0
     """The longest that tracking held up training, all calls of one run together."""
+    end_s: float = 0
+    """The longest from the last step to the end of the run."""
     exit_s: float = 0
-    """The longest from the last step to the end of the process."""
+    """The longest from the last step to the end of the process, which frees its libraries."""
     replayed: int = 0
     """Trials in which something was left to a replay."""
     missing: int = 0
@@ -123,9 +129,9 @@ def run(package: str, numbers: Iterable[int], *, faults: Iterable[str]) -> int:
             tally = Tally()
             for number in numbers:
                 _trial(bench, name, number, tally)
-            figures = (f"{tally.held_s:.3f}", f"{tally.exit_s:.1f}", tally.replayed)
-            counts = (tally.missing, tally.double, len(tally.wrong))
-            print(ROW.format(FAULTS[name].name, tally.trials, *figures, *counts), flush=True)
+            seconds = (f"{tally.held_s:.3f}", f"{tally.end_s:.1f}", f"{tally.exit_s:.1f}")
+            counts = (tally.replayed, tally.missing, tally.double, len(tally.wrong))
+            print(ROW.format(FAULTS[name].name, tally.trials, *seconds, *counts), flush=True)
             for line in tally.wrong:
                 print(f"    {line}")
             failed += tally.missing + tally.double + len(tally.wrong)
@@ -160,6 +166,7 @@ def _trial(bench: Bench, name: str, number: int, tally: Tally) -> None:
     told = _report(folder)
     tally.trials += 1
     tally.held_s = max(tally.held_s, told["held_s"])
+    tally.end_s = max(tally.end_s, told.get("ended", math.inf) - told["over"])
     tally.exit_s = max(tally.exit_s, (folder / ENDED).stat().st_mtime - told["over"])
     _judge(bench, process, folder, f"trial {number}", tally)
 

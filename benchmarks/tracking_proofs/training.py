@@ -2,8 +2,8 @@
 
     python -m tracking_proofs.training PACKAGE REPORT FIRST_STEP LAST_STEP [RUN_ID]
 
-REPORT gets a line of JSON with the run's id once it has begun, and one when the last step is done,
-with what tracking held it up.
+REPORT gets a line of JSON with the run's id once it has begun, one when the last step is done, with
+what tracking held it up, and one when the run has ended.
 """
 
 import json
@@ -45,6 +45,8 @@ def main() -> None:
         held_s += _train(tracker.log_metrics, int(first), int(last))
         say(over=time.time(), held_s=held_s)
         tracker.log_folder(BUNDLE, "model")
+    with Path(report).open("a") as lines:
+        print(json.dumps({"ended": time.time()}), file=lines)
 
 
 def _train(log_metrics: Callable[..., None], first: int, last: int) -> float:

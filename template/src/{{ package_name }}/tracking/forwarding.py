@@ -38,6 +38,8 @@ class Forwarder(Thread):
         while not self._is_ending.wait(interval_s):
             is_answering = self._try_to_deliver()
             interval_s = INTERVAL_S if is_answering else min(2 * interval_s, MAX_INTERVAL_S)
+            if self._is_ending.is_set() and not is_answering:
+                return
         self._try_to_deliver()
 
     def flush(self) -> None:
