@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from .base import TrackingError
-from .journal import MAX_POINTS, RUNNING, Journal, JournalInUseError, Record, journals
+from .journal import RUNNING, Journal, JournalInUseError, Record, journals
 from .server import place, tracking_uri, translated
 from .sqlite import insert_points
 
 # isort: split
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
+
+MAX_POINTS = 1000
+"""Points of a request; MLflow takes no more."""
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +57,8 @@ class Delivery:
 
     def _send(self, records: list[Record]) -> None:
         points = [point for record in records for point in _points(record)]
-        for start in range(0, len(points), MAX_POINTS):
-            self._send_points(points[start : start + MAX_POINTS])
+        if points:
+            self._send_points(points)
         for record in records:
             if "settings" in record:
                 self._send_settings(record["settings"], record["tags"])
@@ -66,11 +69,12 @@ class Delivery:
 
     def _send_points(self, points: list[Point]) -> None:
         new = self._unrecorded(points) if self._asks else points
-        if new and self.uri.startswith("sqlite:"):
-            insert_points(self.uri, self.run_id, new)  # a tenth of the time that MLflow takes
-        elif new:
+        if self.uri.startswith("sqlite:"):
+            insert_points(self.uri, self.run_id, new)
+        else:
             metrics = [Metric(*point) for point in new]
-            self.client.log_batch(self.run_id, metrics=metrics)
+            for start in range(0, len(metrics), MAX_POINTS):
+                self.client.log_batch(self.run_id, metrics[start : start + MAX_POINTS])
         for name, _, _, step in new if self._asks else ():
             self._recorded[name].add(step)
 

@@ -9,10 +9,12 @@ from .journal import Journal
 
 log = logging.getLogger(__name__)
 
-INTERVAL_S = 2
-"""Between deliveries. Each costs some milliseconds, so they are few."""
-MAX_INTERVAL_S = 60
-"""Between tries to reach a server that does not answer; it doubles up to this."""
+FIRST_INTERVAL_S = 1
+"""Before the first delivery. Each interval is twice the one before."""
+MAX_INTERVAL_S = 10
+"""Between deliveries, which cost some milliseconds each."""
+MAX_SILENT_INTERVAL_S = 60
+"""Between tries to reach a server that does not answer."""
 EXIT_WAIT_S = 4
 """What a run waits at its end, at most, for the rest to be delivered."""
 
@@ -34,10 +36,11 @@ class Forwarder(Thread):
 
     def run(self) -> None:
         """Deliver now and then; at the end of the run once more, and stop."""
-        interval_s: float = INTERVAL_S
+        interval_s: float = FIRST_INTERVAL_S
         while not self._is_ending.wait(interval_s):
             is_answering = self._try_to_deliver()
-            interval_s = INTERVAL_S if is_answering else min(2 * interval_s, MAX_INTERVAL_S)
+            longest_s = MAX_INTERVAL_S if is_answering else MAX_SILENT_INTERVAL_S
+            interval_s = min(2 * interval_s, longest_s)
             if self._is_ending.is_set() and not is_answering:
                 return
         self._try_to_deliver()

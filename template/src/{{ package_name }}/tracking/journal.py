@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 JOURNALS = Path(".tracking")
 LINES, DELIVERED = "journal.jsonl", "delivered"
-MAX_POINTS = 1000
+MAX_POINTS = 10_000
 """Points of a batch, unless one call brought more."""
 RUNNING = "RUNNING"
 """The status of a run that goes on; another one ends it."""
@@ -74,7 +74,9 @@ class Journal:
         if not self._size:
             self.append({"run": folder.name, "place": place})
         for record in self._records(0):
-            self._remember(record)
+            self._last = record
+            for name in record.get("metrics", ()):
+                self._adds(name, record["step"])
 
     @property
     def run_id(self) -> str:
@@ -98,7 +100,7 @@ class Journal:
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Append the points that are new: a run that goes on after a crash repeats some."""
-        new = {name: float(value) for name, value in metrics.items() if self._is_new(name, step)}
+        new = {name: float(value) for name, value in metrics.items() if self._adds(name, step)}
         if new:
             self.append({"step": step, "time": now_ms(), "metrics": new})
 
@@ -114,7 +116,7 @@ class Journal:
                 return
             self._size += len(line)
             self._is_full = False
-            self._remember(record)
+            self._last = record
 
     def batch(self) -> Batch | None:
         """Return the next records to deliver; null where the server has all, or it was closed."""
@@ -157,17 +159,17 @@ class Journal:
             shutil.rmtree(self.folder, ignore_errors=True)
         self._file.close()
 
-    def _is_new(self, name: str, step: int) -> bool:
-        steps = self._steps.get(name)
+    def _adds(self, name: str, step: int) -> bool:
+        """Add `step` to those of a metric; return whether it was not among them."""
+        steps = self._steps.setdefault(name, array("q"))
         if not steps or step > steps[-1]:
+            steps.append(step)
             return True
-        return steps[bisect_left(steps, step)] != step
-
-    def _remember(self, record: Record) -> None:
-        for name in record.get("metrics", ()):
-            steps = self._steps.setdefault(name, array("q"))
-            steps.insert(bisect_left(steps, record["step"]), record["step"])
-        self._last = record
+        place = bisect_left(steps, step)
+        if steps[place] == step:
+            return False
+        steps.insert(place, step)
+        return True
 
     def _records(self, start: int) -> Iterator[Record]:
         return (_parsed(line, self._path) for line in self._lines(start))
