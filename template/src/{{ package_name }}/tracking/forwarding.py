@@ -66,7 +66,7 @@ class Forwarder(Thread):
         except TrackingError as error:
             self._warn(error)
             return False
-        if not self.journal.is_delivered:  # it was closed meanwhile
+        if self.journal.is_closed:  # the run did not wait for this request
             return False
         if self._has_warned:
             log.warning("the tracking server answers again: all is delivered")

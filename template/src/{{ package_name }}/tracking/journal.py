@@ -94,6 +94,11 @@ class Journal:
         return self.delivered >= self._size
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it may be open elsewhere by now."""
+        return self._file.closed
+
+    @property
     def is_ended(self) -> bool:
         """Whether the run has ended; one that was killed has not, and may go on."""
         return self._last.get("status", RUNNING) != RUNNING
@@ -120,7 +125,7 @@ class Journal:
 
     def batch(self) -> Batch | None:
         """Return the next records to deliver; null where the server has all, or it was closed."""
-        if self._file.closed:
+        if self.is_closed:
             return None
         records, points, end = [], 0, self.delivered
         for line in self._lines(end):
@@ -136,7 +141,7 @@ class Journal:
 
     def acknowledge(self, batch: Batch) -> None:
         """Note that the server has `batch`, and all before it."""
-        if self._file.closed:  # whoever opens it next sends the batch again
+        if self.is_closed:  # whoever opens it next sends the batch again
             return
         new = self.folder / f"{DELIVERED}.new"
         new.write_text(str(batch.end), "utf-8")
