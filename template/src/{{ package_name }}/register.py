@@ -34,6 +34,7 @@ def main(config: Config) -> None:
     _require_threshold(metrics, config.registry)
 
     tracker = create_tracker(replace(config.tracking, system_metrics=False))
+    _require_delivered(bundle, tracker)
     champion = tracker.champion(config.registry.model_name)
     if champion and champion.tags.get("bundle_version") == bundle.version:
         log.info("%s is the champion already: version %s", champion.name, champion.version)
@@ -58,6 +59,12 @@ def _require_threshold(metrics: Mapping[str, float], gate: RegistryConfig) -> No
     if not value >= gate.threshold:  # NaN is not either
         limit = f"registry.threshold is {gate.threshold:g}"
         raise GateError(f"not registered: {gate.metric} is {value:.4f}, {limit}")
+
+
+def _require_delivered(bundle: "Bundle", tracker: "Tracker") -> None:
+    run_id = bundle.lineage.run_id
+    if run_id and (what := tracker.undelivered(run_id)):
+        raise ProjectError(what)
 
 
 def _require_no_worse(

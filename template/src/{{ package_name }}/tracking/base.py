@@ -42,7 +42,8 @@ class RegisteredModel:
 class Tracker:
     """Records one run. As a context manager it ends the run: finished, failed or killed.
 
-    Every method may raise a TrackingError.
+    Every method may raise a TrackingError, but what is recorded between `start` and `finish` is
+    never lost for want of a server.
     """
 
     def __init__(self, config: TrackingConfig) -> None:
@@ -78,13 +79,17 @@ class Tracker:
         """Record the whole configuration, and tags such as the commit and the data's hash."""
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Record `metrics` at `step`."""
+        """Record `metrics` at the optimiser step `step`. It returns at once."""
 
     def log_folder(self, folder: Path, name: str) -> None:
         """Store the files of `folder` under `name` with the run."""
 
     def finish(self, status: RunStatus = RunStatus.finished) -> None:
         """End the run."""
+
+    def undelivered(self, run_id: str) -> str | None:
+        """Return in a line what a server has not got of a run, and what to do; null if it has."""
+        return None
 
     def register(
         self, model_name: str, *, description: str, tags: Mapping[str, str]

@@ -1,0 +1,1 @@
+"""What `benchmarks/tracking.py` measures, inside a rendered project."""

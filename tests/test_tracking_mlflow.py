@@ -1,0 +1,35 @@
+"""A project that tracks with MLflow, and what its server does to it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import Run
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "tracking.py"
+
+
+@pytest.mark.slow
+def test_no_point_is_lost_or_doubled(project: Path, run_in: Run) -> None:
+    drills = ("python", str(SCRIPT), "drills", "--trials", "1", "--only")
+    table = run_in(project, *drills, "killed", "cut", "unacknowledged").stdout.splitlines()[1:]
+    rows = [re.split(r"  +", row) for row in table]
+    assert [row[0] for row in rows] == [
+        "SIGKILL",
+        "does it, its answer is lost",
+        "killed between sending and noting",
+    ]
+    for _, trials, held_up_s, end_s, _, _, *wrong in rows:
+        assert (trials, wrong) == ("1", ["0", "0", "0"])
+        assert float(held_up_s) < 1
+        assert float(end_s) < 6
+
+
+@pytest.mark.slow
+def test_the_cost_of_a_step_is_printed(project: Path, run_in: Run) -> None:
+    cost = ("python", str(SCRIPT), "cost", "--rounds", "1", "--seconds", "3")
+    rows = run_in(project, *cost).stdout.splitlines()[1:]
+    parts = [float(part) for row in rows for part in re.findall(r"([\d.]+)%  ", row)]
+    assert [row[:8] for row in rows] == ["tiny MLP", "25 ms   "]
+    # A batch or two in so short a run: the limits of 3 % and 1 % are for a longer one.
+    assert parts[0] < 6 and parts[1] < 3
