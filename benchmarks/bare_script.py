@@ -9,8 +9,8 @@ import re
 import sys
 import zlib
 
-import torch  # ty: ignore
-from torch import nn  # ty: ignore
+import torch
+from torch import nn
 
 BUCKETS, WIDTH, EPOCHS, BATCH = 32_768, 64, 4, 32
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch  # ty: ignore[import-not-found]
-from torch import nn  # ty: ignore[import-not-found]
+import torch
+from torch import nn
 
 LOG_EVERY_N_STEPS = 10
 FIGURES = ("train_loss", "learning_rate", "gradient_norm", "parameter_norm", "samples_per_s")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-import torch  # ty: ignore[import-not-found]
+import torch
 
 from .cost import mlp
 
