@@ -1,15 +1,18 @@
 """A split as tensors, and its batches."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
+from .mapped import MappedTensor
+
+IN_MEMORY_BYTES = 2**30
+"""A larger file of a split is not read as a whole."""
 BATCHES_PER_BUCKET = 50
 """Batches whose rows are sorted by length together: more of them pad less, fewer mix better."""
 
@@ -21,7 +24,7 @@ class Split:
     Row i is `values[offsets[i]:offsets[i + 1]]`, its class `labels[i]`.
     """
 
-    values: Tensor
+    values: Tensor | MappedTensor
     """[total length], int64."""
     offsets: Tensor
     """[rows + 1], int64."""
@@ -45,9 +48,12 @@ class Split:
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Return inputs [batch, longest], padded with 0, and labels [batch] of some rows."""
-        spans = zip(self.offsets[indices].tolist(), self.offsets[indices + 1].tolist(), strict=True)
-        rows = [self.values[start:stop] for start, stop in spans]
-        return pad_sequence(rows, batch_first=True), self.labels[indices]
+        starts = self.offsets[indices]
+        lengths = self.offsets[indices + 1] - starts
+        columns = torch.arange(int(lengths.max()))
+        is_padding = columns >= lengths.unsqueeze(-1)  # [batch, longest]
+        places = (starts.unsqueeze(-1) + columns).masked_fill(is_padding, 0)
+        return self.values[places].masked_fill(is_padding, 0), self.labels[indices]
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield every row once, in order."""
@@ -61,16 +67,21 @@ class Split:
         """
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
         order = torch.randperm(len(self), generator=generator)
+        lengths = self.lengths
         batches: list[Tensor] = []
         for rows in order.split(size * BATCHES_PER_BUCKET):
-            batches += rows[self.lengths[rows].argsort()].split(size)
+            batches += rows[lengths[rows].argsort()].split(size)
         return [batches[i] for i in torch.randperm(len(batches), generator=generator).tolist()]
 
     def save(self, path: Path) -> None:
         """Write the tensors as safetensors."""
+        assert isinstance(self.values, Tensor), "what is mapped lies in a file already"
         save_file({"values": self.values, "offsets": self.offsets, "labels": self.labels}, path)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Return the split that `save` wrote."""
-        return cls(**load_file(path))
+    def load(cls, path: Path, *, max_bytes: int = IN_MEMORY_BYTES) -> Self:
+        """Return the split that `save` wrote; in a file above `max_bytes` its values stay there."""
+        if path.stat().st_size <= max_bytes:
+            return cls(**load_file(path))
+        values, offsets, labels = (MappedTensor(path, f.name) for f in fields(cls))
+        return cls(values, offsets.read(), labels.read())
