@@ -95,7 +95,7 @@ def test_torchrun_goes_on_when_a_worker_is_killed(
         worker="multiprocessing.spawn",
         env=inside(project, project_env),
     )
-    assert "worker 1 was ended by SIGKILL: restart 1 of 2\ngoing on after epoch 1\n" in output
+    assert "worker 1 was ended by SIGKILL: restart 1 of 2\ngoing on after step 160\n" in output
     assert result(project) == result(undisturbed)
     with sqlite3.connect(project / "mlflow.db") as database:
         runs = database.execute("SELECT run_uuid, status FROM runs").fetchall()
@@ -116,7 +116,7 @@ def test_ray_goes_on_when_a_worker_is_killed(
     )
     # Either rank may have started last, and Ray may first ask its peer, which lost the connection.
     assert re.search(r"worker [01] (was lost|failed: .*): restart 1 of 2\n", output), output
-    assert "going on after epoch 1\n" in output
+    assert "going on after step 160\n" in output
     assert result(project) == result(undisturbed)
     assert not list((project / "models").glob(".ray-*"))
 
@@ -162,7 +162,7 @@ def train_and_kill(project: Path, *settings: str, worker: str, env: dict[str, st
             command, cwd=project, env=env, stdout=output, stderr=subprocess.STDOUT
         )
         try:
-            wait_for(project / "models/checkpoints/last.pt", training)
+            wait_for(project / "models/checkpoints/best.pt", training)
             os.kill(max(processes(worker, of=env["PYTHONPATH"])), signal.SIGKILL)
             code = training.wait(timeout=300)
         finally:

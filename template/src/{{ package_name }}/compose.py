@@ -5,6 +5,7 @@ settings such as `training.epochs=1` may follow. With `--check` it says whether 
 """
 
 import argparse
+import errno
 import logging
 import os
 import sys
@@ -74,6 +75,10 @@ def one_line_errors() -> Generator[None]:
         yield
     except (ProjectError, HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {explain(error)}")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.exit(f"error: {error}")
 
 
 def to_config(composed: DictConfig, schema: type[C]) -> C:

@@ -1,10 +1,13 @@
 """Every knob of the pipeline, typed and checked when built. What is not here cannot be set."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from .rules import (
     AT_LEAST_ONE,
+    LIMIT,
     NOT_EMPTY,
     NOT_NEGATIVE,
     POSITIVE,
@@ -29,6 +32,34 @@ class Device(StrEnum):
     cpu = "cpu"
     cuda = "cuda"
     mps = "mps"
+
+
+class Precision(StrEnum):
+    """The type in which a forward pass computes; weights are float32."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class OnNonFinite(StrEnum):
+    """What follows a step whose gradients are not finite. It never changes the weights."""
+
+    stop = "stop"
+    """End the run with an error; the checkpoints stay."""
+    skip = "skip"
+    """Leave the step out."""
+    lower = "lower"
+    """Leave the step out and halve the learning rate from there on."""
+
+
+class OnSaveError(StrEnum):
+    """What follows a checkpoint that cannot be written, on a full disk for example."""
+
+    go_on = "go_on"
+    """Say so, and go on; the checkpoint before stays the last."""
+    stop = "stop"
+    """End the run with an error."""
 
 
 @dataclass(frozen=True)
@@ -128,12 +159,14 @@ MODEL_CONFIGS: dict[str, type[ModelConfig]] = {"transformer": TransformerConfig}
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How the model is fitted."""
+    """How the model is fitted, and how the run is watched and kept."""
 
     epochs: int = 4
     """Passes over the training split, at most."""
     batch_size: int = 32
     """Rows per optimiser step, of all workers together."""
+    accumulation_steps: int = 1
+    """Parts that a worker computes its share of a batch in, one after the other, to save memory."""
     learning_rate: float = 3e-3
     """Peak of the schedule: linear warm-up, then cosine to zero."""
     warmup_fraction: float = 0.1
@@ -144,14 +177,41 @@ class TrainingConfig:
     """Gradients are scaled down to this L2 norm."""
     label_smoothing: float = 0.0
     """Share of the target spread evenly over all labels, in [0, 1)."""
-    monitor: Metric = Metric.accuracy
-    """The validation metric that picks the best epoch."""
-    patience: int = 3
-    """Epochs without a better `monitor` before training stops."""
-    max_steps: int | None = None
-    """Optimiser steps after which training stops; null for no limit."""
+    ema_decay: float = 0.0
+    """Share of the moving average of the weights that each step keeps, in [0, 1). The average is
+    what is evaluated and becomes the bundle; 0 takes the weights as they are."""
+    precision: Precision = Precision.auto
+    """`auto` is bfloat16 on CUDA, else float32."""
+    compile: bool = False
+    """Compile the model with torch.compile: a minute at the start for faster steps on a GPU."""
     deterministic: bool = False
     """Use only algorithms that give the same bits twice; slower on CUDA."""
+    num_data_workers: int = 0
+    """Threads that prepare batches ahead; 0 prepares each when it is needed."""
+    max_steps: int | None = None
+    """Optimiser steps after which training stops; null for no limit."""
+    overfit_batches: int = 0
+    """Train on the first batches alone, again and again, to see the loss fall to 0; 0 takes all."""
+    evaluate_every_n_steps: int | None = None
+    """Optimiser steps from one evaluation to the next; null evaluates at each epoch's end."""
+    monitor: Metric = Metric.accuracy
+    """The validation metric that picks the best weights."""
+    min_delta: float = 0.0
+    """By how much `monitor` must rise to count as better."""
+    patience: int = 3
+    """Evaluations without a better `monitor` before training stops."""
+    log_every_n_steps: int = 10
+    """Optimiser steps from one record of loss, norms and speed to the next."""
+    checkpoint_every_n_steps: int | None = None
+    """Optimiser steps between checkpoints, beside those at each evaluation; null for no more."""
+    keep_checkpoints: int = 2
+    """How many of the last checkpoints stay on disk, beside the best."""
+    on_nonfinite: OnNonFinite = OnNonFinite.stop
+    """What follows gradients that are infinite or not a number."""
+    on_save_error: OnSaveError = OnSaveError.go_on
+    """What follows a checkpoint that cannot be written."""
+    profile_steps: int = 0
+    """Steps that torch.profiler traces into reports/trace.json; 0 for none."""
 
     def __post_init__(self) -> None:
         check(
@@ -159,15 +219,24 @@ class TrainingConfig:
             self,
             epochs=AT_LEAST_ONE,
             batch_size=AT_LEAST_ONE,
+            accumulation_steps=AT_LEAST_ONE,
             learning_rate=POSITIVE,
             warmup_fraction=SHARE,
             weight_decay=NOT_NEGATIVE,
             max_grad_norm=POSITIVE,
             label_smoothing=SHARE,
+            ema_decay=SHARE,
+            num_data_workers=NOT_NEGATIVE,
+            max_steps=LIMIT,
+            overfit_batches=NOT_NEGATIVE,
+            evaluate_every_n_steps=LIMIT,
+            min_delta=NOT_NEGATIVE,
             patience=AT_LEAST_ONE,
+            log_every_n_steps=AT_LEAST_ONE,
+            checkpoint_every_n_steps=LIMIT,
+            keep_checkpoints=AT_LEAST_ONE,
+            profile_steps=NOT_NEGATIVE,
         )
-        limited = self.max_steps is None or self.max_steps >= 1
-        require(limited, "training.max_steps", ">= 1 or null", self.max_steps)
 
 
 @dataclass(frozen=True)
@@ -243,6 +312,8 @@ class Config:
     """Seeds weights, batch order and dropout."""
     resume: str = "auto"
     """`auto` goes on with an interrupted run, `never` starts anew; or a checkpoint's path."""
+    resume_changed: bool = False
+    """Go on from a checkpoint although settings or data have changed since."""
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=TransformerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -253,3 +324,12 @@ class Config:
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed", ">= 0", self.seed)
         require(bool(self.resume), "resume", "auto, never or a checkpoint", self.resume)
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return `{"training.epochs": "3"}` of nested settings."""
+    named: dict[str, str] = {}
+    for name, value in settings.items():
+        nested = isinstance(value, Mapping)
+        named |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": str(value)}
+    return named

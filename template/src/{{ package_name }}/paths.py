@@ -12,6 +12,7 @@ CHECKPOINTS = Path("models/checkpoints")
 BUNDLE = Path("models/bundle")
 REPORTS = Path("reports")
 HISTORY_CSV = REPORTS / "history.csv"
+TRACE = REPORTS / "trace.json"
 METRICS_JSON = REPORTS / "metrics.json"
 MODEL_CARD = REPORTS / "model_card.md"
 

@@ -20,6 +20,7 @@ class Rule(NamedTuple):
 NOT_EMPTY = Rule("a name", bool)
 NOT_NEGATIVE = Rule(">= 0", lambda value: value >= 0)
 AT_LEAST_ONE = Rule(">= 1", lambda value: value >= 1)
+LIMIT = Rule(">= 1 or null", lambda value: value is None or value >= 1)
 POSITIVE = Rule("> 0", lambda value: value > 0)
 SHARE = Rule("in [0, 1)", lambda value: 0 <= value < 1)
 UNIT = Rule("in [0, 1]", lambda value: 0 <= value <= 1)

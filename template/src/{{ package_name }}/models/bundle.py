@@ -47,11 +47,6 @@ class Lineage:
     created_at: str
     """ISO 8601, UTC."""
 
-    @property
-    def fingerprint(self) -> str:
-        """The same for two runs that train the same model on the same data."""
-        return f"{self.config_hash} {self.data_hash}"
-
     def tags(self) -> dict[str, str]:
         """Return the fields that are known, as text."""
         return {name: str(value) for name, value in asdict(self).items() if value is not None}

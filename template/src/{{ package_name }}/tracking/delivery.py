@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..config import flat
 from .base import TrackingError
 from .journal import RUNNING, Journal, JournalInUseError, Record, journals
 from .server import place, tracking_uri, translated
@@ -86,7 +87,7 @@ class Delivery:
 
     def _send_settings(self, settings: Mapping[str, Any], tags: Mapping[str, str]) -> None:
         recorded = self.client.get_run(self.run_id).data.params
-        params = [Param(k, v) for k, v in _flat(settings).items() if k not in recorded]
+        params = [Param(k, v) for k, v in flat(settings).items() if k not in recorded]
         run_tags = [RunTag(name, value) for name, value in tags.items()]
         self.client.log_batch(self.run_id, params=params, tags=run_tags)
         self.client.log_dict(self.run_id, dict(settings), "config.yaml")
@@ -151,12 +152,3 @@ def folder_sha256(folder: Path) -> str:
 def _points(record: Record) -> Iterable[Point]:
     for name, value in record.get("metrics", {}).items():
         yield name, value, record["time"], record["step"]
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return `{"training.epochs": "3"}` of nested settings."""
-    flat: dict[str, str] = {}
-    for name, value in settings.items():
-        nested = isinstance(value, Mapping)
-        flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": str(value)}
-    return flat

@@ -6,10 +6,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from torch.profiler import profile, schedule
 from tqdm import tqdm
 
+from ..config import OnSaveError
 from ..tracking.base import Tracker
-from .checkpoint import BEST, LAST, Checkpoint
+from .checkpoint import Checkpoint, CheckpointError, Checkpoints
 from .distributed import rank
 from .trainer import Callback, Trainer
 
@@ -17,26 +19,29 @@ log = logging.getLogger(__name__)
 
 
 class ProgressBar(Callback):
-    """A bar on a terminal, and a line per epoch everywhere."""
+    """A bar on a terminal, and a line per evaluation everywhere."""
 
     def __init__(self) -> None:
         self._bar: tqdm | None = None
 
-    def on_step_end(self, trainer: Trainer) -> None:
-        if self._bar is None:
-            self._bar = tqdm(
-                total=trainer.num_steps,
-                initial=trainer.progress.step - 1,
-                unit="step",
-                leave=False,
-                disable=not sys.stderr.isatty(),
-            )
-        self._bar.update()
+    def on_fit_start(self, trainer: Trainer) -> None:
+        self._bar = tqdm(
+            total=trainer.num_steps,
+            initial=trainer.progress.step,
+            unit="step",
+            leave=False,
+            disable=not sys.stderr.isatty(),
+        )
 
-    def on_epoch_end(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+    def on_log(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+        if self._bar is not None:
+            self._bar.update(trainer.progress.step - self._bar.n)
+            self._bar.set_postfix_str(f"loss {metrics['train_loss']:.4g}")
+
+    def on_evaluation(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         figures = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         with tqdm.external_write_mode():
-            log.info("epoch %d  %s", trainer.progress.epoch, figures)
+            log.info("epoch %.4g  %s", trainer.epoch, figures)
 
     def on_fit_end(self, trainer: Trainer) -> None:
         if self._bar is not None:
@@ -44,58 +49,122 @@ class ProgressBar(Callback):
 
 
 class History(Callback):
-    """Writes each epoch's figures as a line of a CSV."""
+    """Writes each evaluation's figures as a line of a CSV, which is whole at any instant."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._rows: list[dict[str, str]] = []
 
-    def on_epoch_end(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
-        row = {"epoch": trainer.progress.epoch, "step": trainer.progress.step, **metrics}
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Keep the lines up to the step from which training goes on: none, where it begins."""
+        if self.path.exists():
+            with self.path.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+            self._rows = [row for row in rows if int(row["step"]) <= trainer.progress.step]
+
+    def on_evaluation(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+        row = {"epoch": f"{trainer.epoch:.6g}", "step": trainer.progress.step, **metrics}
+        self._rows.append({name: str(value) for name, value in row.items()})
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        before = self.path.read_text("utf-8").splitlines() if self.path.exists() else []
-        with self.path.open("w", encoding="utf-8", newline="") as file:
+        new = self.path.with_suffix(".new")
+        with new.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, row, lineterminator="\n")
             writer.writeheader()
-            # An epoch that a crash made us repeat is there already.
-            file.writelines(f"{line}\n" for line in before[1 : trainer.progress.epoch])
-            writer.writerow(row)
+            writer.writerows(self._rows)
+        new.replace(self.path)
 
 
 class Tracking(Callback):
-    """Sends each epoch's figures to the tracker."""
+    """Sends what was logged, and the figures of each evaluation, to the tracker."""
 
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
 
-    def on_epoch_end(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
-        self.tracker.log_metrics(metrics, step=trainer.progress.epoch)
+    def on_log(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+        self.tracker.log_metrics(metrics, step=trainer.progress.step)
+
+    def on_evaluation(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+        # The loss and the learning rate were logged at this step already.
+        figures = {name: metrics[name] for name in metrics if name.startswith("validation_")}
+        self.tracker.log_metrics({"epoch": trainer.epoch, **figures}, step=trainer.progress.step)
 
 
 class Checkpointing(Callback):
-    """Keeps the state after the last epoch and after the best one. Every rank has to call it."""
+    """Keeps the state after evaluations, or more often, and the best. Every rank has to call it."""
 
-    def __init__(self, folder: Path, *, fingerprint: str, run_id: str | None) -> None:
-        self.folder = folder
-        self.fingerprint = fingerprint
+    def __init__(
+        self, checkpoints: Checkpoints, *, settings: Mapping[str, str], run_id: str | None
+    ) -> None:
+        self.checkpoints = checkpoints
+        self.settings = dict(settings)
         self.run_id = run_id
 
-    def on_epoch_end(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
-        checkpoint = Checkpoint(trainer.state_dict(), self.fingerprint, self.run_id)
+    def on_step_end(self, trainer: Trainer) -> None:
+        if trainer.is_evaluation_due or trainer.is_due(trainer.config.checkpoint_every_n_steps):
+            self.save(trainer)
+
+    def save(self, trainer: Trainer) -> None:
+        """Write the state after this step.
+
+        Raises:
+            CheckpointError: It cannot be written, and `training.on_save_error` says stop.
+        """
+        checkpoint = Checkpoint(trainer.state_dict(), self.settings, self.run_id)
         if rank() > 0:
             return
-        if trainer.progress.best_epoch == trainer.progress.epoch:
-            checkpoint.save(self.folder / BEST)
-        checkpoint.save(self.folder / LAST)
+        progress = trainer.progress
+        try:
+            self.checkpoints.save(
+                checkpoint,
+                is_best=progress.best_step == progress.step,
+                keep=trainer.config.keep_checkpoints,
+            )
+        except OSError as error:
+            message = f"the checkpoint of step {progress.step} cannot be written: {error}"
+            if trainer.config.on_save_error is OnSaveError.stop:
+                raise CheckpointError(message) from error
+            log.warning("%s; training goes on", message)
 
 
 class EarlyStopping(Callback):
-    """Stops when `patience` epochs have passed without a better monitored metric."""
+    """Stops after `patience` evaluations without a better monitored metric."""
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
 
-    def on_epoch_end(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
-        progress = trainer.progress
-        if progress.epoch - progress.best_epoch >= self.patience:
-            log.info("no better epoch since epoch %d: stopping", progress.best_epoch)
+    def on_fit_start(self, trainer: Trainer) -> None:
+        trainer.should_stop = trainer.progress.num_worse >= self.patience
+
+    def on_evaluation(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+        if trainer.progress.num_worse >= self.patience:
+            log.info("no better evaluation since step %d: stopping", trainer.progress.best_step)
             trainer.should_stop = True
+
+
+class Profiling(Callback):
+    """Traces some steps with torch.profiler into a file that chrome://tracing and Perfetto show."""
+
+    def __init__(self, path: Path, num_steps: int) -> None:
+        self.path = path
+        self.num_steps = num_steps
+        self._profiler: profile | None = None
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        self._profiler = profile(
+            schedule=schedule(wait=2, warmup=1, active=self.num_steps, repeat=1),
+            on_trace_ready=self._write,
+        )
+        self._profiler.start()
+
+    def on_step_end(self, trainer: Trainer) -> None:
+        if self._profiler is not None:
+            self._profiler.step()
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        if self._profiler is not None:
+            self._profiler.stop()
+
+    def _write(self, profiler: profile) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        profiler.export_chrome_trace(str(self.path))
+        log.info("%s: a trace of %d steps", self.path, self.num_steps)

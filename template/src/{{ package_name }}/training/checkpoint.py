@@ -1,23 +1,34 @@
-"""The state of a training run on disk, so that it can go on after an interruption."""
+"""The state of a training run on disk, so that it can go on after any interruption.
 
+A checkpoint is a file of torch.save's, loaded without unpickling code, with the SHA-256 of all that
+comes before it at its end: a bit that has flipped is found before anything is made of it.
+"""
+
+import hashlib
+import io
 import logging
 import os
 import pickle
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 
+from ..config import Config, flat
 from ..errors import ProjectError
+from .distributed import world_size
 
 log = logging.getLogger(__name__)
 
-LAST, BEST = "last.pt", "best.pt"
+BEST = "best.pt"
+DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 class CheckpointError(ProjectError):
-    """A checkpoint is missing, unreadable or from another configuration."""
+    """A checkpoint is missing, damaged, of another configuration, or cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -26,56 +37,175 @@ class Checkpoint:
 
     trainer: dict[str, Any]
     """What `Trainer.state_dict` returned."""
-    fingerprint: str
-    """The hash of the configuration and the data, and the number of processes."""
+    settings: dict[str, str]
+    """What `settings_of` returned."""
     run_id: str | None
     """The tracked run to go on with."""
 
+    @property
+    def step(self) -> int:
+        """The optimiser step after which it was made."""
+        return self.trainer["progress"]["step"]
+
     def save(self, path: Path) -> None:
-        """Write the checkpoint; a crash leaves the one before."""
+        """Write the checkpoint in one step: whatever happens, a file of that name is whole.
+
+        Raises:
+            OSError: It cannot be written, and is not there.
+        """
+        content = io.BytesIO()
+        torch.save(vars(self), content)
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(".new")
-        with new.open("wb") as file:
-            torch.save(vars(self), file)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        try:
+            with new.open("wb") as file:
+                file.write(content.getbuffer())
+                file.write(hashlib.sha256(content.getbuffer()).digest())
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(path)
+        except OSError:
+            with suppress(OSError):
+                new.unlink()
+            raise
+        _flush_folder(path.parent)
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Return the checkpoint at `path`, its tensors on the CPU.
 
+        It needs twice the file's size in memory, since what is hashed is what is loaded.
+
         Raises:
-            CheckpointError: It is missing or unreadable.
+            CheckpointError: It is missing or damaged.
         """
         try:
-            return cls(**torch.load(path, map_location="cpu", weights_only=True))
-        except (OSError, RuntimeError, EOFError, TypeError, pickle.UnpicklingError) as error:
+            content = path.read_bytes()
+            body = memoryview(content)[:-DIGEST_SIZE]
+            if hashlib.sha256(body).digest() != content[-DIGEST_SIZE:]:
+                raise CheckpointError(f"checkpoint {path} is damaged: its SHA-256 is another")
+            return cls(**torch.load(io.BytesIO(body), map_location="cpu", weights_only=True))
+        except (OSError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CheckpointError(f"checkpoint {path} cannot be read: {reason}") from error
 
 
-def find_checkpoint(resume: str, folder: Path, *, fingerprint: str) -> Checkpoint | None:
-    """Return the checkpoint to go on from, or null to start anew.
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of a run: the last few steps', newest last, and the best."""
 
-    `auto` takes the last one in `folder` where it belongs to this configuration and data; `never`
-    takes none; anything else is a path.
+    folder: Path
+
+    @property
+    def best(self) -> Path:
+        """The one with the best weights: another name of a step's."""
+        return self.folder / BEST
+
+    def steps(self) -> list[Path]:
+        """Return those of the last steps, the newest at the end."""
+        return sorted(self.folder.glob("step-*.pt"))
+
+    def save(self, checkpoint: Checkpoint, *, is_best: bool, keep: int) -> None:
+        """Write the checkpoint, and delete all but the last `keep`.
+
+        Raises:
+            OSError: It cannot be written. Those that were there still are.
+        """
+        path = self._path(checkpoint.step)
+        checkpoint.save(path)
+        if is_best:
+            new = self.best.with_suffix(".new")
+            new.unlink(missing_ok=True)
+            os.link(path, new)
+            new.replace(self.best)
+            _flush_folder(self.folder)
+        for old in self.steps()[:-keep]:
+            old.unlink()
+
+    def forget(self) -> None:
+        """Delete all: they belong to another run."""
+        self.best.unlink(missing_ok=True)
+        self.forget_steps()
+
+    def forget_steps(self, *, but: Path | None = None) -> None:
+        """Delete those of steps, as when the run that they belong to is complete."""
+        for path in (*self.steps(), *self.folder.glob("*.new")):
+            if path != but:
+                path.unlink()
+
+    def restart_from(self, checkpoint: Checkpoint) -> None:
+        """Make the checkpoint, which may lie elsewhere, the only one of a step."""
+        path = self._path(checkpoint.step)
+        checkpoint.save(path)
+        self.forget_steps(but=path)
+
+    def best_step(self) -> int | None:
+        """Return the step of the best weights; null where they are missing or damaged."""
+        try:
+            return Checkpoint.load(self.best).step
+        except CheckpointError:
+            return None
+
+    def newest(self) -> tuple[Path, Checkpoint] | None:
+        """Return the newest that is whole, and say which are not; null where there is none."""
+        for path in reversed(self.steps()):
+            try:
+                return path, Checkpoint.load(path)
+            except CheckpointError as error:
+                log.warning("%s: taking the one before", error)
+        return None
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:010d}.pt"
+
+
+def find_checkpoint(config: Config, folder: Path, *, data_hash: str) -> Checkpoint | None:
+    """Return the checkpoint that `config.resume` says to go on from, or null to start anew.
 
     Raises:
-        CheckpointError: The named checkpoint is unreadable or belongs to something else.
+        CheckpointError: The named checkpoint is damaged, or settings or data have changed since,
+            and `config.resume_changed` does not say to go on all the same.
     """
-    if resume == "never" or (resume == "auto" and not (folder / LAST).exists()):
+    if config.resume == "never":
         return None
-    path = folder / LAST if resume == "auto" else Path(resume)
-    checkpoint = Checkpoint.load(path)
-    if checkpoint.fingerprint == fingerprint:
-        return checkpoint
-    if resume == "auto":
-        log.info("%s is of another configuration, data or num_workers: starting anew", path)
+    if config.resume == "auto":
+        found = Checkpoints(folder).newest()
+    else:
+        found = Path(config.resume), Checkpoint.load(Path(config.resume))
+    if found is None:
         return None
-    raise CheckpointError(f"checkpoint {path} is of another configuration, data or num_workers")
+    path, checkpoint = found
+    differing = differences(checkpoint.settings, settings_of(config, data_hash=data_hash))
+    if differing and not config.resume_changed:
+        raise CheckpointError(
+            f"{path} was trained with {', '.join(differing)}; resume=never starts anew, "
+            "resume_changed=true goes on"
+        )
+    return checkpoint
 
 
-def forget(folder: Path) -> None:
-    """Delete the last checkpoint: what it belongs to is complete, or begins anew."""
-    (folder / LAST).unlink(missing_ok=True)
+def settings_of(config: Config, *, data_hash: str) -> dict[str, str]:
+    """Return all that a run's result depends on, by name."""
+    settings = asdict(config)
+    parts = {name: settings[name] for name in ("seed", "model", "training")}
+    return flat(parts) | {"processes": str(world_size()), "data": data_hash}
+
+
+def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Return, for each setting that is not the same, what it was and is."""
+    names = [name for name in old.keys() | new.keys() if old.get(name) != new.get(name)]
+    return [
+        f"{name}={old.get(name, 'nothing')} (now {new.get(name, 'nothing')})"
+        for name in sorted(names)
+    ]
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make what was renamed in the folder survive a power failure; Windows has no such call."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

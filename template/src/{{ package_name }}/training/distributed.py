@@ -6,7 +6,7 @@ process without these is alone, and then nothing here does anything.
 
 import os
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -67,6 +67,13 @@ def data_parallel(model: nn.Module) -> nn.Module:
     return DistributedDataParallel(model) if world_size() > 1 else model
 
 
+def accumulating(model: nn.Module, more_follows: bool) -> AbstractContextManager:
+    """Return the block for a `backward` that, where more follow in the step, averages nothing."""
+    if more_follows and isinstance(model, DistributedDataParallel):
+        return model.no_sync()
+    return nullcontext()
+
+
 def shard(indices: Tensor, rank: int, world_size: int) -> tuple[Tensor, float]:
     """Return a rank's rows of a batch, and the weight of the mean loss over them.
 
@@ -86,6 +93,13 @@ def mean_over_ranks(value: Tensor) -> Tensor:
     total = value.clone()
     distributed.all_reduce(total)
     return total / world_size()
+
+
+def max_over_ranks(value: int, device: torch.device) -> int:
+    """Return the greatest of every rank's `value`."""
+    greatest = torch.tensor(value, device=device)
+    distributed.all_reduce(greatest, distributed.ReduceOp.MAX)
+    return int(greatest)
 
 
 def from_main(compute: Callable[[], T]) -> T:

@@ -1,6 +1,7 @@
 """The training of a model, as one process runs it: alone, or as one of a group that shares it."""
 
 import logging
+import math
 from dataclasses import replace
 
 import torch
@@ -11,24 +12,24 @@ from ..data.preprocessing import load_encoder
 from ..data.spec import DataSpec
 from ..lineage import current_lineage
 from ..models.base import Model, build_model
-from ..models.bundle import Bundle
-from ..paths import BUNDLE, CHECKPOINTS, HISTORY_CSV, PROCESSED, require
+from ..models.bundle import Bundle, Lineage
+from ..paths import BUNDLE, CHECKPOINTS, HISTORY_CSV, PROCESSED, TRACE, require
 from ..tracking.base import Tracker, create_tracker
-from .callbacks import Checkpointing, EarlyStopping, History, ProgressBar, Tracking
-from .checkpoint import BEST, Checkpoint, find_checkpoint, forget
-from .distributed import from_main, process_group, rank, world_size
+from .callbacks import Checkpointing, EarlyStopping, History, Profiling, ProgressBar, Tracking
+from .checkpoint import Checkpoint, Checkpoints, find_checkpoint, settings_of
+from .distributed import from_main, process_group, rank
+from .interruption import Interruption
 from .machine import choose_device, seed_everything, set_threads
 from .trainer import Callback, Trainer
 
 log = logging.getLogger(__name__)
 
+KEPT = Checkpoints(CHECKPOINTS)
+
 
 def fit(config: Config) -> None:
-    """Train, or go on with a run that was interrupted, and save the best epoch's bundle."""
+    """Train, or go on with a run that was interrupted, and save the bundle of the best weights."""
     spec = DataSpec.load(require(PROCESSED, stage="preprocess"))
-    train, validation = (
-        Split.load(PROCESSED / f"{name}.safetensors") for name in ("train", "validation")
-    )
     set_threads(config.launcher)
     device = choose_device(config.launcher.device)
     with process_group(device):
@@ -36,30 +37,29 @@ def fit(config: Config) -> None:
             logging.disable(logging.INFO)  # what rank 0 says is true of all
         model = _new_model(config, spec)
         lineage = current_lineage(config, run_id=None)
-        # Another number of processes draws other random numbers: it is another run.
-        fingerprint = f"{lineage.fingerprint} {world_size()}"
-        checkpoint = from_main(lambda: _checkpoint(config, fingerprint))
-        run_id = checkpoint.run_id if checkpoint else None
+        checkpoint = from_main(lambda: _checkpoint(config, lineage))
         # Only rank 0 is recorded.
         recorded = config.tracking if rank() == 0 else TrackingConfig()
-        with create_tracker(recorded).start(run_id) as tracker:
+        with create_tracker(recorded).start(checkpoint.run_id if checkpoint else None) as tracker:
             lineage = replace(lineage, run_id=tracker.run_id)
             tracker.log_config(config, tags=lineage.tags())
-            callbacks = _callbacks(config, tracker, fingerprint)
             trainer = Trainer(
-                model, config.training, seed=config.seed, device=device, callbacks=callbacks
+                model,
+                config.training,
+                seed=config.seed,
+                device=device,
+                callbacks=_callbacks(config, tracker, lineage),
             )
             if checkpoint:
-                trainer.load_state_dict(checkpoint.trainer)
-                log.info("going on after epoch %d", trainer.progress.epoch)
-            progress = trainer.fit(train, validation)
+                _resume(trainer, checkpoint)
+            trainer.fit(_split("train"), _split("validation"))
             if rank() == 0:
-                model.load_state_dict(Checkpoint.load(CHECKPOINTS / BEST).trainer["model"])
-                Bundle(model.cpu(), load_encoder(PROCESSED), lineage).save(BUNDLE)
+                _save_bundle(trainer, lineage)
                 tracker.log_folder(BUNDLE, "model")
-        forget(CHECKPOINTS)
-        monitor = config.training.monitor
-        log.info("%s: epoch %d, %s %.4f", BUNDLE, progress.best_epoch, monitor, progress.best)
+        if rank() == 0:
+            KEPT.forget_steps()
+        monitor, progress = config.training.monitor, trainer.progress
+        log.info("%s: step %d, %s %.4f", BUNDLE, progress.best_step, monitor, progress.best)
 
 
 def _new_model(config: Config, spec: DataSpec) -> Model:
@@ -71,22 +71,56 @@ def _new_model(config: Config, spec: DataSpec) -> Model:
     return model
 
 
-def _checkpoint(config: Config, fingerprint: str) -> Checkpoint | None:
+def _split(name: str) -> Split:
+    return Split.load(PROCESSED / f"{name}.safetensors")
+
+
+def _checkpoint(config: Config, lineage: Lineage) -> Checkpoint | None:
     """Return the checkpoint to go on from; null where training starts anew.
 
-    Then the last one is forgotten: a restart of this run must not find that of another.
+    Those of another run are forgotten: a restart of this one must not find them.
     """
-    checkpoint = find_checkpoint(config.resume, CHECKPOINTS, fingerprint=fingerprint)
+    checkpoint = find_checkpoint(config, KEPT.folder, data_hash=lineage.data_hash)
     if checkpoint is None:
-        forget(CHECKPOINTS)
+        KEPT.forget()
+    elif config.resume != "auto":
+        KEPT.restart_from(checkpoint)
     return checkpoint
 
 
-def _callbacks(config: Config, tracker: Tracker, fingerprint: str) -> list[Callback]:
+def _callbacks(config: Config, tracker: Tracker, lineage: Lineage) -> list[Callback]:
+    """Return what watches the loop; a checkpoint is made when all else has seen the step."""
+    settings = settings_of(config, data_hash=lineage.data_hash)
+    checkpointing = Checkpointing(KEPT, settings=settings, run_id=tracker.run_id)
     on_every_rank: list[Callback] = [
-        Checkpointing(CHECKPOINTS, fingerprint=fingerprint, run_id=tracker.run_id),
         EarlyStopping(config.training.patience),
+        checkpointing,
+        Interruption(checkpointing),
     ]
     if rank() > 0:
         return on_every_rank
-    return [ProgressBar(), History(HISTORY_CSV), Tracking(tracker), *on_every_rank]
+    watching: list[Callback] = [ProgressBar(), History(HISTORY_CSV), Tracking(tracker)]
+    if config.training.profile_steps:
+        watching.append(Profiling(TRACE, config.training.profile_steps))
+    return [*watching, *on_every_rank]
+
+
+def _resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """Go on from the checkpoint; where its run's best weights are gone, look for better anew."""
+    trainer.load_state_dict(checkpoint.trainer)
+    progress = trainer.progress
+    log.info("going on after step %d", progress.step)
+    if progress.best_step and from_main(KEPT.best_step) != progress.best_step:
+        log.warning("the best weights so far, of step %d, are not there", progress.best_step)
+        progress.best, progress.best_step = -math.inf, 0
+
+
+def _save_bundle(trainer: Trainer, lineage: Lineage) -> None:
+    """Write the bundle of the best weights; of those at hand where they could not be kept."""
+    best_step = trainer.progress.best_step
+    if KEPT.best_step() == best_step:
+        trainer.load_state_dict(Checkpoint.load(KEPT.best).trainer)
+    else:
+        log.warning("the best weights, of step %d, were not kept: taking the last", best_step)
+    with trainer.optimizer.averaged():
+        Bundle(trainer.model.cpu(), load_encoder(PROCESSED), lineage).save(BUNDLE)

@@ -2,10 +2,10 @@
 
 import os
 import random
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ..config import Device, LauncherConfig
 from ..rules import ConfigError, require
@@ -54,14 +54,21 @@ def seed_everything(seed: int, *, deterministic: bool) -> None:
         torch.use_deterministic_algorithms(True)
 
 
-def rng_state(device: torch.device) -> list[Tensor]:
-    """Return the state of PyTorch's generators: the CPU's, then that of a GPU `device`."""
-    states = [torch.get_rng_state()]
-    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+def rng_state(device: torch.device) -> dict[str, Any]:
+    """Return the state of every generator that training may draw from."""
+    name, keys, *rest = np.random.get_state()
+    state = {
+        "torch": torch.get_rng_state(),
+        "numpy": (name, np.asarray(keys).tolist(), *rest),
+        "python": random.getstate(),
+    }
+    return state | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
-def set_rng_state(states: list[Tensor], device: torch.device) -> None:
+def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
     """Set what `rng_state` returned."""
-    torch.set_rng_state(states[0])
-    if device.type == "cuda":
-        torch.cuda.set_rng_state(states[1], device)
+    torch.set_rng_state(state["torch"])
+    np.random.set_state(state["numpy"])
+    random.setstate(state["python"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)

@@ -1,57 +1,81 @@
-"""The training loop: `fit` runs epochs, an epoch runs steps, callbacks watch."""
+"""The training loop: `fit` takes steps, logs and evaluates in between, and callbacks watch."""
 
+import logging
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import reduce
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
-from torch.nn.utils import clip_grad_norm_
-from torch.optim import AdamW
 
-from ..config import TrainingConfig
+from ..config import OnNonFinite, Precision, TrainingConfig
 from ..data.dataset import Split
+from ..errors import ProjectError
 from ..evaluation.metrics import evaluate
 from ..models.base import Model
+from .batches import Batch, Part, prepared
 from .distributed import (
+    accumulating,
     data_parallel,
     from_all,
     from_main,
     mean_over_ranks,
     rank,
-    shard,
     world_size,
 )
 from .machine import rng_state, set_rng_state
+from .optimizer import FlatAdamW
+
+log = logging.getLogger(__name__)
+
+
+class TrainingError(ProjectError):
+    """Training cannot go on."""
 
 
 @dataclass
 class Progress:
-    """How far training has come."""
+    """How far training has come. The place in the epoch and the schedule follow from `step`."""
 
-    epoch: int = 0
-    """Epochs done."""
     step: int = 0
     """Optimiser steps done."""
     best: float = -math.inf
     """The best value of the monitored metric."""
-    best_epoch: int = 0
-    """The epoch, counted from 1, that reached it."""
+    best_step: int = 0
+    """The step after which it was reached."""
+    num_worse: int = 0
+    """Evaluations since then."""
+    learning_rate_scale: float = 1.0
+    """What `training.on_nonfinite=lower` has made of the learning rate."""
+    logged_step: int = 0
+    """The step after which figures were logged last."""
+    loss_sum: float = 0.0
+    """Sum of the logged losses since the last evaluation, of `num_losses` steps."""
+    num_losses: int = 0
 
 
 class Callback:
-    """Called by the trainer at the end of steps, epochs and all; does nothing unless overridden."""
+    """Called by the trainer, on every rank; does nothing unless overridden."""
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        """See the state before the first step, or the first since an interruption."""
+
+    def on_log(self, trainer: "Trainer", metrics: Mapping[str, float]) -> None:
+        """See what the steps since the last call gave."""
+
+    def on_evaluation(self, trainer: "Trainer", metrics: Mapping[str, float]) -> None:
+        """See the figures of the validation split, and of training since the last evaluation."""
 
     def on_step_end(self, trainer: "Trainer") -> None:
-        """See the state after an optimiser step."""
-
-    def on_epoch_end(self, trainer: "Trainer", metrics: Mapping[str, float]) -> None:
-        """See the epoch's figures, training's and validation's."""
+        """See the state after a step, once the above were called: from here one can go on."""
 
     def on_fit_end(self, trainer: "Trainer") -> None:
-        """See the state when training is over."""
+        """See the state when training is over, or was ended by an error."""
 
 
 class Trainer:
@@ -72,77 +96,160 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
     ) -> None:
         self.model = model.to(device)
-        self.parallel_model = data_parallel(self.model)
         self.config = config
         self.seed = seed
         self.device = device
         self.callbacks = callbacks
-        self.optimizer = make_optimizer(model, config)
+        self.optimizer = FlatAdamW(
+            self.model, weight_decay=config.weight_decay, ema_decay=config.ema_decay
+        )
+        self.parallel_model = data_parallel(self.model)
+        self.forward = torch.compile(self.parallel_model) if config.compile else self.parallel_model
+        self.autocast = autocast(config.precision, device)
         self.progress = Progress()
-        self.num_steps = 0
+        self.window = torch.zeros(3, device=device)
+        """Of the steps since the last log with finite gradients: losses, norms, number."""
+        self.num_steps = self.steps_per_epoch = 0
         self.should_stop = False
+        self._start_clock()
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training split so far."""
+        return self.progress.step / self.steps_per_epoch
+
+    @property
+    def is_evaluation_due(self) -> bool:
+        """Whether this step is followed by an evaluation, as the last one always is."""
+        interval = self.config.evaluate_every_n_steps or self.steps_per_epoch
+        return self.is_due(interval) or self.progress.step == self.num_steps
+
+    def is_due(self, interval: int | None) -> bool:
+        """Return whether this step is the last of `interval` steps; null for never."""
+        return interval is not None and self.progress.step % interval == 0
 
     def fit(self, train: Split, validation: Split) -> Progress:
         """Train until the steps are done or a callback says stop; return how far it came."""
-        steps = self.config.epochs * math.ceil(len(train) / self.config.batch_size)
-        self.num_steps = min(steps, self.config.max_steps or steps)
-        while self.progress.step < self.num_steps and not self.should_stop:
-            metrics = self.train_epoch(train) | self.validate(validation)
-            for callback in self.callbacks:
-                callback.on_epoch_end(self, metrics)
-        for callback in self.callbacks:
-            callback.on_fit_end(self)
+        self._plan(len(train))
+        self._call("on_fit_start")
+        try:
+            for batch in prepared(train, self._batches(train), self.config, self.device):
+                if self.should_stop:
+                    break
+                self.train_step(batch)
+                if self.is_due(self.config.log_every_n_steps) or self.is_evaluation_due:
+                    self._call("on_log", self.log())
+                if self.is_evaluation_due:
+                    self._call("on_evaluation", self.evaluate(validation))
+                self._call("on_step_end")
+        finally:
+            self._call("on_fit_end")
         return self.progress
 
-    def train_epoch(self, train: Split) -> dict[str, float]:
-        """Run the steps of one epoch; return the mean training loss and the learning rate."""
-        self.model.train()
-        batches = train.shuffled_batches(
-            self.config.batch_size, seed=self.seed, epoch=self.progress.epoch
-        )
-        losses = []
-        for indices in batches[: self.num_steps - self.progress.step]:
-            rows, weight = shard(indices, rank(), world_size())
-            losses.append(self.train_step(*train.batch(rows), weight=weight))
-            for callback in self.callbacks:
-                callback.on_step_end(self)
-        self.progress.epoch += 1
-        # The one place where the host waits for the device.
-        mean_loss = mean_over_ranks(torch.stack(losses).mean()).item()
-        return {"train_loss": mean_loss, "learning_rate": self.optimizer.param_groups[0]["lr"]}
-
-    def train_step(self, inputs: Tensor, labels: Tensor, *, weight: float = 1.0) -> Tensor:
-        """Take one optimiser step on a batch, or on a shard of one that counts `weight`.
-
-        Returns its loss, detached, on the device.
-        """
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.progress.step, self.num_steps, self.config)
-        logits = self.parallel_model(inputs.to(self.device))
-        loss = weight * functional.cross_entropy(
-            logits, labels.to(self.device), label_smoothing=self.config.label_smoothing
-        )
+    def train_step(self, batch: Batch) -> None:
+        """Take one optimiser step. The host does not wait for the device."""
         self.optimizer.zero_grad()
-        loss.backward()
-        clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
-        self.optimizer.step()
+        losses = [self._backward(part, is_last=part is batch[-1]) for part in batch]
+        grad_norm = self.optimizer.clip_grad_norm(self.config.max_grad_norm)
+        is_finite = grad_norm < math.inf
+        is_good = is_finite.float()
+        self.optimizer.step(self.learning_rate(self.progress.step), is_good=is_good)
         self.progress.step += 1
-        return loss.detach()
+        self.optimizer.update_average(self.progress.step)
+        figures = torch.stack((reduce(torch.add, losses), grad_norm, is_good))
+        self.window += figures.where(is_finite, 0)
 
-    def validate(self, validation: Split) -> dict[str, float]:
-        """Return the figures of the validation split, and remember the best epoch."""
-        metrics = from_main(lambda: evaluate(self.model, validation))
-        if metrics[self.config.monitor] > self.progress.best:
-            self.progress.best = metrics[self.config.monitor]
-            self.progress.best_epoch = self.progress.epoch
-        return {f"validation_{name}": value for name, value in metrics.to_dict().items()}
+    def _backward(self, part: Part, *, is_last: bool) -> Tensor:
+        """Add the part's gradients; return what its loss adds to that of the batch."""
+        with accumulating(self.parallel_model, not is_last):
+            with self.autocast:
+                logits = self.forward(part.inputs)
+                loss = functional.cross_entropy(
+                    logits, part.labels, label_smoothing=self.config.label_smoothing
+                )
+            loss.backward(torch.full_like(loss, part.weight))
+        self._num_rows += len(part.labels)
+        return loss.detach() * part.weight
+
+    def learning_rate(self, step: int) -> float:
+        """Return the rate of the step that follows `step` others."""
+        scheduled = learning_rate(step, self.num_steps, self.config)
+        return scheduled * self.progress.learning_rate_scale
+
+    def log(self) -> dict[str, float]:
+        """Return what the steps since the last log gave. Here the host waits for the device.
+
+        Raises:
+            TrainingError: Gradients were not finite, and `training.on_nonfinite` says stop.
+        """
+        progress = self.progress
+        loss_sum, norm_sum, num_finite = mean_over_ranks(self.window).tolist()
+        self._respond(round(num_finite))
+        elapsed_s = time.perf_counter() - self._clock
+        metrics = {
+            "train_loss": mean(loss_sum, num_finite),
+            "grad_norm": mean(norm_sum, num_finite),
+            "weight_norm": torch.linalg.vector_norm(self.optimizer.weights).item(),
+            "learning_rate": self.learning_rate(progress.step - 1),
+            "samples_per_s": self._num_rows * world_size() / elapsed_s,
+        }
+        progress.loss_sum += loss_sum
+        progress.num_losses += round(num_finite)
+        progress.logged_step = progress.step
+        self.window.zero_()
+        self._start_clock()
+        return metrics
+
+    def _respond(self, num_finite: int) -> None:
+        """Do what the configuration says, unless all steps since the last log were finite."""
+        num_bad = self.progress.step - self.progress.logged_step - num_finite
+        if not num_bad:
+            return
+        steps = f"steps {self.progress.logged_step + 1} to {self.progress.step}"
+        message = f"{num_bad} of {steps} had gradients that are not finite"
+        match self.config.on_nonfinite:
+            case OnNonFinite.stop:
+                raise TrainingError(
+                    f"{message}; a lower training.learning_rate may help, or "
+                    "training.on_nonfinite=skip or lower"
+                )
+            case OnNonFinite.lower:
+                self.progress.learning_rate_scale /= 2
+                log.warning("%s: left out, the learning rate is halved", message)
+            case OnNonFinite.skip:
+                log.warning("%s: left out", message)
+
+    def evaluate(self, validation: Split) -> dict[str, float]:
+        """Return the figures since the last evaluation, and remember whether they are the best."""
+        progress = self.progress
+        with self.optimizer.averaged():
+            metrics = from_main(lambda: evaluate(self.model, validation))
+        self.model.train()
+        if metrics[self.config.monitor] > progress.best + self.config.min_delta:
+            progress.best = metrics[self.config.monitor]
+            progress.best_step, progress.num_worse = progress.step, 0
+        else:
+            progress.num_worse += 1
+        train_loss = mean(progress.loss_sum, progress.num_losses)
+        progress.loss_sum, progress.num_losses = 0.0, 0
+        self._start_clock()
+        validated = {f"validation_{name}": value for name, value in metrics.to_dict().items()}
+        rate = self.learning_rate(progress.step - 1)
+        return {"train_loss": train_loss, "learning_rate": rate} | validated
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that is needed to go on at this epoch's end as if nothing had happened."""
+        """Return all that is needed to go on after this step as if nothing had happened.
+
+        Raises:
+            TrainingError: A step since the last log was bad, and `training.on_nonfinite` says stop.
+        """
+        if self.config.on_nonfinite is OnNonFinite.stop:
+            self._respond(round(self.window[2].item()))
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "progress": asdict(self.progress),
+            "window": from_all(self.window),
             "rng": from_all(rng_state(self.device)),
         }
 
@@ -151,25 +258,35 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
+        self.window.copy_(state["window"][rank()])
         set_rng_state(state["rng"][rank()], self.device)
 
+    def _plan(self, num_rows: int) -> None:
+        """Count the steps that there will be."""
+        num_batches = math.ceil(num_rows / self.config.batch_size)
+        self.steps_per_epoch = min(num_batches, self.config.overfit_batches or num_batches)
+        steps = self.config.epochs * self.steps_per_epoch
+        self.num_steps = min(steps, self.config.max_steps or steps)
+        self.model.train()
+        self._start_clock()
 
-def make_optimizer(model: nn.Module, config: TrainingConfig) -> AdamW:
-    """Return AdamW that decays matrices only (Loshchilov & Hutter 2019, arXiv:1711.05101).
+    def _batches(self, train: Split) -> Iterator[Tensor]:
+        """Yield the row indices of each batch that is left."""
+        step = self.progress.step
+        while step < self.num_steps:
+            epoch, position = divmod(step, self.steps_per_epoch)
+            shuffle = 0 if self.config.overfit_batches else epoch
+            batches = train.shuffled_batches(self.config.batch_size, seed=self.seed, epoch=shuffle)
+            rest = batches[position : min(self.steps_per_epoch, position + self.num_steps - step)]
+            yield from rest
+            step += len(rest)
 
-    Embeddings do not decay: a rare token would be forgotten between the batches that hold it.
-    """
-    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
-    spared = {parameter for module in embeddings for parameter in module.parameters()}
-    spared |= {parameter for parameter in model.parameters() if parameter.ndim < 2}
-    decayed = [parameter for parameter in model.parameters() if parameter not in spared]
-    others = [parameter for parameter in model.parameters() if parameter in spared]
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    fused = all(parameter.device.type != "mps" for parameter in model.parameters())
-    return AdamW(groups, lr=config.learning_rate, fused=fused)
+    def _call(self, hook: str, *arguments: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, hook)(self, *arguments)
+
+    def _start_clock(self) -> None:
+        self._clock, self._num_rows = time.perf_counter(), 0
 
 
 def learning_rate(step: int, num_steps: int, config: TrainingConfig) -> float:
@@ -179,3 +296,16 @@ def learning_rate(step: int, num_steps: int, config: TrainingConfig) -> float:
         return config.learning_rate * (step + 1) / warmup_steps
     done = (step - warmup_steps) / max(1, num_steps - warmup_steps)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager:
+    """Return the block in which a forward pass computes in the given precision."""
+    is_cuda = device.type == "cuda"
+    if precision is Precision.bfloat16 or (precision is Precision.auto and is_cuda):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
+
+
+def mean(total: float, count: float) -> float:
+    """Return the mean; not a number where there is nothing to average."""
+    return total / count if count else math.nan

@@ -1,0 +1,74 @@
+"""From rows of a split to the parts of a batch on a device, in this thread or ahead of it."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..config import TrainingConfig
+from ..data.dataset import Split
+from .distributed import rank, shard, world_size
+
+
+class Part(NamedTuple):
+    """Rows of a batch whose gradients are computed at once."""
+
+    inputs: Tensor
+    """[rows, longest]."""
+    labels: Tensor
+    """[rows]."""
+    weight: float
+    """By which the mean loss over these rows counts in that of the batch."""
+
+
+Batch = list[Part]
+
+
+def prepared(
+    split: Split, batches: Iterator[Tensor], config: TrainingConfig, device: torch.device
+) -> Iterator[Batch]:
+    """Yield this rank's shard of each batch of row indices, in parts, on the device.
+
+    The order and the content are the same however many threads prepare them.
+    """
+    prepare = partial(to_parts, split, num_parts=config.accumulation_steps, device=device)
+    if config.num_data_workers:
+        return _ahead(prepare, batches, config.num_data_workers)
+    return map(prepare, batches)
+
+
+def to_parts(split: Split, indices: Tensor, *, num_parts: int, device: torch.device) -> Batch:
+    """Return this rank's rows of a batch in at most `num_parts` parts of like size."""
+    rows, weight = shard(indices, rank(), world_size())
+    return [
+        _part(split, part, weight=weight * len(part) / len(rows), device=device)
+        for part in rows.chunk(num_parts)
+    ]
+
+
+def _part(split: Split, rows: Tensor, *, weight: float, device: torch.device) -> Part:
+    inputs, labels = split.batch(rows)
+    return Part(_copied(inputs, device), _copied(labels, device), weight)
+
+
+def _copied(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return the tensor on the device; a GPU copies it while it computes."""
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def _ahead(
+    prepare: Callable[[Tensor], Batch], batches: Iterator[Tensor], num_workers: int
+) -> Iterator[Batch]:
+    with ThreadPoolExecutor(num_workers, thread_name_prefix="batches") as pool:
+        waiting = deque(pool.submit(prepare, rows) for rows in islice(batches, 2 * num_workers))
+        while waiting:
+            batch = waiting.popleft().result()
+            waiting.extend(pool.submit(prepare, rows) for rows in islice(batches, 1))
+            yield batch
