@@ -1,6 +1,6 @@
 """Runs and models in Weights & Biases: with an account, or offline in the folder wandb/.
 
-Every figure is logged beside `epoch`, which the charts have as their x-axis: a run may go on after
+Every figure is logged beside `step`, which the charts have as their x-axis: a run may go on after
 an evaluation, and W&B drops what comes with a step of its own that is lower than one before.
 """
 
@@ -34,7 +34,7 @@ from wandb.errors import CommError, UsageError
 
 log = logging.getLogger(__name__)
 
-STEP = "epoch"
+STEP = "step"
 MODEL = "model"
 REGISTRY = "wandb-registry-model"
 EXIT_CODES = {RunStatus.finished: 0, RunStatus.failed: 1, RunStatus.killed: 130}
@@ -141,7 +141,7 @@ class WandbTracker(Tracker):
 
     @_translated()
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Record `metrics` beside the epoch `step`."""
+        """Record `metrics` beside the optimizer step `step`."""
         self._open_run.log({STEP: step, **metrics})
 
     @_translated()
