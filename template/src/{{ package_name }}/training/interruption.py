@@ -17,7 +17,7 @@ class Interruption(Callback):
     """Saves a checkpoint after the step in which a signal came; exits with 128 + its number.
 
     A second signal ends the process at once. Processes that train together stop after the same
-    step, at the next log.
+    step, at the next log, and get each signal twice: from the terminal and from their launcher.
     """
 
     def __init__(self, checkpointing: Checkpointing) -> None:
@@ -46,7 +46,8 @@ class Interruption(Callback):
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        self._restore()
+        if world_size() == 1:
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

@@ -15,7 +15,12 @@ from ...errors import ProjectError
 from .base import Run, WorkerError
 
 # What the agent reports of a failure; ours is a line.
-for name in ("torch.distributed.elastic", "torch.multiprocessing.spawn"):
+for name in (
+    "torch.distributed.elastic",
+    "torch.distributed.elastic.agent.server.api",
+    "torch.distributed.elastic.multiprocessing.api",
+    "torch.multiprocessing.spawn",
+):
     logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
