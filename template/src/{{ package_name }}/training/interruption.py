@@ -26,7 +26,7 @@ class Interruption(Callback):
         self._before: dict[int, Any] = {}
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        # In a thread, as under Ray, who is told to stop is the process that holds it.
+        # A launcher that runs us in a thread is told itself, and ends it.
         if current_thread() is main_thread():
             self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
 
