@@ -126,6 +126,11 @@ class Whole:
     result: tuple[bytes, bytes]
     duration_s: float
 
+    @property
+    def num_steps(self) -> int:
+        """The step of the last evaluation."""
+        return int(self.result[1].splitlines()[-1].split(b",")[1])
+
 
 def undisturbed(lab: Lab, name: str, *overrides: str) -> Whole:
     """Trains once."""
@@ -219,9 +224,8 @@ def poison(lab: Lab, trials: int, seed: int) -> Row:
     row = Row("NaN in the gradients", trials, Counter(), [])
     for trial in range(seed, seed + trials):
         folder = lab.workspace(f"poison-{trial}")
-        code = lab.run(
-            folder, whole.config, partial(_poison, lab, random.Random(trial).randint(2, 150))
-        )
+        step = random.Random(trial).randint(1, whole.num_steps)
+        code = lab.run(folder, whole.config, partial(_poison, lab, step))
         is_told = "had gradients that are not finite" in _error(folder)
         row.told["stopped" if code == 1 and is_told else "not told"] += 1
         if code != 1 or not is_told:
