@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -49,6 +50,16 @@ def test_new_prints_the_next_three_commands(tmp_path: Path) -> None:
         "\nNext:\n  cd 'my toy'\n  make setup\n  make repro\n"
     )
     assert (tmp_path / "my toy" / "name.txt").read_text() == "my-toy\n"
+
+
+def test_new_from_a_folder_that_is_gone_names_the_whole_path(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = [*COMMAND, "new", str(tmp_path / "toy"), "--defaults", "--no-lock"]
+    script = f"cd {gone}; rmdir {gone}; exec {shlex.join(command)}"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"\n  cd {tmp_path}/toy\n" in done.stdout
 
 
 def test_new_as_json_is_one_document(tmp_path: Path) -> None:

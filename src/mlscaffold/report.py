@@ -29,7 +29,11 @@ _INDENTED: Any = {
 
 def following(project: Path) -> tuple[str, ...]:
     """The three commands that a newcomer types next."""
-    return (f"cd {shlex.quote(os.path.relpath(project))}", "make setup", "make repro")
+    try:
+        shown = os.path.relpath(project)
+    except FileNotFoundError:  # the current folder is gone
+        shown = str(project)
+    return (f"cd {shlex.quote(shown)}", "make setup", "make repro")
 
 
 def of_new(made: "NewProject", commands: Sequence[str]) -> str:
