@@ -73,10 +73,8 @@ Loop = Callable[[Workload, Clock], None]
 
 
 def mlp() -> nn.Module:
-    """Three layers for 32 numbers."""
-    return nn.Sequential(
-        nn.Linear(32, 128), nn.GELU(), nn.Linear(128, 128), nn.GELU(), nn.Linear(128, 8)
-    )
+    """Two layers for 32 numbers."""
+    return nn.Sequential(nn.Linear(32, 64), nn.GELU(), nn.Linear(64, 8))
 
 
 class Encoder(nn.Module):

@@ -80,6 +80,8 @@ def shard(indices: Tensor, rank: int, world_size: int) -> tuple[Tensor, float]:
     The mean over ranks of weight times mean loss is the mean loss of the whole batch, however
     uneven the shards. Where there are fewer rows than ranks, the rest take one with weight 0.
     """
+    if world_size == 1:
+        return indices, 1.0
     rows = indices[rank::world_size]
     if len(rows) == 0:
         return indices[:1], 0.0

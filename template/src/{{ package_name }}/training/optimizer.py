@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adamw import adamw
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -30,6 +29,7 @@ class FlatAdamW:
         self.weights, self.grads = _flattened([*decayed, *spared])
         self.exp_avg, self.exp_avg_sq = torch.zeros_like(self.grads), torch.zeros_like(self.grads)
         self.num_steps = torch.zeros((), device=self.grads.device)
+        self._one = torch.ones_like(self.num_steps)
         self.average = self.weights.clone() if ema_decay else None
         """The moving average of the weights."""
         self._decayed = self.weights[: sum(parameter.numel() for parameter in decayed)]
@@ -46,23 +46,24 @@ class FlatAdamW:
 
     def step(self, learning_rate: float, *, is_good: Tensor) -> None:
         """Change the weights, unless `is_good`, a scalar on the device, is 0 instead of 1."""
-        self._decayed.mul_(1 - learning_rate * self.weight_decay * is_good)
-        adamw(
+        self._decayed.mul_(self._one.sub(is_good, alpha=learning_rate * self.weight_decay))
+        self.num_steps += is_good
+        # What torch.optim.AdamW calls in the end; its preparations take longer than this does.
+        torch._fused_adamw_(
             [self.weights],
             [self.grads],
             [self.exp_avg],
             [self.exp_avg_sq],
             [],
             [self.num_steps],
-            fused=True,
-            found_inf=1 - is_good,
-            amsgrad=False,
+            lr=learning_rate,
             beta1=BETA1,
             beta2=BETA2,
-            lr=learning_rate,
             weight_decay=0.0,  # done above, for some of the weights only
             eps=EPSILON,
+            amsgrad=False,
             maximize=False,
+            found_inf=self._one - is_good,
         )
 
     def update_average(self, step: int) -> None:
