@@ -160,12 +160,14 @@ def signals(lab: Lab, trials: int, seed: int, number: int) -> Row:
         draw, whole = random.Random(trial), wholes[trial % 2]
         folder = lab.workspace(f"{number}-{trial}")
         for _ in range(draw.randint(1, BUDGET)):
+            newest = _newest(folder)
             process = lab.start(folder, whole.config)
             time.sleep(draw.random() * whole.duration_s)
             os.kill(process, number)
             code = ended(process)
             row.told[_ending(code, folder)] += 1
-            if code not in (0, KILLED, ENDED, INTERRUPTED):
+            in_the_loop = _newest(folder) > newest and not (folder / "models/bundle").exists()
+            if code not in (0, KILLED, ENDED, INTERRUPTED) or (code == ENDED and in_the_loop):
                 row.wrong.append(f"trial {trial}: exit code {code}: {_error(folder)}")
         _finish(lab, row, folder, whole, trial)
     return row
@@ -174,7 +176,16 @@ def signals(lab: Lab, trials: int, seed: int, number: int) -> Row:
 def _ending(code: int, folder: Path) -> str:
     if code == 0:
         return "over before"
-    return "kept" if list((folder / "models/checkpoints").glob("step-*.pt")) else "before a step"
+    if code == INTERRUPTED:
+        return "143"
+    return "kept" if _newest(folder) else "before a step"
+
+
+def _newest(folder: Path) -> str:
+    """The name of the newest checkpoint of a step."""
+    return max(
+        (path.name for path in (folder / "models/checkpoints").glob("step-*.pt")), default=""
+    )
 
 
 def _finish(lab: Lab, row: Row, folder: Path, whole: Whole, trial: int) -> None:

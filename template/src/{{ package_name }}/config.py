@@ -191,7 +191,8 @@ class TrainingConfig:
     max_steps: int | None = None
     """Optimiser steps after which training stops; null for no limit."""
     overfit_batches: int = 0
-    """Train on the first batches alone, again and again, to see the loss fall to 0; 0 takes all."""
+    """Train on the first batches alone, again and again and with no early stop, to see the loss
+    fall to 0; 0 takes all."""
     evaluate_every_n_steps: int | None = None
     """Optimiser steps from one evaluation to the next; null evaluates at each epoch's end."""
     monitor: Metric = Metric.accuracy
@@ -284,7 +285,7 @@ class LauncherConfig:
     num_threads: int = 0
     """CPU threads of each process; 0 shares the cores of a machine among its processes."""
     max_restarts: int = 0
-    """How often lost workers are replaced; they go on from the last epoch's end."""
+    """How often lost workers are replaced; they go on from the last checkpoint."""
     address: str | None = None
     """A cluster to train on; null for this machine."""
 

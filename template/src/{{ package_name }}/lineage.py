@@ -42,12 +42,15 @@ def dvc_hash(folder: Path) -> str:
 
     It is computed from the files, so it is right even where dvc.lock is not.
     """
-    paths = [path for path in folder.rglob("*") if path.is_file()]
-    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-    entries = [
-        {"md5": hashlib.md5(files[name]).hexdigest(), "relpath": name} for name in sorted(files)
-    ]
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+    names = sorted(name for name, path in files.items() if path.is_file())
+    entries = [{"md5": _md5(files[name]), "relpath": name} for name in names]
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _git(*arguments: str) -> str | None:

@@ -57,7 +57,7 @@ def _part(split: Split, rows: Tensor, *, weight: float, device: torch.device) ->
 
 
 def _copied(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return the tensor on the device; a GPU copies it while it computes."""
+    """Return the tensor on the device; nobody here waits for a GPU to copy it."""
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)

@@ -54,6 +54,7 @@ class History(Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._rows: list[dict[str, str]] = []
+        self._is_behind = False
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Keep the lines up to the step from which training goes on: none, where it begins."""
@@ -65,13 +66,27 @@ class History(Callback):
     def on_evaluation(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         row = {"epoch": f"{trainer.epoch:.6g}", "step": trainer.progress.step, **metrics}
         self._rows.append({name: str(value) for name, value in row.items()})
+        try:
+            self._write()
+        except OSError as error:
+            if trainer.config.on_save_error is OnSaveError.stop:
+                raise
+            self._is_behind = True  # the next line brings this one as well
+            log.warning("%s cannot be written: %s; training goes on", self.path, error)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        if self._is_behind:
+            self._write()
+
+    def _write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = self.path.with_suffix(".new")
         with new.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, row, lineterminator="\n")
+            writer = csv.DictWriter(file, self._rows[-1], lineterminator="\n")
             writer.writeheader()
             writer.writerows(self._rows)
         new.replace(self.path)
+        self._is_behind = False
 
 
 class Tracking(Callback):
@@ -112,15 +127,10 @@ class Checkpointing(Callback):
         checkpoint = Checkpoint(trainer.state_dict(), self.settings, self.run_id)
         if rank() > 0:
             return
-        progress = trainer.progress
         try:
-            self.checkpoints.save(
-                checkpoint,
-                is_best=progress.best_step == progress.step,
-                keep=trainer.config.keep_checkpoints,
-            )
+            self.checkpoints.save(checkpoint, keep=trainer.config.keep_checkpoints)
         except OSError as error:
-            message = f"the checkpoint of step {progress.step} cannot be written: {error}"
+            message = f"the checkpoint of step {checkpoint.step} cannot be written: {error}"
             if trainer.config.on_save_error is OnSaveError.stop:
                 raise CheckpointError(message) from error
             log.warning("%s; training goes on", message)
@@ -150,6 +160,7 @@ class Profiling(Callback):
         self._profiler: profile | None = None
 
     def on_fit_start(self, trainer: Trainer) -> None:
+        self.path.unlink(missing_ok=True)
         self._profiler = profile(
             schedule=schedule(wait=2, warmup=1, active=self.num_steps, repeat=1),
             on_trace_ready=self._write,
@@ -163,8 +174,10 @@ class Profiling(Callback):
     def on_fit_end(self, trainer: Trainer) -> None:
         if self._profiler is not None:
             self._profiler.stop()
+        if not self.path.exists():
+            log.warning("no trace: training took fewer than %d steps", self.num_steps + 3)
 
     def _write(self, profiler: profile) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         profiler.export_chrome_trace(str(self.path))
-        log.info("%s: a trace of %d steps", self.path, self.num_steps)
+        log.info("%s: a trace of at most %d steps", self.path, self.num_steps)

@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import pickle
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -46,6 +47,11 @@ class Checkpoint:
     def step(self) -> int:
         """The optimiser step after which it was made."""
         return self.trainer["progress"]["step"]
+
+    @property
+    def is_best(self) -> bool:
+        """Whether its weights are the best of its run so far."""
+        return self.trainer["progress"]["best_step"] == self.step
 
     def save(self, path: Path) -> None:
         """Write the checkpoint in one step: whatever happens, a file of that name is whole.
@@ -105,7 +111,7 @@ class Checkpoints:
         """Return those of the last steps, the newest at the end."""
         return sorted(self.folder.glob("step-*.pt"))
 
-    def save(self, checkpoint: Checkpoint, *, is_best: bool, keep: int) -> None:
+    def save(self, checkpoint: Checkpoint, *, keep: int) -> None:
         """Write the checkpoint, and delete all but the last `keep`.
 
         Raises:
@@ -113,14 +119,13 @@ class Checkpoints:
         """
         path = self._path(checkpoint.step)
         checkpoint.save(path)
-        if is_best:
-            new = self.best.with_suffix(".new")
-            new.unlink(missing_ok=True)
-            os.link(path, new)
-            new.replace(self.best)
-            _flush_folder(self.folder)
-        for old in self.steps()[:-keep]:
-            old.unlink()
+        if checkpoint.is_best:
+            self._name_best(path)
+        steps = self.steps()
+        num_done = steps.index(path) + 1
+        # Those of later steps were damaged, else training would have gone on from them.
+        for other in (*steps[: max(0, num_done - keep)], *steps[num_done:]):
+            other.unlink()
 
     def forget(self) -> None:
         """Delete all: they belong to another run."""
@@ -133,11 +138,25 @@ class Checkpoints:
             if path != but:
                 path.unlink()
 
-    def restart_from(self, checkpoint: Checkpoint) -> None:
-        """Make the checkpoint, which may lie elsewhere, the only one of a step."""
+    def restart_from(self, source: Path, checkpoint: Checkpoint) -> Path:
+        """Make the checkpoint at `source` the only one of a step; return where it lies now.
+
+        Where that is another folder, the best of its run is the one that lies beside it.
+        """
         path = self._path(checkpoint.step)
         checkpoint.save(path)
         self.forget_steps(but=path)
+        if source.parent.resolve() != self.folder.resolve():
+            self.best.unlink(missing_ok=True)
+            with suppress(CheckpointError):
+                Checkpoint.load(source.with_name(BEST)).save(self.best)
+        self.complete(path, checkpoint)
+        return path
+
+    def complete(self, path: Path, checkpoint: Checkpoint) -> None:
+        """Name the best where a crash came after its checkpoint, and before it had that name."""
+        if checkpoint.is_best and self.best_step() != checkpoint.step:
+            self._name_best(path)
 
     def best_step(self) -> int | None:
         """Return the step of the best weights; null where they are missing or damaged."""
@@ -147,19 +166,36 @@ class Checkpoints:
             return None
 
     def newest(self) -> tuple[Path, Checkpoint] | None:
-        """Return the newest that is whole, and say which are not; null where there is none."""
-        for path in reversed(self.steps()):
+        """Return the newest that is whole, and say which are not; null where there is none.
+
+        The best stands in where no other is left of a run that is not complete.
+        """
+        steps = self.steps()
+        for path in (*reversed(steps), *([self.best] if steps else [])):
             try:
                 return path, Checkpoint.load(path)
             except CheckpointError as error:
                 log.warning("%s: taking the one before", error)
         return None
 
+    def _name_best(self, path: Path) -> None:
+        """Give the checkpoint at `path` its second name; a copy where a file can have only one."""
+        new = self.best.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        try:
+            os.link(path, new)
+        except OSError:
+            shutil.copyfile(path, new)
+        new.replace(self.best)
+        _flush_folder(self.folder)
+
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:010d}.pt"
 
 
-def find_checkpoint(config: Config, folder: Path, *, data_hash: str) -> Checkpoint | None:
+def find_checkpoint(
+    config: Config, folder: Path, *, data_hash: str
+) -> tuple[Path, Checkpoint] | None:
     """Return the checkpoint that `config.resume` says to go on from, or null to start anew.
 
     Raises:
@@ -181,7 +217,7 @@ def find_checkpoint(config: Config, folder: Path, *, data_hash: str) -> Checkpoi
             f"{path} was trained with {', '.join(differing)}; resume=never starts anew, "
             "resume_changed=true goes on"
         )
-    return checkpoint
+    return found
 
 
 def settings_of(config: Config, *, data_hash: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import logging
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -16,7 +17,7 @@ from ..models.bundle import Bundle, Lineage
 from ..paths import BUNDLE, CHECKPOINTS, HISTORY_CSV, PROCESSED, TRACE, require
 from ..tracking.base import Tracker, create_tracker
 from .callbacks import Checkpointing, EarlyStopping, History, Profiling, ProgressBar, Tracking
-from .checkpoint import Checkpoint, Checkpoints, find_checkpoint, settings_of
+from .checkpoint import Checkpoint, CheckpointError, Checkpoints, find_checkpoint, settings_of
 from .distributed import from_main, process_group, rank
 from .interruption import Interruption
 from .machine import choose_device, seed_everything, set_threads
@@ -37,7 +38,8 @@ def fit(config: Config) -> None:
             logging.disable(logging.INFO)  # what rank 0 says is true of all
         model = _new_model(config, spec)
         lineage = current_lineage(config, run_id=None)
-        checkpoint = from_main(lambda: _checkpoint(config, lineage))
+        path = from_main(lambda: _checkpoint(config, lineage))
+        checkpoint = Checkpoint.load(path) if path else None
         # Only rank 0 is recorded.
         recorded = config.tracking if rank() == 0 else TrackingConfig()
         with create_tracker(recorded).start(checkpoint.run_id if checkpoint else None) as tracker:
@@ -75,28 +77,30 @@ def _split(name: str) -> Split:
     return Split.load(PROCESSED / f"{name}.safetensors")
 
 
-def _checkpoint(config: Config, lineage: Lineage) -> Checkpoint | None:
+def _checkpoint(config: Config, lineage: Lineage) -> Path | None:
     """Return the checkpoint to go on from; null where training starts anew.
 
-    Those of another run are forgotten: a restart of this one must not find them.
+    What another run left is forgotten: a restart of this one must not find it.
     """
-    checkpoint = find_checkpoint(config, KEPT.folder, data_hash=lineage.data_hash)
-    if checkpoint is None:
+    found = find_checkpoint(config, KEPT.folder, data_hash=lineage.data_hash)
+    if found is None:
         KEPT.forget()
-    elif config.resume != "auto":
-        KEPT.restart_from(checkpoint)
-    return checkpoint
+        return None
+    if config.resume != "auto":
+        if found[0].parent.resolve() != KEPT.folder.resolve():
+            HISTORY_CSV.unlink(missing_ok=True)
+        return KEPT.restart_from(*found)
+    KEPT.complete(*found)
+    return found[0]
 
 
 def _callbacks(config: Config, tracker: Tracker, lineage: Lineage) -> list[Callback]:
     """Return what watches the loop; a checkpoint is made when all else has seen the step."""
     settings = settings_of(config, data_hash=lineage.data_hash)
     checkpointing = Checkpointing(KEPT, settings=settings, run_id=tracker.run_id)
-    on_every_rank: list[Callback] = [
-        EarlyStopping(config.training.patience),
-        checkpointing,
-        Interruption(checkpointing),
-    ]
+    on_every_rank: list[Callback] = [checkpointing, Interruption(checkpointing)]
+    if not config.training.overfit_batches:  # where only the training loss counts
+        on_every_rank.insert(0, EarlyStopping(config.training.patience))
     if rank() > 0:
         return on_every_rank
     watching: list[Callback] = [ProgressBar(), History(HISTORY_CSV), Tracking(tracker)]
@@ -107,7 +111,11 @@ def _callbacks(config: Config, tracker: Tracker, lineage: Lineage) -> list[Callb
 
 def _resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Go on from the checkpoint; where its run's best weights are gone, look for better anew."""
-    trainer.load_state_dict(checkpoint.trainer)
+    try:
+        trainer.load_state_dict(checkpoint.trainer)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"the checkpoint does not fit this model: {reason}") from error
     progress = trainer.progress
     log.info("going on after step %d", progress.step)
     if progress.best_step and from_main(KEPT.best_step) != progress.best_step:

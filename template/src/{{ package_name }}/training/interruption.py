@@ -17,7 +17,8 @@ class Interruption(Callback):
     """Saves a checkpoint after the step in which a signal came; exits with 128 + its number.
 
     A second signal ends the process at once. Processes that train together stop after the same
-    step, at the next log, and get each signal twice: from the terminal and from their launcher.
+    step, at the next log, and get each signal twice: from the terminal and from their launcher,
+    which ends them after half a minute all the same.
     """
 
     def __init__(self, checkpointing: Checkpointing) -> None:

@@ -131,8 +131,8 @@ class Trainer:
     def fit(self, train: Split, validation: Split) -> Progress:
         """Train until the steps are done or a callback says stop; return how far it came."""
         self._plan(len(train))
-        self._call("on_fit_start")
         try:
+            self._call("on_fit_start")
             for batch in prepared(train, self._batches(train), self.config, self.device):
                 if self.should_stop:
                     break
@@ -184,13 +184,14 @@ class Trainer:
         """
         progress = self.progress
         loss_sum, norm_sum, num_finite = mean_over_ranks(self.window).tolist()
+        rate = self.learning_rate(progress.step - 1)
         self._respond(round(num_finite))
         elapsed_s = time.perf_counter() - self._clock
         metrics = {
             "train_loss": mean(loss_sum, num_finite),
             "grad_norm": mean(norm_sum, num_finite),
             "weight_norm": torch.linalg.vector_norm(self.optimizer.weights).item(),
-            "learning_rate": self.learning_rate(progress.step - 1),
+            "learning_rate": rate,
             "samples_per_s": self._num_rows * world_size() / elapsed_s,
         }
         progress.loss_sum += loss_sum
@@ -211,7 +212,7 @@ class Trainer:
             case OnNonFinite.stop:
                 raise TrainingError(
                     f"{message}; a lower training.learning_rate may help, or "
-                    "training.on_nonfinite=skip or lower"
+                    "training.on_nonfinite=skip or lower, with resume_changed=true to go on"
                 )
             case OnNonFinite.lower:
                 self.progress.learning_rate_scale /= 2
@@ -258,8 +259,10 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
-        self.window.copy_(state["window"][rank()])
-        set_rng_state(state["rng"][rank()], self.device)
+        # A rank that the run did not have before draws from its own seed.
+        self.window.copy_(state["window"][rank() % len(state["window"])])
+        if rank() < len(state["rng"]):
+            set_rng_state(state["rng"][rank()], self.device)
 
     def _plan(self, num_rows: int) -> None:
         """Count the steps that there will be."""

@@ -1,6 +1,7 @@
 """Starts the workers on this machine with torchrun's own agent."""
 
 import logging
+import signal
 import sys
 import uuid
 from multiprocessing import get_context
@@ -13,6 +14,9 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from ...config import Config
 from ...errors import ProjectError
 from .base import Run, WorkerError
+
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Exit codes of a worker that was told to stop."""
 
 # What the agent reports of a failure; ours is a line.
 for name in (
@@ -42,7 +46,10 @@ def launch(run: Run, config: Config) -> None:
     except ChildFailedError as error:
         if not errors.empty():
             raise errors.get() from None
-        raise _worker_error(*error.get_first_failure()) from None
+        rank, failure = error.get_first_failure()
+        if failure.exitcode in STOPPED:
+            sys.exit(failure.exitcode)
+        raise _worker_error(rank, failure) from None
     except SignalException as stopped:
         sys.exit(128 + stopped.sigval)
 
@@ -60,5 +67,7 @@ def _worker_error(rank: int, failure: ProcessFailure) -> WorkerError:
     if failure.exitcode < 0:
         return WorkerError(f"worker {rank} was ended by {failure.signal_name()}")
     raised = failure.error_file_data["message"]
+    if not isinstance(raised, dict):  # it raised nothing
+        return WorkerError(f"worker {rank} ended with exit code {failure.exitcode}")
     traceback = raised["extraInfo"]["py_callstack"]
     return WorkerError(f"worker {rank} failed: {raised['message']}", traceback)
