@@ -1,9 +1,11 @@
 """A training that is interrupted goes on as if nothing had happened, to the last bit."""
 
+import os
 import signal
 import sqlite3
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,8 @@ def test_signals_end_a_run_that_goes_on_as_the_same_run(
     for number in (signal.SIGTERM, signal.SIGINT):
         with (project / "output.txt").open("w") as output:
             training = subprocess.Popen(command, cwd=project, env=env, stdout=output, stderr=output)
-            wait_for_a_checkpoint(project, training, kept(project))
+            before = kept(project)
+            wait_for(training, project / "output.txt", lambda b=before: bool(kept(project) - b))
             training.send_signal(number)
             code = training.wait(timeout=120)
         text = (project / "output.txt").read_text()
@@ -63,6 +66,31 @@ def test_signals_end_a_run_that_goes_on_as_the_same_run(
             "SELECT step, COUNT(*) FROM metrics WHERE key = 'train_loss' GROUP BY step"
         ).fetchall()
     assert losses == [(step, 1) for step in range(10, 301, 10)]
+
+
+def test_ctrl_c_in_a_pipeline_keeps_the_curve_and_dvc_goes_on(
+    project: Path, project_env: Path, run_in: Run
+) -> None:
+    run_in(project, "python", "-m", "toy_project.train", *SETTINGS, "tracking=none")
+    whole = result(project)
+    run_in(project, "python", "-m", "toy_project.compose", *SETTINGS, "tracking=none")
+    (project / "reports/history.csv").unlink()
+    env = inside(project, project_env)
+    with (project / "output.txt").open("w") as output:
+        repro = subprocess.Popen(
+            ["dvc", "repro", "train"],
+            cwd=project,
+            env=env,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        wait_for(repro, project / "output.txt", (project / "reports/history.csv").exists)
+        os.killpg(repro.pid, signal.SIGINT)
+        assert repro.wait(timeout=120) != 0
+    assert "exited with 130" in (project / "output.txt").read_text()
+    run_in(project, "dvc", "repro", "train")
+    assert result(project) == whole
 
 
 def test_a_compiled_model_learns_what_the_model_does(project: Path, run_in: Run) -> None:
@@ -83,13 +111,13 @@ def kept(project: Path) -> set[str]:
     return {path.name for path in (project / "models/checkpoints").glob("step-*.pt")}
 
 
-def wait_for_a_checkpoint(
-    project: Path, training: subprocess.Popen, before: set[str], timeout_s: float = 120
+def wait_for(
+    process: subprocess.Popen, output: Path, holds: Callable[[], bool], timeout_s: float = 120
 ) -> None:
     deadline = time.monotonic() + timeout_s
-    while not kept(project) - before:
-        assert training.poll() is None, (project / "output.txt").read_text()
-        assert time.monotonic() < deadline, "no checkpoint"
+    while not holds():
+        assert process.poll() is None, output.read_text()
+        assert time.monotonic() < deadline, output.read_text()
         time.sleep(0.02)
 
 
