@@ -28,10 +28,20 @@ def targets(makefile: Path) -> set[str]:
     return set(re.findall(r"^([a-z-]+):.*## ", makefile.read_text(), flags=re.MULTILINE))
 
 
+def anchors(page: Path) -> set[str]:
+    """The names by which the page's headings are linked to."""
+    headings = re.findall(r"^#+ (.*)", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\(([^)]+)\)", page.read_text())
-    assert all(link.startswith("https://") or (page.parent / link).exists() for link in links)
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if not link.startswith("https://"):
+            name, _, anchor = link.partition("#")
+            linked = page.parent / name if name else page
+            assert linked.exists(), link
+            assert not anchor or anchor in anchors(linked), link
 
 
 def test_every_make_target_is_there(render: Render) -> None:
