@@ -17,6 +17,8 @@ from proofs.projects import Lab, commit, copied, files_of, git, index_of, open_l
 from mlscaffold.errors import ProjectError
 from mlscaffold.update import abort, resume
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "reliability.py"
 OTHER_DISK = Path("/dev/shm" if Path("/dev/shm").is_dir() else "/")
 UNDONE = "an update that was interrupted has been undone"
@@ -48,7 +50,6 @@ def halfway(lab: Lab, scenarios: dict[str, Scenario]) -> Path:
     return crashes.killed_when(lab, scenario, lambda top: not (top / "src/extra.py").exists())
 
 
-@pytest.mark.slow
 def test_no_mark_is_lost_in_random_histories(lab: Lab) -> None:
     told = histories.random_histories(lab, trials=50, seed=10_000)
     assert (told.lost, told.wrong) == ([], [])
@@ -61,7 +62,6 @@ def test_histories_that_once_went_wrong(lab: Lab, seed: int) -> None:
     assert (told.lost, told.wrong, told.conflicts) == ([], [], 1)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_kill_before_any_step(lab: Lab, scenarios: dict[str, Scenario], kind: str) -> None:
     tally = crashes.kill_everywhere(lab, scenarios[kind])
@@ -75,7 +75,6 @@ def test_kill_before_some_steps(lab: Lab, scenarios: dict[str, Scenario]) -> Non
     assert sum(tally.after for tally in tallies) > 0
 
 
-@pytest.mark.slow
 def test_kill_during_the_recovery(lab: Lab, scenarios: dict[str, Scenario]) -> None:
     tally = crashes.kill_recovery(lab, scenarios["update --commit"], every=3)
     assert tally.wrong == []
@@ -95,7 +94,6 @@ def test_a_disk_that_fails(lab: Lab, scenarios: dict[str, Scenario], is_lasting:
         assert tally.wrong == []
 
 
-@pytest.mark.slow
 def test_a_full_disk(lab: Lab, scenarios: dict[str, Scenario]) -> None:
     tally = crashes.fill_disk(lab, scenarios["update"], sizes=range(0, 300_000, 25_000))
     if not tally.trials:
