@@ -88,13 +88,17 @@ def test_ctrl_c_in_a_pipeline_keeps_the_curve_and_dvc_goes_on(
         wait_for(repro, project / "output.txt", (project / "reports/history.csv").exists)
         os.killpg(repro.pid, signal.SIGINT)
         assert repro.wait(timeout=120) != 0
-    assert "exited with 130" in (project / "output.txt").read_text()
-    run_in(project, "dvc", "repro", "train")
+    # What the shell between makes of 130 is its own: dash ends by the signal, bash passes it on.
+    text = (project / "output.txt").read_text()
+    assert "exited with" in text
+    assert "Traceback" not in text
+    assert "going on after step " in run_in(project, "dvc", "repro", "train").stderr
     assert result(project) == whole
 
 
 def test_a_compiled_model_learns_what_the_model_does(project: Path, run_in: Run) -> None:
-    settings = ("tracking=none", "model=mlp", "model.dropout=0", "model.word_dropout=0")
+    settings = ("tracking=none", "resume=never", "model=mlp")
+    settings += ("model.dropout=0", "model.word_dropout=0")
     losses = []
     for compiled in ("false", "true"):
         run_in(
