@@ -26,7 +26,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
-from training import Encoder, Rows
+from training_loops.ours import Rows
+from training_loops.workloads import Encoder
 
 PEAK_TFLOPS = {"H100": 989, "H200": 989, "A100": 312, "L40": 181, "L4": 121, "4090": 165}
 """Dense bfloat16, by a part of the device's name, from the vendor's data sheets."""

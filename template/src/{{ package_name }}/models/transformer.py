@@ -4,6 +4,7 @@ arXiv:1706.03762; Xiong et al. 2020, arXiv:2002.04745).
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..config import TransformerConfig
 from ..data.spec import DataSpec
@@ -19,23 +20,62 @@ class Transformer(Model):
         hidden = config.hidden_size
         self.embedding = TextEmbedding(config, spec)
         self.positions = nn.Parameter(0.02 * torch.randn(spec.max_length, hidden))
-        layer = nn.TransformerEncoderLayer(
-            hidden,
-            config.num_heads,
-            config.feedforward_size,
-            config.dropout,
-            activation="gelu",
-            batch_first=True,
-            norm_first=True,
-        )
-        self.encoder = nn.TransformerEncoder(layer, config.num_layers, enable_nested_tensor=False)
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(3 * hidden, spec.num_classes)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return logits [batch, classes] of token ids [batch, length], where 0 is padding."""
         tokens, weights, bag = self.embedding(inputs)
-        placed = tokens + self.positions[: inputs.shape[1]]  # [batch, length, hidden]
-        encoded = self.encoder(placed, src_key_padding_mask=inputs == 0)
+        encoded = tokens + self.positions[: inputs.shape[1]]  # [batch, length, hidden]
+        for layer in self.layers:
+            encoded = layer(encoded, inputs != 0)
         pooled = torch.cat([weighted_mean(encoded, weights), bag], dim=-1)  # [batch, 3 * hidden]
         return self.head(self.dropout(pooled))
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then a feed-forward part; each adds to what it has normalised."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        hidden, inner = config.hidden_size, config.feedforward_size
+        self.attention = SelfAttention(config)
+        self.attention_norm = nn.LayerNorm(hidden)
+        self.feedforward = nn.Sequential(
+            nn.Linear(hidden, inner),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(inner, hidden),
+        )
+        self.feedforward_norm = nn.LayerNorm(hidden)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, hidden: Tensor, is_token: Tensor) -> Tensor:
+        """Return vectors like `hidden` [batch, length, hidden]; padding is not attended to."""
+        attended = self.attention(self.attention_norm(hidden), is_token)
+        hidden = hidden + self.dropout(attended)
+        return hidden + self.dropout(self.feedforward(self.feedforward_norm(hidden)))
+
+
+class SelfAttention(nn.Module):
+    """Every token looks at every other, in several heads."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.num_heads, self.dropout = config.num_heads, config.dropout
+        self.projection = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.output = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden: Tensor, is_token: Tensor) -> Tensor:
+        """Return what each token of `hidden` [batch, length, hidden] gathers from the others."""
+        projected = self.projection(hidden).unflatten(-1, (3, self.num_heads, -1))
+        query, key, value = projected.permute(2, 0, 3, 1, 4)  # [batch, heads, length, head size]
+        gathered = functional.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=is_token[:, None, None, :],
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return self.output(gathered.transpose(1, 2).flatten(2))

@@ -45,9 +45,9 @@ def prepared(
 def to_parts(split: Split, indices: Tensor, *, num_parts: int, device: torch.device) -> Batch:
     """Return this rank's rows of a batch in at most `num_parts` parts of like size."""
     rows, weight = shard(indices, rank(), world_size())
+    parts = rows.chunk(num_parts) if num_parts > 1 else [rows]
     return [
-        _part(split, part, weight=weight * len(part) / len(rows), device=device)
-        for part in rows.chunk(num_parts)
+        _part(split, part, weight=weight * len(part) / len(rows), device=device) for part in parts
     ]
 
 
@@ -58,6 +58,8 @@ def _part(split: Split, rows: Tensor, *, weight: float, device: torch.device) ->
 
 def _copied(tensor: Tensor, device: torch.device) -> Tensor:
     """Return the tensor on the device; nobody here waits for a GPU to copy it."""
+    if device.type == "cpu":
+        return tensor
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)

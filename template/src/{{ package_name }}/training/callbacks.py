@@ -35,8 +35,8 @@ class ProgressBar(Callback):
 
     def on_log(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {metrics['train_loss']:.4g}", refresh=False)
             self._bar.update(trainer.progress.step - self._bar.n)
-            self._bar.set_postfix_str(f"loss {metrics['train_loss']:.4g}")
 
     def on_evaluation(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         figures = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())

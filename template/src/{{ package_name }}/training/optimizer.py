@@ -41,7 +41,7 @@ class FlatAdamW:
     def clip_grad_norm(self, max_norm: float) -> Tensor:
         """Scale the gradients down to the L2 norm `max_norm`; return what it was, a scalar."""
         norm = torch.linalg.vector_norm(self.grads)
-        self.grads.mul_((max_norm / (norm + 1e-6)).clamp_(max=1.0))
+        self.grads.div_((norm / max_norm).clamp_(min=1.0))
         return norm
 
     def step(self, learning_rate: float, *, is_good: Tensor) -> None:

@@ -107,8 +107,8 @@ class Trainer:
         self.forward = torch.compile(self.parallel_model) if config.compile else self.parallel_model
         self.autocast = autocast(config.precision, device)
         self.progress = Progress()
-        self.window = torch.zeros(3, device=device)
-        """Of the steps since the last log with finite gradients: losses, norms, number."""
+        self.window: list[Tensor] = []
+        """Loss, norm of gradients, loss, norm, ... of the steps since the last log."""
         self.num_steps = self.steps_per_epoch = 0
         self.should_stop = False
         self._start_clock()
@@ -151,13 +151,11 @@ class Trainer:
         self.optimizer.zero_grad()
         losses = [self._backward(part, is_last=part is batch[-1]) for part in batch]
         grad_norm = self.optimizer.clip_grad_norm(self.config.max_grad_norm)
-        is_finite = grad_norm < math.inf
-        is_good = is_finite.float()
+        is_good = (grad_norm < math.inf).float()
         self.optimizer.step(self.learning_rate(self.progress.step), is_good=is_good)
         self.progress.step += 1
         self.optimizer.update_average(self.progress.step)
-        figures = torch.stack((reduce(torch.add, losses), grad_norm, is_good))
-        self.window += figures.where(is_finite, 0)
+        self.window += (reduce(torch.add, losses), grad_norm)
 
     def _backward(self, part: Part, *, is_last: bool) -> Tensor:
         """Add the part's gradients; return what its loss adds to that of the batch."""
@@ -167,9 +165,11 @@ class Trainer:
                 loss = functional.cross_entropy(
                     logits, part.labels, label_smoothing=self.config.label_smoothing
                 )
-            loss.backward(torch.full_like(loss, part.weight))
+                if part.weight != 1:
+                    loss = loss * part.weight
+            loss.backward()
         self._num_rows += len(part.labels)
-        return loss.detach() * part.weight
+        return loss.detach()
 
     def learning_rate(self, step: int) -> float:
         """Return the rate of the step that follows `step` others."""
@@ -183,23 +183,34 @@ class Trainer:
             TrainingError: Gradients were not finite, and `training.on_nonfinite` says stop.
         """
         progress = self.progress
-        loss_sum, norm_sum, num_finite = mean_over_ranks(self.window).tolist()
+        finite = self._finite_steps()
+        loss_sum, norm_sum = mean_over_ranks(finite.sum(dim=0)).tolist()
         rate = self.learning_rate(progress.step - 1)
-        self._respond(round(num_finite))
+        self._respond(len(finite))
         elapsed_s = time.perf_counter() - self._clock
         metrics = {
-            "train_loss": mean(loss_sum, num_finite),
-            "grad_norm": mean(norm_sum, num_finite),
+            "train_loss": mean(loss_sum, len(finite)),
+            "grad_norm": mean(norm_sum, len(finite)),
             "weight_norm": torch.linalg.vector_norm(self.optimizer.weights).item(),
             "learning_rate": rate,
             "samples_per_s": self._num_rows * world_size() / elapsed_s,
         }
         progress.loss_sum += loss_sum
-        progress.num_losses += round(num_finite)
+        progress.num_losses += len(finite)
         progress.logged_step = progress.step
-        self.window.zero_()
+        self.window.clear()
         self._start_clock()
         return metrics
+
+    def _steps(self) -> Tensor:
+        """Return loss and norm of each step since the last log: [steps, 2]."""
+        figures = torch.stack(self.window) if self.window else torch.zeros(0)
+        return figures.view(-1, 2)
+
+    def _finite_steps(self) -> Tensor:
+        """Return those with finite gradients."""
+        steps = self._steps()
+        return steps[steps[:, 1] < math.inf]
 
     def _respond(self, num_finite: int) -> None:
         """Do what the configuration says, unless all steps since the last log were finite."""
@@ -245,12 +256,12 @@ class Trainer:
             TrainingError: A step since the last log was bad, and `training.on_nonfinite` says stop.
         """
         if self.config.on_nonfinite is OnNonFinite.stop:
-            self._respond(round(self.window[2].item()))
+            self._respond(len(self._finite_steps()))
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "progress": asdict(self.progress),
-            "window": from_all(self.window),
+            "window": from_all(self._steps()),
             "rng": from_all(rng_state(self.device)),
         }
 
@@ -260,7 +271,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
         # A rank that the run did not have before draws from its own seed.
-        self.window.copy_(state["window"][rank() % len(state["window"])])
+        steps = state["window"][rank() % len(state["window"])]
+        self.window = list(steps.to(self.device).flatten())
         if rank() < len(state["rng"]):
             set_rng_state(state["rng"][rank()], self.device)
 

@@ -1,0 +1,97 @@
+"""Signals at any instant, damaged checkpoints, and gradients that are not a number."""
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from .lab import ENDED, INTERRUPTED, KILLED, Lab, Row, ended, finish, newest, undisturbed
+
+BUDGET = 4
+"""Interruptions of one training, at most."""
+
+
+def signals(lab: Lab, trials: int, seed: int, number: int) -> Row:
+    """Trainings that get a signal at random instants, and are started again each time."""
+    wholes = [
+        undisturbed(lab, f"whole-{number}-{n}", f"training.num_data_workers={n}") for n in (0, 2)
+    ]
+    row = Row(signal.Signals(number).name, trials, Counter(), [])
+    for trial in range(seed, seed + trials):
+        draw, whole = random.Random(trial), wholes[trial % 2]
+        folder = lab.workspace(f"{number}-{trial}")
+        for _ in range(draw.randint(1, BUDGET)):
+            before = newest(folder)
+            process = lab.start(folder, whole.config)
+            time.sleep(draw.random() * whole.duration_s)
+            os.kill(process, number)
+            code = ended(process)
+            row.told[_ending(code, folder)] += 1
+            in_the_loop = newest(folder) > before and not (folder / "models/bundle").exists()
+            if code not in (0, KILLED, ENDED, INTERRUPTED) or (code == ENDED and in_the_loop):
+                row.wrong.append(f"trial {trial}: exit code {code}: {lab.error(folder)}")
+        finish(lab, row, folder, whole, trial)
+    return row
+
+
+def _ending(code: int, folder: Path) -> str:
+    if code == 0:
+        return "over before"
+    if code == INTERRUPTED:
+        return "143"
+    return "kept" if newest(folder) else "before a step"
+
+
+def damage(lab: Lab, trials: int, seed: int) -> Row:
+    """Bits flipped in a checkpoint, and checkpoints cut short: none may load."""
+    checkpoint = lab.module("training.checkpoint")
+    folder = lab.workspace("damage")
+    assert lab.run(folder, lab.config()) == 0
+    whole = (folder / "models/checkpoints/best.pt").read_bytes()
+    row, path = Row("flipped bits, cut files", trials, Counter(), []), folder / "damaged.pt"
+    for trial in range(seed, seed + trials):
+        draw, content = random.Random(trial), bytearray(whole)
+        if trial % 4:
+            content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+        else:
+            del content[draw.randrange(len(content)) :]
+        path.write_bytes(content)
+        try:
+            checkpoint.Checkpoint.load(path)
+            row.wrong.append(f"trial {trial}: loaded")
+        except checkpoint.CheckpointError:
+            row.told["refused"] += 1
+    return row
+
+
+def poison(lab: Lab, trials: int, seed: int) -> Row:
+    """Gradients that are not a number at a random step: the run stops, and can go on."""
+    whole = undisturbed(lab, "whole-poison")
+    row = Row("NaN in the gradients", trials, Counter(), [])
+    for trial in range(seed, seed + trials):
+        folder = lab.workspace(f"poison-{trial}")
+        step = random.Random(trial).randint(1, whole.num_steps)
+        code = lab.run(folder, whole.config, partial(_poison, lab, step))
+        is_told = "had gradients that are not finite" in lab.error(folder)
+        row.told["stopped" if code == 1 and is_told else "not told"] += 1
+        if code != 1 or not is_told:
+            row.wrong.append(f"trial {trial}: exit code {code}: {lab.error(folder)}")
+        finish(lab, row, folder, whole, trial)
+    return row
+
+
+def _poison(lab: Lab, step: int) -> None:
+    """Makes the gradients of a step not a number, in this process."""
+    trainer = lab.module("training.trainer").Trainer
+    take_step, taken = trainer.train_step, iter(range(1, 1_000_000))
+
+    def poisoned(self: Any, batch: Any) -> None:
+        if next(taken) == step:
+            batch = [part._replace(weight=float("nan")) for part in batch]
+        take_step(self, batch)
+
+    trainer.train_step = poisoned

@@ -1,0 +1,1 @@
+"""The loops that `benchmarks/training.py` times, and what they train."""
