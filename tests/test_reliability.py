@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from proofs import crashes, environments, histories
+from proofs import crashes, environments, faults, histories
 from proofs.crashes import Scenario
 from proofs.projects import Lab, commit, copied, files_of, git, index_of, open_lab, snapshot
 
@@ -276,11 +276,11 @@ def test_a_git_directory_on_another_disk(lab: Lab, scenarios: dict[str, Scenario
         (project / ".git").write_text(f"gitdir: {folder}/.git\n")
         before, half = files_of(project), 0
         for step in range(60):
-            ended = crashes.run(lab, project, scenarios["update"].command, crashes.kill_at(step))
+            ended = faults.run(lab, project, scenarios["update"].command, faults.kill_at(step))
             if ended.code != -signal.SIGKILL:
                 break
             half += files_of(project) != before
-            crashes.run(lab, project, ("update", "--abort"))
+            faults.run(lab, project, ("update", "--abort"))
             assert files_of(project) == before
         after = scenarios["update"].after["files"]
         assert (ended.code, files_of(project)) == (0, {**after, ".git": before[".git"]})  # ty: ignore

@@ -99,14 +99,17 @@ def test_ctrl_c_in_a_pipeline_keeps_the_curve_and_dvc_goes_on(
 def test_a_compiled_model_learns_what_the_model_does(project: Path, run_in: Run) -> None:
     settings = ("tracking=none", "resume=never", "model=mlp")
     settings += ("model.dropout=0", "model.word_dropout=0")
-    losses = []
+    losses, kernels = [], project / "kernels"
     for compiled in ("false", "true"):
+        assert not kernels.exists()
         run_in(
             project,
             *("python", "-m", "toy_project.train", *settings, "training.max_steps=20"),
             f"training.compile={compiled}",
+            env={"TORCHINDUCTOR_CACHE_DIR": str(kernels)},
         )
         losses.append(float(last_line(project)["train_loss"]))
+    assert any(path.is_file() for path in kernels.rglob("*"))
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 

@@ -1,8 +1,6 @@
 """Ends updates, or lets a disk fail, before every single step that changes the project's disk.
 
-The steps are not marked in the code, where one could be forgotten: the interpreter itself tells of
-each (`sys.addaudithook`), as do the git commands that are started. Each trial is a process of its
-own that really is killed.
+Each trial is a process of its own that really is killed.
 """
 
 import contextlib
@@ -12,37 +10,14 @@ import random
 import select
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import mlscaffold.update
-from mlscaffold import cli
-
+from .faults import Ended, fail_at, kill_at, run, run_here, signal_at
 from .projects import Lab, commit, copied, difference, git, snapshot
 
-_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-# By event, where its path stands among the arguments, and the folder that the path is relative to.
-_EVENTS = {
-    "open": (0, None),
-    "os.chmod": (0, 2),
-    "os.fsync": (0, None),
-    "os.link": (1, 3),
-    "os.mkdir": (0, 2),
-    "os.remove": (0, 1),
-    "os.rename": (1, 3),
-    "os.rmdir": (0, 1),
-    "os.symlink": (1, 2),
-    "os.utime": (0, 3),
-}
-_GIT_WRITES = {
-    *("checkout-index", "commit-tree", "read-tree", "unpack-objects", "update-index"),
-    *("update-ref", "write-tree"),
-}
 INTERRUPTED = "an update that was interrupted has been "
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
 
@@ -73,18 +48,6 @@ class Tally:
     before: int = 0
     after: int = 0
     wrong: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended: its exit code, or a signal's number below zero; and what it printed."""
-
-    code: int
-    printed: str
-    steps: int
-
-
-Fault = Callable[[int], None]
 
 
 def scenarios(lab: Lab) -> Iterator[Scenario]:
@@ -172,7 +135,7 @@ def fail_everywhere(
     for number in range(start, _steps(lab, scenario), every):
         code = ERRORS[number % len(ERRORS)]
         project = copied(scenario.base, lab.folder / "trial")
-        ended = run(lab, project, scenario.command, _fail_at(number, code, lasting=lasting))
+        ended = run(lab, project, scenario.command, fail_at(number, code, lasting=lasting))
         what = f"{errno.errorcode[code]} {'from' if lasting else 'at'} step {number}"
         _check_ended(scenario, project, ended, tally, what, lasting=lasting)
         if lasting:
@@ -208,7 +171,7 @@ def signal_everywhere(lab: Lab, scenario: Scenario, *, every: int = 1, start: in
     for number in range(start, _steps(lab, scenario), every):
         sent = (signal.SIGINT, signal.SIGTERM)[number % 2]
         project = copied(scenario.base, lab.folder / "trial")
-        ended = run(lab, project, scenario.command, _signal_at(number, sent))
+        ended = run(lab, project, scenario.command, signal_at(number, sent))
         what = f"{sent.name} before step {number}"
         tally.trials += 1
         found = snapshot(project)
@@ -223,123 +186,6 @@ def signal_everywhere(lab: Lab, scenario: Scenario, *, every: int = 1, start: in
     return tally
 
 
-def kill_at(number: int) -> Fault:
-    """Kills the command before that step, counted from 0."""
-    return lambda step: os.kill(os.getpid(), signal.SIGKILL) if step == number else None
-
-
-def run(
-    lab: Lab, project: Path, command: tuple[str, ...], fault: Fault | None = None, pipe: int = -1
-) -> Ended:
-    """Runs a command of ours in a process of its own, with `fault` called before each step."""
-    out = lab.folder / "printed"
-    counted = lab.folder / "steps"
-    counted.write_text("0")
-    child = os.fork()
-    if child == 0:
-        _run_here(lab, project, command, fault, out, counted, pipe)
-    _, status = os.waitpid(child, 0)
-    return Ended(os.waitstatus_to_exitcode(status), out.read_text(), int(counted.read_text() or 0))
-
-
-def _run_here(
-    lab: Lab,
-    project: Path,
-    command: tuple[str, ...],
-    fault: Fault | None,
-    out: Path,
-    counted: Path,
-    pipe: int,
-) -> None:
-    """Becomes the command, and ends with it. What it renders, the lab has rendered already."""
-    code = 70
-    try:
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(descriptor, 1)
-        os.dup2(descriptor, 2)
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
-        os.setpgid(0, 0)
-        # One that is killed can't remove what it had there.
-        tempfile.tempdir = str(lab.folder / "tmp")
-        Path(tempfile.tempdir).mkdir(exist_ok=True)
-        vars(mlscaffold.update)["open_renders"] = lambda: contextlib.nullcontext(lab.renders)
-        sys.argv = ["mlscaffold", *command, str(project)]
-        steps = _watch(project, fault, pipe)
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        finally:
-            fault = None
-            sys.stdout.flush()
-            sys.stderr.flush()
-            counted.write_text(str(steps()))
-    finally:
-        os._exit(code)
-
-
-def _watch(project: Path, fault: Fault | None, pipe: int) -> Callable[[], int]:
-    """Has `fault` called with the number of each step that changes the project's disk."""
-    number = 0
-    inside = os.fsencode(project) + b"/"
-
-    def seen(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal number
-        if event == "subprocess.Popen":
-            _, words, folder, _ = arguments
-            if not (_GIT_WRITES & set(words) and os.fsencode(f"{folder}/").startswith(inside)):
-                return
-        elif not _changes(event, arguments, inside):
-            return
-        number += 1
-        if number == 1 and pipe >= 0:
-            os.write(pipe, b".")
-        if fault:
-            fault(number - 1)
-
-    def fsync(descriptor: int, really: Callable[[int], None] = os.fsync) -> None:
-        seen("os.fsync", (_opened(descriptor),))
-        really(descriptor)
-
-    vars(os)["fsync"] = fsync
-    sys.addaudithook(seen)
-    return lambda: number
-
-
-def _changes(event: str, arguments: tuple[Any, ...], inside: bytes) -> bool:
-    """Whether the step changes a file, a folder or a link below a folder."""
-    if event not in _EVENTS or (event == "open" and not arguments[2] & _WRITING):
-        return False
-    return _path(event, arguments).startswith(inside)
-
-
-def _path(event: str, arguments: tuple[Any, ...]) -> bytes:
-    position, folder = _EVENTS[event]
-    path = arguments[position]
-    if isinstance(path, int):
-        return b""
-    path = os.fsencode(path)
-    if folder is not None and len(arguments) > folder and arguments[folder] not in (-1, None):
-        return os.fsencode(_opened(arguments[folder])) + b"/" + path
-    return path
-
-
-def _opened(descriptor: int) -> Path:
-    return Path(f"/proc/self/fd/{descriptor}").readlink()
-
-
-def _signal_at(number: int, sent: signal.Signals) -> Fault:
-    return lambda step: os.kill(os.getpid(), sent) if step == number else None
-
-
-def _fail_at(number: int, code: int, *, lasting: bool) -> Fault:
-    def fault(step: int) -> None:
-        if step == number or (lasting and step > number):
-            raise OSError(code, os.strerror(code))
-
-    return fault
-
-
 def _killed_after(lab: Lab, scenario: Scenario, delay_s: float | None) -> float:
     """Runs the command in lab/trial and kills it; returns for how long it touched the project."""
     project = copied(scenario.base, lab.folder / "trial")
@@ -347,7 +193,7 @@ def _killed_after(lab: Lab, scenario: Scenario, delay_s: float | None) -> float:
     child = os.fork()
     if child == 0:
         out, counted = lab.folder / "printed", lab.folder / "steps"
-        _run_here(lab, project, scenario.command, None, out, counted, writer)
+        run_here(lab, project, scenario.command, None, out, counted, writer)
     os.close(writer)
     os.read(reader, 1)
     start = time.perf_counter()

@@ -12,7 +12,7 @@ from evolving import RELEASES
 from mlscaffold.errors import MlscaffoldError
 from mlscaffold.project import ANSWERS_FILE
 
-from .crashes import run
+from .faults import run
 from .projects import Lab, commit, copied, difference, files_of, git, index_of, snapshot, unmerged
 from .users import User, marks_of
 
