@@ -28,9 +28,18 @@ PROOFS: dict[str, Callable[[Lab, int, int], Row]] = {
     "terminate": partial(interruptions.signals, number=signal.SIGTERM),
     "damage": interruptions.damage,
     "poison": interruptions.poison,
-    "kill-at-changes": partial(disks.changes, name="killed at each change", strike=disks.kill),
-    "fail-once": partial(disks.changes, name="disk full at a change", strike=disks.fail),
-    "fail-from": partial(disks.changes, name="disk full from there on", strike=disks.fail_from),
+    "kill-at-changes": partial(
+        disks.changes, name="killed at each change", strike=disks.kill, events=disks.CHANGES
+    ),
+    "fail-once": partial(
+        disks.changes, name="disk full at a change", strike=disks.fail, events=disks.NEED_SPACE
+    ),
+    "fail-from": partial(
+        disks.changes,
+        name="disk full from there on",
+        strike=disks.fail_from,
+        events=disks.NEED_SPACE,
+    ),
     "full-disk": disks.full_disk,
 }
 SHARE = {"kill": 1.0, "terminate": 0.25, "damage": 5.0, "poison": 0.1}

@@ -86,21 +86,44 @@ def test_two_processes_do_what_one_does(project: Path, run_in: Run) -> None:
 def test_torchrun_goes_on_when_a_worker_is_killed(
     project: Path, project_env: Path, undisturbed: Path
 ) -> None:
-    """As the same tracked run, though it was told not to go on with an earlier one."""
+    """As the same tracked run, though it was told not to go on with an earlier one.
+
+    Its checkpoints come between two logs, with figures of each process that wait for the next.
+    """
     settings = ("launcher=torchrun", *THREE_EPOCHS, "resume=never")
     output = train_and_kill(
         project,
         *settings,
+        "training.checkpoint_every_n_steps=7",
         "tracking.system_metrics=false",
         worker="multiprocessing.spawn",
         env=inside(project, project_env),
     )
-    assert "worker 1 was ended by SIGKILL: restart 1 of 2\ngoing on after step 160\n" in output
+    restart = r"worker 1 was ended by SIGKILL: restart 1 of 2\ngoing on after step \d+\n"
+    assert re.search(restart, output), output
     assert result(project) == result(undisturbed)
     with sqlite3.connect(project / "mlflow.db") as database:
         runs = database.execute("SELECT run_uuid, status FROM runs").fetchall()
     lineage = json.loads((project / "models/bundle/lineage.json").read_text())
     assert runs == [(lineage["run_id"], "FINISHED")]
+
+
+def test_a_signal_ends_all_of_torchruns_processes_after_the_same_step_and_they_go_on(
+    project: Path, project_env: Path, run_in: Run, undisturbed: Path
+) -> None:
+    settings = ("launcher=torchrun", *THREE_EPOCHS, "tracking=none")
+    command = ("python", "-m", "toy_project.train", *settings)
+    with (project / "output.txt").open("w") as output:
+        training = subprocess.Popen(
+            command, cwd=project, env=inside(project, project_env), stdout=output, stderr=output
+        )
+        wait_for(project / "models/checkpoints/best.pt", training)
+        training.terminate()
+        code = training.wait(timeout=120)
+    assert code == 128 + signal.SIGTERM, (project / "output.txt").read_text()
+    again = run_in(project, *command, timeout_s=300)
+    assert "going on after step " in again.stderr
+    assert result(project) == result(undisturbed)
 
 
 def test_ray_goes_on_when_a_worker_is_killed(

@@ -9,30 +9,38 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .lab import KILLED, Lab, Row, Whole, finish, result, undisturbed
+from .lab import KILLED, Lab, Row, Whole, check_end, finish, result, undisturbed
 
 SHORT = ("training.max_steps=12", "training.evaluate_every_n_steps=4")
 """A training that changes the disk not too often for trying each time."""
+BEST_LOST = "were not kept"
+"""What a training says where its bundle is not of the best weights."""
 
-Strike = Callable[[int, int, str], None]
-"""Called with the number of the change that matters, that of this one, and its audit event."""
+NEED_SPACE = ("open", "os.link", "os.mkdir", "os.rename")
+"""What tells of a change that a full disk refuses, as audit events."""
+CHANGES = (*NEED_SPACE, "os.remove")
+
+Strike = Callable[[int, int], None]
+"""Called with the number of the change that matters, and with that of this one."""
 
 
-def changes(lab: Lab, trials: int, seed: int, *, name: str, strike: Strike) -> Row:
+def changes(
+    lab: Lab, trials: int, seed: int, *, name: str, strike: Strike, events: Sequence[str]
+) -> Row:
     """Something befalls a training before its n-th change to the disk, for every n."""
     whole = undisturbed(lab, f"whole-{name}", *SHORT)
     counted = lab.folder / f"{name}.count"
     descriptor = os.open(counted, os.O_CREAT | os.O_WRONLY)
 
-    def count(number: int, event: str) -> None:
+    def count(number: int) -> None:
         os.pwrite(descriptor, str(number).encode(), 0)
 
-    counting = partial(_before_changes, count)
+    counting = partial(_before_changes, count, events)
     assert lab.run(lab.workspace(f"counted-{name}"), whole.config, counting) == 0
     os.close(descriptor)
     numbers = list(range(1, int(counted.read_text()) + 1))
@@ -41,7 +49,7 @@ def changes(lab: Lab, trials: int, seed: int, *, name: str, strike: Strike) -> R
     row = Row(name, len(numbers), Counter(), [])
     for number in numbers:
         folder = lab.workspace(f"{name}-{number}")
-        struck = partial(_before_changes, partial(strike, number))
+        struck = partial(_before_changes, partial(strike, number), events)
         code = lab.run(folder, whole.config, struck)
         _check_struck(lab, row, folder, whole, code, number)
     return row
@@ -58,7 +66,7 @@ def full_disk(lab: Lab, trials: int, seed: int) -> Row:
     row, disk = Row("a disk too small", 0, Counter(), []), lab.folder / "disk"
     disk.mkdir()
     for trial in range(trials):
-        size = 8192 + (2 * needed * trial + seed) // trials
+        size = 8192 + (5 * needed * trial + seed) // trials
         if not _mount(disk, f"size={size}"):
             break
         row.trials += 1
@@ -78,51 +86,56 @@ def _mount(disk: Path, options: str) -> bool:
 
 
 def _check_struck(lab: Lab, row: Row, folder: Path, whole: Whole, code: int, number: int) -> None:
-    """It was killed, or said in a line that the disk is full, or went on; and it can go on."""
+    """It was killed, or ended in a line on the full disk, and goes on; or it went on at once.
+
+    Where it could not keep the best weights, it said so and took the last.
+    """
     error = lab.error(folder)
-    endings = {KILLED: "killed", 0: "went on", 1: "one line"}
-    row.told[endings.get(code, f"code {code}")] += 1
-    if code not in endings or (code == 1 and "No space left" not in error):
-        row.wrong.append(f"trial {number}: exit code {code}: {error}")
-    if code == 0 and result(folder) == whole.result:
+    if code == 0 and BEST_LOST in lab.output(folder) and result(folder) != whole.result:
+        row.told["last weights"] += 1
         shutil.rmtree(folder)
+    elif code == 0:
+        row.told["went on"] += 1
+        check_end(lab, row, folder, whole, number, code)
     else:
+        row.told["killed" if code == KILLED else "one line"] += 1
+        if code != KILLED and (code != 1 or "No space left" not in error):
+            row.wrong.append(f"trial {number}: exit code {code}: {error}")
         finish(lab, row, folder, whole, number)
 
 
-def kill(chosen: int, number: int, event: str) -> None:
+def kill(chosen: int, number: int) -> None:
     """SIGKILL before that change."""
     if number == chosen:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def fail(chosen: int, number: int, event: str) -> None:
+def fail(chosen: int, number: int) -> None:
     """The disk is full at that change, and has room again after it."""
     if number == chosen:
-        _require_space(event)
-
-
-def fail_from(chosen: int, number: int, event: str) -> None:
-    """The disk is full from that change on."""
-    if number >= chosen:
-        _require_space(event)
-
-
-def _require_space(event: str) -> None:
-    if event != "os.remove":
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _before_changes(strike: Callable[[int, str], None]) -> None:
-    """Calls `strike` before each change that this process makes to the disk."""
+def fail_from(chosen: int, number: int) -> None:
+    """The disk is full from that change on."""
+    if number >= chosen:
+        fail(number, number)
+
+
+def _before_changes(strike: Callable[[int], None], events: Sequence[str]) -> None:
+    """Calls `strike` before each change of these kinds that this process makes to the disk."""
     numbers = itertools.count(1)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        is_change = event in ("os.link", "os.mkdir", "os.remove", "os.rename")
-        if event == "open" and isinstance(arguments[1], str):
-            is_ours = str(arguments[0]).endswith((".error", ".output"))
-            is_change = not is_ours and bool(set("wxa") & set(arguments[1]))
+        if event not in events:
+            return
+        if event == "open":
+            path, mode = arguments[:2]
+            is_change = isinstance(mode, str) and bool(set("wxa") & set(mode))
+            is_change = is_change and not str(path).endswith((".error", ".output"))
+        else:
+            is_change = event != "os.mkdir" or not Path(arguments[0]).is_dir()
         if is_change:
-            strike(next(numbers), event)
+            strike(next(numbers))
 
     sys.addaudithook(hook)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .lab import ENDED, INTERRUPTED, KILLED, Lab, Row, ended, finish, newest, undisturbed
+from .lab import ENDED, INTERRUPTED, KILLED, Lab, Row, check_end, ended, finish, newest, undisturbed
 
 BUDGET = 4
 """Interruptions of one training, at most."""
@@ -31,10 +31,16 @@ def signals(lab: Lab, trials: int, seed: int, number: int) -> Row:
             os.kill(process, number)
             code = ended(process)
             row.told[_ending(code, folder)] += 1
-            in_the_loop = newest(folder) > before and not (folder / "models/bundle").exists()
+            reached = newest(folder)
+            # Before the loop and after it SIGTERM ends a process as it does any other.
+            in_the_loop = before < reached < f"step-{whole.num_steps:010d}.pt"
             if code not in (0, KILLED, ENDED, INTERRUPTED) or (code == ENDED and in_the_loop):
-                row.wrong.append(f"trial {trial}: exit code {code}: {lab.error(folder)}")
-        finish(lab, row, folder, whole, trial)
+                row.wrong.append(f"trial {trial}, {reached}: exit {code}: {lab.error(folder)}")
+            if code == 0:  # another start would train anew
+                check_end(lab, row, folder, whole, trial, code)
+                break
+        else:
+            finish(lab, row, folder, whole, trial)
     return row
 
 

@@ -76,6 +76,10 @@ class Lab:
         path = self.folder / f"{folder.name}.error"
         return path.read_text() if path.exists() else ""
 
+    def output(self, folder: Path) -> str:
+        """What the trainings there have printed."""
+        return (self.folder / f"{folder.name}.output").read_text()
+
     def _train(self, config: Any, hurt: Callable[[], None], why: Path) -> int:
         """The exit code of a training in this process and folder; the file `why` says more."""
         logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
@@ -150,7 +154,11 @@ def newest(folder: Path) -> str:
 
 def finish(lab: Lab, row: Row, folder: Path, whole: Whole, trial: int) -> None:
     """Trains to the end, compares, and tidies up."""
-    code = lab.run(folder, whole.config)
+    check_end(lab, row, folder, whole, trial, lab.run(folder, whole.config))
+
+
+def check_end(lab: Lab, row: Row, folder: Path, whole: Whole, trial: int, code: int) -> None:
+    """A training that ended gave what the undisturbed one did, and left nothing; tidies up."""
     if code:
         row.wrong.append(f"trial {trial}: exit code {code}: {lab.error(folder)}")
     elif result(folder) != whole.result:

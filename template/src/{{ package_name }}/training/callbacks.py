@@ -4,6 +4,7 @@ import csv
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from torch.profiler import profile, schedule
@@ -75,8 +76,10 @@ class History(Callback):
             log.warning("%s cannot be written: %s; training goes on", self.path, error)
 
     def on_fit_end(self, trainer: Trainer) -> None:
+        """Write what could not be written before; what ended training is not hidden by that."""
         if self._is_behind:
-            self._write()
+            with nullcontext() if sys.exception() is None else suppress(OSError):
+                self._write()
 
     def _write(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

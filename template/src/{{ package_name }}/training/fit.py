@@ -60,8 +60,6 @@ def fit(config: Config) -> None:
                 tracker.log_folder(BUNDLE, "model")
         if rank() == 0:
             KEPT.forget_steps()
-        monitor, progress = config.training.monitor, trainer.progress
-        log.info("%s: step %d, %s %.4f", BUNDLE, progress.best_step, monitor, progress.best)
 
 
 def _new_model(config: Config, spec: DataSpec) -> Model:
@@ -124,11 +122,19 @@ def _resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
 
 
 def _save_bundle(trainer: Trainer, lineage: Lineage) -> None:
-    """Write the bundle of the best weights; of those at hand where they could not be kept."""
-    best_step = trainer.progress.best_step
-    if KEPT.best_step() == best_step:
+    """Write the bundle of the best weights; of the last where those could not be kept."""
+    is_best_kept = KEPT.best_step() == trainer.progress.best_step
+    if is_best_kept:
         trainer.load_state_dict(Checkpoint.load(KEPT.best).trainer)
-    else:
-        log.warning("the best weights, of step %d, were not kept: taking the last", best_step)
     with trainer.optimizer.averaged():
         Bundle(trainer.model.cpu(), load_encoder(PROCESSED), lineage).save(BUNDLE)
+    monitor, progress = trainer.config.monitor, trainer.progress
+    if is_best_kept:
+        log.info("%s: step %d, %s %.4f", BUNDLE, progress.step, monitor, progress.best)
+    else:
+        log.warning(
+            "%s: step %d; the best weights, of step %d, were not kept",
+            BUNDLE,
+            progress.step,
+            progress.best_step,
+        )

@@ -261,7 +261,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "progress": asdict(self.progress),
-            "window": from_all(self._steps()),
+            "window": from_all(self._steps().cpu()),
             "rng": from_all(rng_state(self.device)),
         }
 
