@@ -63,9 +63,8 @@ class Lab:
         code = 70
         try:
             os.chdir(folder)
-            output = (
-                self.folder / f"{folder.name}.output"
-            )  # elsewhere, for its own disk may be full
+            # Not in its folder, whose disk may be full.
+            output = self.folder / f"{folder.name}.output"
             with output.open("a") as file, redirect_stdout(file), redirect_stderr(file):
                 code = self._train(config, hurt, self.folder / f"{folder.name}.error")
         finally:
