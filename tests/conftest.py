@@ -17,6 +17,9 @@ from mlscaffold.new import new
 Render = Callable[..., Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
+# Tests of a rendered project, which need its environment: test_engine.py runs them in one.
+collect_ignore = ["engine"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def identity() -> None:
