@@ -1,6 +1,7 @@
 """The command line: parses, prints, exits. Whatever does something is imported when it is done."""
 
 import json
+import os
 import signal
 import sys
 import textwrap
@@ -14,6 +15,7 @@ import typer
 
 from . import report
 from .errors import AnswerError, MlscaffoldError
+from .terminal import open_streams
 
 if TYPE_CHECKING:
     from .check import Checked
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from .update import Updated
 
 CONFLICTS, OUTDATED = 3, 4
+# As of a program that SIGPIPE ends.
+NOBODY_READS = 141
 Row = TypeVar("Row", "Checked", "Updated")
 
 app = typer.Typer(
@@ -46,7 +50,24 @@ def main() -> None:
     """Runs the command line and exits; when interrupted or told to end, after tidying up."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _end)
-    app()
+    open_streams()
+    try:
+        app()
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """Prints what still waits to be; ends the program where that can't be."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        # Python tries once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            sys.exit(NOBODY_READS)
+        _say(f"error: the output can't be written: {error.strerror}")
+        sys.exit(1)
 
 
 def _end(number: int, _: object) -> None:
@@ -103,12 +124,13 @@ def _new(
             progress=progress,
         )
     following = () if dry_run else report.following(made.path)
-    if as_json:
-        _print_json(asdict(made) | {"dry_run": dry_run, "next": following})
-    elif dry_run:
-        print(*made.files, sep="\n")
-    else:
-        print(report.of_new(made, following))
+    with _failing(as_json):
+        if as_json:
+            _print_json(asdict(made) | {"dry_run": dry_run, "next": following})
+        elif dry_run:
+            print(report.of_files(made.files))
+        else:
+            print(report.of_new(made, following))
 
 
 @app.command(name="options")
@@ -118,10 +140,10 @@ def _options(template: Template = None, ref: Ref = None, as_json: AsJson = False
 
     with _failing(as_json):
         found = options(template=template, ref=ref)
-    if as_json:
-        _print_json(asdict(found))
-    else:
-        print(report.of_options(found))
+        if as_json:
+            _print_json(asdict(found))
+        else:
+            print(report.of_options(found))
 
 
 @app.command(name="update")
@@ -208,7 +230,7 @@ def _diff(
     from .diff import diff
 
     with _failing(as_json=False):
-        print(diff(project), end="")
+        _print_diff(diff(project))
 
 
 @app.command(name="check")
@@ -237,10 +259,10 @@ def _doctor(
 
     with _failing(as_json):
         findings = doctor(project)
-    if as_json:
-        _print_json([asdict(finding) for finding in findings])
-    else:
-        print(*map(report.of_finding, findings), sep="\n")
+        if as_json:
+            _print_json([asdict(finding) for finding in findings])
+        else:
+            print(*map(report.of_finding, findings), sep="\n")
     raise typer.Exit(any(finding.state is State.BROKEN for finding in findings))
 
 
@@ -249,6 +271,8 @@ def _failing(as_json: bool, *, interrupted: str = "nothing was changed") -> Gene
     """Ends the program with one line, and the exit code, of what is raised in the block."""
     try:
         yield
+    except BrokenPipeError as error:
+        raise typer.Exit(NOBODY_READS) from error
     except (MlscaffoldError, OSError) as error:
         line = " ".join(str(error).split())
         _say(f"error: {line}")
@@ -269,7 +293,8 @@ def _progress() -> Generator[Callable[[str], None]]:
         return
     from rich.console import Console
 
-    status = Console(stderr=True).status("")
+    # In ASCII; to the terminal itself, since what is drawn there has to be obeyed.
+    status = Console(file=sys.__stderr__).status("", spinner="line")
 
     def show(step: str) -> None:
         status.update(step)
@@ -297,8 +322,25 @@ def _ask(question: "Question", default: "Value", check: "Callable[[str], Value]"
 
 def _print_updated(rows: "Iterable[Updated]", as_json: bool) -> int:
     """Prints what came of each project; returns the exit code, that of the worst."""
+    rows = rows if as_json else _after_their_diffs(rows)
     outcomes = {one.outcome for one in _printed(rows, report.of_updated, as_json=as_json)}
     return 1 if "failed" in outcomes else CONFLICTS if "conflicts" in outcomes else 0
+
+
+def _after_their_diffs(rows: "Iterable[Updated]") -> "Generator[Updated]":
+    for one in rows:
+        if one.diff:
+            _print_diff(f"{one.diff}\n")
+        yield one
+
+
+def _print_diff(diff: str) -> None:
+    """Prints a diff: on a terminal as text, else the very bytes, so that it can be applied."""
+    if sys.stdout.isatty():
+        print(diff, end="")
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(diff.encode(errors="surrogateescape"))
 
 
 def _printed(

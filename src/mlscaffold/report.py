@@ -3,10 +3,12 @@
 import os
 import shlex
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .terminal import printable
 
 if TYPE_CHECKING:
     from .check import Checked
@@ -41,17 +43,22 @@ def of_new(made: "NewProject", commands: Sequence[str]) -> str:
     lines = [f"Made {made.path.name} from {made.template} {made.release}: {len(made.files)} files."]
     if made.unlocked_because:
         lines.append(f"No uv.lock: {made.unlocked_because}. Make it later with: uv lock")
-    return "\n".join([*lines, "", "Next:", *(f"  {command}" for command in commands)])
+    return _text([*lines, "", "Next:", *(f"  {command}" for command in commands)])
+
+
+def of_files(paths: Iterable[str]) -> str:
+    """The paths, one a line."""
+    return _text(map(_plain, paths))
 
 
 def of_options(found: "Options") -> str:
     """Every question with its choices and what they bring, and the presets."""
-    return "\n".join(_lines_of_options(found))
+    return _text(_lines_of_options(found))
 
 
 def of_choice(choice: "Choice") -> str:
     """A choice and its help."""
-    return f"    {choice.value!s:<{_WIDTH}}{choice.help}".rstrip()
+    return printable(f"    {choice.value!s:<{_WIDTH}}{choice.help}".rstrip())
 
 
 def of_checked(one: "Checked") -> str:
@@ -65,29 +72,36 @@ def of_checked(one: "Checked") -> str:
         "unreadable": f"unreadable: {one.problem}",
         "skipped": f"skipped: {one.problem}",
     }
-    return f"{one.project}: {meaning[one.standing]}"
+    return printable(f"{one.project}: {meaning[one.standing]}")
 
 
 def of_finding(finding: "Finding") -> str:
     """What was found, and what mends it."""
-    mend = f"\n{'':10}mend: {finding.mend}" if finding.mend else ""
-    return f"{finding.state:<8}  {finding.subject}: {finding.detail}{mend}"
+    lines = [f"{finding.state:<8}  {finding.subject}: {finding.detail}"]
+    return _text([*lines, f"{'':10}mend: {finding.mend}"] if finding.mend else lines)
 
 
 def of_updated(one: "Updated") -> str:
-    """What became of a project, and what its user has to do."""
-    return "\n".join(_lines_of_updated(one))
+    """What became of a project, and what its user has to do; the diff of a dry run is apart."""
+    return _text(_lines_of_updated(one))
+
+
+def _text(lines: Iterable[str]) -> str:
+    """The lines as one text; nothing that stands in one can end it and forge the next."""
+    return "\n".join(map(printable, lines))
 
 
 def _lines_of_options(found: "Options") -> Iterator[str]:
     for question in found.questions:
         default = "computed" if "{{" in str(question.default) else question.default
-        yield f"{question.name} [{default}]\n  {question.help}"
+        yield f"{question.name} [{default}]"
+        yield from (f"  {line}" for line in question.help.splitlines())
         components = found.components.get(question.name, {})
         for choice in question.choices:
             yield of_choice(choice)
             yield from _lines_of_component(components.get(str(choice.value)))
-    yield "\npresets"
+    yield ""
+    yield "presets"
     for name, answers in found.presets.items():
         pairs = " ".join(f"{key}={value}" for key, value in answers.items())
         yield f"    {name:<{_WIDTH}}{pairs or 'every default'}"
@@ -97,13 +111,10 @@ def _lines_of_options(found: "Options") -> Iterator[str]:
 def _lines_of_component(component: "Component | None") -> Iterator[str]:
     for kind, names in asdict(component).items() if component else ():
         if names:
-            yield textwrap.fill(f"{kind}: {', '.join(names)}", **_INDENTED)
+            yield from textwrap.wrap(f"{kind}: {', '.join(names)}", **_INDENTED)
 
 
 def _lines_of_updated(one: "Updated") -> Iterator[str]:
-    if one.diff:
-        yield one.diff.rstrip("\n")
-        yield ""
     if one.recovered:
         yield f"{one.project}: {one.recovered}"
     yield f"{one.project}: {_outcome(one)}"

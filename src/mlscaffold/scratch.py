@@ -190,7 +190,7 @@ class Scratch:
         kinds = [f"--diff-filter={only}"] if only else []
         plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--find-renames")
         shown = self.git("diff-tree", "-r", "-p", *plain, *kinds, old, new)
-        return shown.decode(errors="replace")
+        return shown.decode(errors="surrogateescape")
 
     @contextmanager
     def _index(self) -> Generator[dict[str, str]]:

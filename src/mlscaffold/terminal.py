@@ -1,0 +1,53 @@
+"""The standard streams: always there, fit for any text, and safe where a terminal shows it."""
+
+import io
+import os
+import sys
+import unicodedata
+from typing import Any
+
+# Control and format characters (which turn the direction of a line), surrogates, line ends.
+_ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    r"""The text, with escapes such as `\x1b` for what a terminal obeys or can't show.
+
+    Those of these characters that are in `keep` stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        ascii(one)[1:-1] if unicodedata.category(one) in _ESCAPED and one not in keep else one
+        for one in text
+    )
+
+
+class _Terminal(io.TextIOWrapper):
+    """A stream through which a terminal obeys nothing but tabs and the ends of lines."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream.buffer, stream.encoding, errors=stream.errors, line_buffering=True)
+
+    def write(self, text: str, /) -> int:
+        return super().write(printable(text, keep="\t\n"))
+
+
+def open_streams() -> None:
+    """Makes the three standard streams open, able to take any text, and safe for a terminal.
+
+    What is printed for a program, on a standard output that is no terminal, stays as it is.
+    """
+    # Where one is closed, the next file that is opened would take its number, and what is printed.
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name) or os.fdopen(number, "w" if number else "r")
+        stream.reconfigure(errors="backslashreplace" if number else "surrogateescape")
+        setattr(sys, name, stream)
+        # It lives on, since it would close the stream when it goes.
+        setattr(sys, f"__{name}__", stream)
+    sys.stderr = _Terminal(sys.stderr)
+    if sys.stdout.isatty():
+        sys.stdout = _Terminal(sys.stdout)
