@@ -1,7 +1,10 @@
 """Who may know whom in the generator."""
 
 import ast
+import re
+import sys
 from graphlib import TopologicalSorter
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,15 @@ def importers(name: str) -> set[str]:
 )
 def test_only_its_wall_imports(name: str, allowed: set[str]) -> None:
     assert importers(name) == allowed
+
+
+def test_what_is_imported_is_a_declared_dependency() -> None:
+    imported = set().union(*map(imports, MODULES.values())) - sys.stdlib_module_names
+    distributions = metadata.packages_distributions()
+    requires = metadata.requires("mlscaffold") or []
+    declared = {re.split(r"[^A-Za-z0-9-]", requirement)[0] for requirement in requires}
+    needed = {distributions[name][0].lower() for name in imported if not name.startswith(".")}
+    assert needed == declared
 
 
 def test_only_git_runs_git() -> None:
