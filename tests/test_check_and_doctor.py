@@ -118,7 +118,9 @@ def test_doctor_of_a_folder_that_is_no_project(tmp_path: Path) -> None:
 def test_doctor_finds_torch_and_the_remote_of_a_real_project(
     project: Path, project_env: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("UV_PROJECT_ENVIRONMENT", str(project_env))
+    monkeypatch.delenv("UV_PROJECT_ENVIRONMENT", raising=False)
+    (project / ".venv").symlink_to(project_env)
+    (project / ".gitignore").write_text("/.venv\n")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     found = by_subject(doctor(project))
     assert found["torch"].state is State.WORKS

@@ -4,40 +4,56 @@ import json
 import os
 import platform
 import re
+import shlex
+import stat
 import subprocess
 import urllib.request
 from dataclasses import dataclass
 from enum import StrEnum
+from http.client import HTTPException
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from packaging.version import Version
 
 from . import git
-from .errors import GitError
+from .errors import GitError, ProjectError
 from .lock import find_uv
 from .project import is_project, open_project
+from .worktree import open_worktree
 
 OLDEST_GIT = Version("2.31")
 
 _PROBE_TIMEOUT_S = 60.0
 _SERVER_TIMEOUT_S = 5.0
 
-# Asked of a project's own Python: its version, its torch, and the device that torch would use.
-_PROBE = """
-import json, platform
-found = {"python": platform.python_version()}
+# Imports from an environment as its own Python does, but for what it finds in the project: its
+# folder, and by way of the environment's .pth files `src`, where a sitecustomize.py would run.
+_PYTHON = ("-I", "-P", "-S", "-c")
+_ENVIRONMENT = """
+import sys, sysconfig
+sys.path.append(sysconfig.get_path("purelib", "venv", {"base": sys.argv.pop(1)}))
+"""
+_DVC = f"""{_ENVIRONMENT}
+from dvc.cli import main
+sys.exit(main())
+"""
+# Prints the Python's version, its torch, and the device that torch would use.
+_PROBE = f"""{_ENVIRONMENT}
+import json, platform, warnings
+found = {{"python": platform.python_version()}}
 try:
     import torch
     found["torch"] = torch.__version__
+    # Of a driver that does not work torch warns, or it raises.
+    warnings.simplefilter("error", UserWarning)
     found["device"] = (
         torch.cuda.get_device_name() if torch.cuda.is_available()
         else "mps" if torch.backends.mps.is_available() else "cpu"
     )
 except Exception as error:
-    found["error"] = f"{type(error).__name__}: {error}"
+    found["error"] = " ".join(f"{{type(error).__name__}}: {{error}}".split())
 print(json.dumps(found))
 """
 
@@ -49,6 +65,8 @@ class State(StrEnum):
     ABSENT = "absent"
     """Not there, and not needed for everything."""
     BROKEN = "broken"
+    UNKNOWN = "unknown"
+    """Not looked at, for the reason that is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +84,7 @@ def doctor(path: Path | None = None) -> list[Finding]:
     """What was found of git, uv and Python; of a project also what its own environment says.
 
     Without `path` the present folder is looked at if it is a project. Every look ends in time.
+    Of a project whose environment may not be the user's own, nothing is run.
     """
     findings = [_git(), _uv(), _python()]
     if path is None and not is_project(Path()):
@@ -100,29 +119,77 @@ def _python() -> Finding:
 
 def _environment(project: Path) -> list[Finding]:
     """What the project's own Python says of itself, of torch and of DVC's remote."""
-    folder = os.environ.get("UV_PROJECT_ENVIRONMENT", ".venv")
-    python = (project / folder / "bin" / "python").absolute()
+    project = project.resolve()
+    named = os.environ.get("UV_PROJECT_ENVIRONMENT")
+    folder = Path(os.path.normpath(project / (named or ".venv")))
+    python = folder / "bin" / "python"
     if not python.exists():
         return [_broken("environment", f"no {python}", mend="make setup")]
-    probed = _json(_output([str(python), "-c", _PROBE], cwd=project))
-    if "torch" not in probed:
-        problem = probed.get("error", "its Python does not run")
+    if doubt := _doubt(project, folder):
+        reason, mend = doubt
+        mend = f"{'unset UV_PROJECT_ENVIRONMENT' if named else mend} && make setup"
+        return [_broken("environment", f"{folder} is not run: {reason}", mend=mend)]
+    probed = _json(_output([str(python), *_PYTHON, _PROBE, str(folder)]))
+    if not {"python", "torch"} <= probed.keys():
+        problem = probed.get("error", f"{python} does not run")
         return [_broken("environment", problem, mend="make setup")]
     return [
         _works("environment", f"Python {probed['python']}"),
-        _works("torch", f"{probed['torch']} on {probed['device']}"),
-        _remote(project, python),
+        _torch(probed),
+        _remote(project, folder),
     ]
 
 
-def _remote(project: Path, python: Path) -> Finding:
-    dvc = [str(python), "-m", "dvc"]
-    listed = _output([*dvc, "config", "core.remote"], cwd=project)
+def _doubt(project: Path, folder: Path) -> tuple[str, str] | None:
+    """Why an environment may be a stranger's, and how to be rid of it; None where it is not.
+
+    What lies in a repository came with it, unless git ignores it. By UV_PROJECT_ENVIRONMENT a user
+    may name one that lies elsewhere.
+    """
+    try:
+        worktree = open_worktree(project)
+    except ProjectError as error:
+        return str(error.__cause__ or error), "rm -r .venv && git init && git add . && git commit"
+    real = folder.resolve()
+    for path in (folder, real):
+        name = os.path.relpath(path, worktree.folder)
+        if path.is_relative_to(worktree.top) and worktree.tracks(name):
+            return f"git tracks {path}", "git rm -rf .venv"
+        if path.is_relative_to(worktree.top) and not worktree.ignored([name]):
+            return f"git does not ignore {path}", "rm -r .venv && echo /.venv >> .gitignore"
+    for path in (real, (folder / "bin" / "python").resolve()):
+        status = path.stat()
+        if status.st_uid not in (0, os.getuid()) or status.st_mode & stat.S_IWOTH:
+            return f"others than you may write to {path}", "rm -r .venv"
+    return None
+
+
+def _torch(probed: dict[str, Any]) -> Finding:
+    if "device" in probed:
+        return _works("torch", f"{probed['torch']} on {probed['device']}")
+    detail = f"{probed['torch']} finds no device: {probed.get('error')}"
+    mend = "nvidia-smi, and if that fails: install the NVIDIA driver anew"
+    return _broken("torch", detail, mend=mend)
+
+
+def _remote(project: Path, folder: Path) -> Finding:
+    """Whether DVC's default remote answers; asked only where the project was set up by its user.
+
+    The project's settings name its address, and may name commands that give the credentials
+    (those of S3 do), which is as much as a `make setup` runs.
+    """
+    if not folder.is_relative_to(project):
+        detail = f"not asked: its settings may run commands, and {folder} was not made here"
+        mend = "unset UV_PROJECT_ENVIRONMENT && make setup"
+        return Finding(subject="DVC remote", state=State.UNKNOWN, detail=detail, mend=mend)
+    python = str(folder / "bin" / "python")
+    dvc = [python, *_PYTHON, _DVC, str(folder), "--cd", str(project)]
+    listed = _output([*dvc, "config", "core.remote"])
     if not listed:
         mend = "dvc remote add --default storage s3://BUCKET/PATH"
         return _absent("DVC remote", "none, so data stays on this machine", mend=mend)
-    if _output([*dvc, "list-url", f"remote://{listed}/"], cwd=project) is None:
-        mend = f"dvc push, and if that fails: dvc remote modify {listed} url URL"
+    if _output([*dvc, "list-url", f"remote://{listed}/"]) is None:
+        mend = f"dvc push, and if that fails: dvc remote modify {shlex.quote(listed)} url URL"
         return _broken("DVC remote", f"{listed} can't be read", mend=mend)
     return _works("DVC remote", f"{listed} answers")
 
@@ -148,26 +215,30 @@ def _mlflow() -> Finding:
     if not uri.startswith(("http://", "https://")):
         return _works("tracking", "runs are kept in a database on this machine")
     # Without the user and password that a URI may hold.
-    shown = urlsplit(uri)._replace(netloc=urlsplit(uri).netloc.rpartition("@")[2]).geturl()
+    shown = re.sub(r"//[^/?#]*@", "//", uri)
     try:
         with urllib.request.urlopen(f"{shown.rstrip('/')}/health", timeout=_SERVER_TIMEOUT_S):
             return _works("tracking", f"{shown} answers")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         mend = "unset MLFLOW_TRACKING_URI, or start the server that it names"
         return _broken("tracking", f"{shown} does not answer: {error}", mend=mend)
 
 
-def _output(command: list[str], *, cwd: Path | None = None) -> str | None:
-    """What the command printed, None when it failed or took too long."""
+def _output(command: list[str]) -> str | None:
+    """What the command printed, None when it failed or took too long.
+
+    It runs in the root folder, where nothing lies that it could read or import by mistake.
+    """
     env = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"} | {"DVC_NO_ANALYTICS": "1"}
     try:
         done = subprocess.run(
             command,
-            cwd=cwd,
+            cwd=Path(os.sep),
             env=env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=_PROBE_TIMEOUT_S,
             check=True,
         )
@@ -178,9 +249,10 @@ def _output(command: list[str], *, cwd: Path | None = None) -> str | None:
 
 def _json(text: str | None) -> dict[str, Any]:
     try:
-        return json.loads((text or "").splitlines()[-1])
-    except (IndexError, ValueError):
+        found = json.loads((text or "").splitlines()[-1])
+    except (IndexError, ValueError, RecursionError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _works(subject: str, detail: str) -> Finding:

@@ -117,6 +117,10 @@ class Worktree:
         found = self.git("check-ignore", "-z", "--stdin", stdin=asked, env=env, may_exit=(0, 1))
         return {path.removeprefix(f"./{self.prefix}") for path in names(found)}
 
+    def tracks(self, path: str) -> bool:
+        """Whether git tracks the path, given from the project's folder, or anything below it."""
+        return bool(self.git("ls-files", "-z", "--", self.prefix + path))
+
     def hidden(self) -> set[str]:
         """Tracked paths from `top` whose changes git was told not to see, and submodules."""
         flagged = {
