@@ -14,7 +14,6 @@ from toys import Toys
 
 # The command as it is installed: `python -m` would itself import from the present folder.
 COMMAND = (str(Path(sys.executable).with_name("mlscaffold")),)
-
 CPU = """\
 from types import SimpleNamespace as Namespace
 __version__ = "2.13.0"
@@ -29,7 +28,7 @@ def toy(toys: Toys, tmp_path: Path) -> Path:
     """A project of a stranger, as it was cloned; git ignores `.venv` in it."""
     project = toys.make(tmp_path / "toy")
     with (project / ".gitignore").open("a") as ignored:
-        ignored.write("/.venv/\n/link\n")
+        ignored.write("/.venv/\n")
     commit(project)
     return project
 
@@ -47,7 +46,7 @@ def trap(tmp_path: Path) -> Path:
 def doctor(
     project: Path, *, cwd: Path | None = None, env: dict[str, str] | None = None
 ) -> dict[str, dict[str, str]]:
-    """The findings by subject, where nothing in or around the project has run."""
+    """The findings, by subject."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith("UV_PROJ")}
     done = subprocess.run(
         [*COMMAND, "doctor", str(project), "--json"],
@@ -108,8 +107,7 @@ def hidden(project: Path, trap: Path) -> str:
 def not_ignored(project: Path, trap: Path) -> str:
     place(project / ".venv", trap)
     (project / ".gitignore").write_text("")
-    commit_only_gitignore = ("commit", "--quiet", "--all", "--message=Ignore nothing")
-    git(project, *commit_only_gitignore)
+    git(project, "commit", "--quiet", "--all", "--message=Ignore nothing")
     return f"git does not ignore {project}/.venv"
 
 
