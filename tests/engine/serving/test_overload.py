@@ -4,11 +4,14 @@ import json
 import re
 import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from .conftest import FULL_BATCH, Answer, Serve, Served
+
+GONE = 'http_requests_total{path="/predict/batch",status="499"}'
 
 
 def send(served: Served, document: object) -> socket.socket:
@@ -21,6 +24,13 @@ def send(served: Served, document: object) -> socket.socket:
     connection = socket.create_connection((served.host, served.port))
     connection.sendall(head.encode() + body)
     return connection
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def timed(served: Served, path: str, document: object) -> tuple[Answer, float]:
@@ -41,16 +51,18 @@ def test_no_work_is_done_for_clients_that_have_gone(serve: Serve) -> None:
         # Whatever is done for the others was done before that one.
         assert served.figure("batch_size_sum") <= 64 + 5 * 64 + 1
         assert waited_s < 5 * full_batch_s
-        assert served.figure('http_requests_total{path="/predict/batch",status="499"}') >= 10
+        assert served.figure(GONE) >= 10
 
 
 def test_clients_that_have_gone_take_up_no_room(serve: Serve) -> None:
     with serve("serving.max_queue_size=64") as served:
-        clients = [send(served, FULL_BATCH) for _ in range(2)]
-        time.sleep(0.2)  # one is in the model, the other fills the queue
+        clients = [send(served, FULL_BATCH)]
+        until(lambda: served.figure("batch_size_sum") == 64)  # it is in the model
+        clients.append(send(served, FULL_BATCH))  # and this one fills the queue
+        assert served.ask("POST", "/predict", {"text": "cat"}).status == 503
         for client in clients:
             client.close()
-        time.sleep(0.1)
+        until(lambda: f"{GONE} 2.0" in served.ask("GET", "/metrics").body)
         assert served.ask("POST", "/predict", {"text": "cat"}).status == 200
 
 

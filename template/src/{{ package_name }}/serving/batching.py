@@ -48,7 +48,6 @@ class Batcher(Generic[Input, Output]):
         Raises:
             UnavailableError: There is not room for all of them, or they waited too long.
         """
-        self._drop_done()
         if len(self._waiting) + len(inputs) > self.max_queue_size:
             raise UnavailableError("too many inputs are waiting")
         loop = asyncio.get_running_loop()
@@ -58,9 +57,11 @@ class Batcher(Generic[Input, Output]):
         self._arrived.set()
         try:
             return await asyncio.gather(*futures)
-        finally:
-            for future in futures:  # without one of them the others are of no use
+        except BaseException:  # without one of them the others are of no use
+            for future in futures:
                 future.cancel()
+            self._drop_done()
+            raise
 
     async def run(self, call: Callable[[list[Input]], list[Output]], executor: Executor) -> None:
         """Answer what is submitted until cancelled. An error of `call` goes to its batch alone."""
