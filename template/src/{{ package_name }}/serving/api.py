@@ -1,15 +1,16 @@
 """The HTTP server: health at once, predictions as soon as the model is loaded."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import ClientDisconnect
 
 from .batching import Batcher
 from .config import ServingConfig
@@ -28,7 +29,17 @@ from .server import run
 if TYPE_CHECKING:
     from .predictor import Predictor
 
+T = TypeVar("T")
 TextBatcher = Batcher[str, PredictResponse]
+
+CLIENT_GONE = 499
+"""What /metrics counts a request as whose client did not wait for the answer; nginx's number."""
+
+
+class MetricsResponse(Response):
+    """What Prometheus reads."""
+
+    media_type = CONTENT_TYPE_LATEST
 
 
 def serve(load: Callable[[], "Predictor"], config: ServingConfig) -> None:
@@ -45,7 +56,9 @@ def serve(load: Callable[[], "Predictor"], config: ServingConfig) -> None:
 def create_app(engine: Engine, config: ServingConfig) -> FastAPI:
     """Return the app; the engine has a thread of its own as long as it runs."""
     batcher = TextBatcher(
-        max_batch_size=config.max_batch_size, max_queue_size=config.max_queue_size
+        max_batch_size=config.max_batch_size,
+        max_queue_size=config.max_queue_size,
+        max_wait_s=config.max_wait_s,
     )
 
     async def work() -> None:
@@ -66,6 +79,7 @@ def create_app(engine: Engine, config: ServingConfig) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(400, _undecodable)
     app.add_exception_handler(UnavailableError, _unavailable)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.include_router(_prediction_routes(engine, batcher, config))
     app.include_router(_status_routes(engine))
     return app
@@ -74,22 +88,46 @@ def create_app(engine: Engine, config: ServingConfig) -> FastAPI:
 def _prediction_routes(engine: Engine, batcher: TextBatcher, config: ServingConfig) -> APIRouter:
     router, requests = APIRouter(), request_models(config)
 
-    async def predict(rows: list[str]) -> list[PredictResponse]:
+    async def predict(request: Request, rows: list[str]) -> list[PredictResponse]:
         engine.require_loaded()
-        return await batcher.submit(rows)
+        engine.require_time(batcher.num_inside, config)
+        return await _while_connected(request, batcher.submit(rows))
 
     @router.post("/predict")
-    async def predict_one(request: requests.one) -> PredictResponse:
+    async def predict_one(request: Request, body: requests.one) -> PredictResponse:
         """Label one text."""
-        [response] = await predict(request.rows())
+        [response] = await predict(request, body.rows())
         return response
 
     @router.post("/predict/batch")
-    async def predict_batch(request: requests.batch) -> BatchResponse:
+    async def predict_batch(request: Request, body: requests.batch) -> BatchResponse:
         """Label several texts."""
-        return BatchResponse(predictions=await predict(request.rows()))
+        return BatchResponse(predictions=await predict(request, body.rows()))
 
     return router
+
+
+async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` returns, or cancel it where the client does not wait for that.
+
+    Raises:
+        ClientDisconnect: The client has gone.
+    """
+    working, leaving = asyncio.create_task(work), asyncio.create_task(_disconnected(request))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    """Return when the client has gone; the request's body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _status_routes(engine: Engine) -> APIRouter:
@@ -111,16 +149,20 @@ def _status_routes(engine: Engine) -> APIRouter:
         """Say which model answers, and where it comes from."""
         return engine.about()
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=MetricsResponse)
     async def metrics() -> Response:
         """Return the figures of this process, for Prometheus."""
-        return Response(engine.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+        return MetricsResponse(engine.metrics.render())
 
     return router
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, status_code=503, headers=RETRY_LATER)
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=CLIENT_GONE)
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

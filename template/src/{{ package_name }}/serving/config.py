@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from ..config import Config
-from ..rules import AT_LEAST_ONE, NOT_EMPTY, Rule, check, require
+from ..rules import AT_LEAST_ONE, NOT_EMPTY, POSITIVE, Rule, check, require
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class ServingConfig:
     """Characters of one text, at most."""
     max_queue_size: int = 1024
     """Inputs that may wait; beyond them a request is answered 503."""
+    max_wait_s: float = 10.0
+    """Seconds that an input may wait for the model; one that would wait longer is answered 503."""
 
     def __post_init__(self) -> None:
         check(
@@ -38,6 +40,7 @@ class ServingConfig:
             num_threads=AT_LEAST_ONE,
             max_batch_size=AT_LEAST_ONE,
             max_text_length=AT_LEAST_ONE,
+            max_wait_s=POSITIVE,
         )
         room = self.max_queue_size >= self.max_batch_size
         expected = f">= serving.max_batch_size={self.max_batch_size}"

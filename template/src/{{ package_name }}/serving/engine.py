@@ -5,8 +5,10 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import asdict
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from .config import ServingConfig
 from .metrics import ServingMetrics
 from .schema import PredictResponse
 
@@ -34,6 +36,7 @@ class Engine:
         self.on_error: Callable[[], None] = lambda: log.error("error: %s", self.error)
         self._load = load
         self._predictor: Predictor | None = None
+        self._seconds_per_batch = 0.0
 
     @property
     def loaded(self) -> bool:
@@ -51,6 +54,15 @@ class Engine:
                 "the model cannot be loaded" if self.error else "the model is being loaded"
             )
         return self._predictor
+
+    def require_time(self, num_ahead: int, config: ServingConfig) -> None:
+        """Check that the model gets to an input in time, if batches take as long as recent ones.
+
+        Raises:
+            UnavailableError: With `num_ahead` inputs before it, it would wait too long.
+        """
+        if num_ahead / config.max_batch_size * self._seconds_per_batch > config.max_wait_s:
+            raise UnavailableError(f"the wait would be longer than {config.max_wait_s:g} s")
 
     async def load(self, executor: Executor | None = None) -> None:
         """Load the model in a thread; where it cannot be loaded, say so to `on_error`."""
@@ -72,7 +84,7 @@ class Engine:
         """
         predictor = self.require_loaded()
         self.metrics.batch_size.observe(len(inputs))
-        responses = []
+        started, responses = perf_counter(), []
         for label, confidence in predictor.predict(inputs):
             self.metrics.predictions.labels(label).inc()
             responses.append(
@@ -80,6 +92,8 @@ class Engine:
                     prediction=label, confidence=confidence, model_version=predictor.version
                 )
             )
+        # The newest batch counts for a half, the one before it for a quarter, and so on.
+        self._seconds_per_batch = (self._seconds_per_batch + perf_counter() - started) / 2
         return responses
 
     def about(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Gate:
     def __init__(self, app: ASGIApp, engine: Engine, config: ServingConfig) -> None:
         requests = request_models(config)
         self.app = app
-        self._engine = engine
+        self._engine, self._config = engine, config
         kinds = [
             Kind("/predict", TypeAdapter(requests.one)),
             Kind("/predict/batch", TypeAdapter(requests.batch)),
@@ -67,6 +67,7 @@ class Gate:
             body = _decode(await self._read(request), request.headers.get("Content-Type", ""))
             rows = kind.model.validate_python(body, from_attributes=True).rows()
             self._engine.require_loaded()
+            self._engine.require_time(self._inside, self._config)
             if self._inside + len(rows) > self._max_inside:
                 raise UnavailableError("too many inputs are waiting")
         except TooLargeError:

@@ -1,0 +1,87 @@
+"""More work than the server can do in time, and clients that do not wait for it."""
+
+import json
+import re
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from .conftest import FULL_BATCH, Answer, Serve, Served
+
+GONE = 'http_requests_total{path="/predict/batch",status="499"}'
+
+
+def send(served: Served, document: object) -> socket.socket:
+    """Return a connection on which a batch was sent, and nothing read."""
+    body = json.dumps(document).encode()
+    head = (
+        "POST /predict/batch HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    connection = socket.create_connection((served.host, served.port))
+    connection.sendall(head.encode() + body)
+    return connection
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def timed(served: Served, path: str, document: object) -> tuple[Answer, float]:
+    started = time.monotonic()
+    answer = served.ask("POST", path, document)
+    return answer, time.monotonic() - started
+
+
+def test_no_work_is_done_for_clients_that_have_gone(serve: Serve) -> None:
+    with serve("serving.max_queue_size=960", "serving.max_wait_s=60") as served:
+        _, full_batch_s = timed(served, "/predict/batch", FULL_BATCH)
+        clients = [send(served, FULL_BATCH) for _ in range(15)]
+        time.sleep(full_batch_s)
+        for client in clients:
+            client.close()
+        answer, waited_s = timed(served, "/predict", {"text": "cat"})
+        assert answer.status == 200
+        # Whatever is done for the others was done before that one.
+        assert served.figure("batch_size_sum") <= 64 + 5 * 64 + 1
+        assert waited_s < 5 * full_batch_s
+        assert served.figure(GONE) >= 10
+
+
+def test_clients_that_have_gone_take_up_no_room(serve: Serve) -> None:
+    with serve("serving.max_queue_size=64") as served:
+        clients = [send(served, FULL_BATCH)]
+        until(lambda: served.figure("batch_size_sum") == 64)  # it is in the model
+        clients.append(send(served, FULL_BATCH))  # and this one fills the queue
+        assert served.ask("POST", "/predict", {"text": "cat"}).status == 503
+        for client in clients:
+            client.close()
+        until(lambda: f"{GONE} 2.0" in served.ask("GET", "/metrics").body)
+        assert served.ask("POST", "/predict", {"text": "cat"}).status == 200
+
+
+@pytest.mark.parametrize("warm", [True, False], ids=["measured", "cold"])
+def test_nobody_waits_much_longer_than_the_longest_wait(serve: Serve, warm: bool) -> None:
+    with serve("serving.max_wait_s=1") as served:
+        for _ in range(3 * warm):
+            assert served.ask("POST", "/predict/batch", FULL_BATCH).status == 200
+        before = served.figure("batch_size_sum")
+        with ThreadPoolExecutor(16) as clients:
+            asked = [clients.submit(timed, served, "/predict/batch", FULL_BATCH) for _ in range(16)]
+            answers = [one.result() for one in asked]
+        assert served.ask("POST", "/predict", {"text": "cat"}).status == 200
+        made = served.figure("batch_size_sum") - 1 - before
+    statuses = [answer.status for answer, _ in answers]
+    assert set(statuses) == {200, 503}
+    assert made == 64 * statuses.count(200)
+    for answer in (answer for answer, _ in answers if answer.status == 503):
+        assert re.fullmatch(r'{"detail":"the wait (was|would be) longer than 1 s"}', answer.body)
+        assert answer.headers["Retry-After"] == "1"
+    full_batch_s = min(seconds for answer, seconds in answers if answer.status == 200)
+    assert max(seconds for _, seconds in answers) < 1 + 4 * full_batch_s
