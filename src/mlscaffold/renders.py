@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import RLock
 
-from .questions import Answers, Question, read_questions
+from .questions import Answers, Question
 from .releases import Releases, open_releases
 from .renderer import render
 from .scratch import Scratch
@@ -39,8 +39,7 @@ class Renders:
         with self._lock:
             key = template, release
             if key not in self._questions:
-                text = self.releases(template).read(release, "copier.yml")
-                self._questions[key] = read_questions(text)
+                self._questions[key] = self.releases(template).questions(release)
             return self._questions[key]
 
     def objects(self, object_format: str) -> Path:
