@@ -3,13 +3,12 @@
 import os
 import re
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shutil import rmtree
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import mkdtemp
 
-from . import git, names
+from . import folders, git, names
 from .answers import Ask, resolve
 from .errors import DestinationError
 from .lock import write_lock
@@ -73,7 +72,7 @@ def new(
         if with_lock is None and not dry_run:
             with_lock = releases.trusted or confirm("Lock the dependencies? " + _UV_MAY_RUN_CODE)
             project = replace(project, unlocked_because="" if with_lock else _UNASKED)
-        with _nowhere() if dry_run else _beside(target) as folder:
+        with folders.temporary() if dry_run else _beside(target) as folder:
             progress("Rendering the files")
             render(releases, ref=release, answers=answers, into=folder)
             if dry_run:
@@ -138,12 +137,6 @@ def _free(destination: str) -> Path:
 
 
 @contextmanager
-def _nowhere() -> Generator[Path]:
-    with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
-
-
-@contextmanager
 def _beside(target: Path) -> Generator[Path]:
     """A folder on the target's own disk; it goes, with the parents made for it, unless renamed."""
     missing = [parent for parent in target.parents if not parent.exists()]
@@ -163,7 +156,8 @@ def _beside(target: Path) -> Generator[Path]:
 
 def _remove(folder: Path | None, parents: list[Path]) -> None:
     if folder is not None:
-        rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            folders.remove(folder)
     for parent in parents:
         if parent.is_dir() and not any(parent.iterdir()):
             parent.rmdir()
@@ -177,5 +171,6 @@ def _umask() -> int:
 
 
 def _files(folder: Path) -> tuple[str, ...]:
-    found = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
-    return tuple(sorted(path.as_posix() for path in found if path.parts[0] != ".git"))
+    found = (Path(one).relative_to(folder) for one in folders.entries(folder))
+    files = (path for path in found if path.parts[0] != ".git" and not (folder / path).is_dir())
+    return tuple(sorted(path.as_posix() for path in files))

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from . import git
+from . import folders, git
 from .errors import TemplateError
 from .questions import Answers, shown
 from .releases import Releases
@@ -30,14 +30,13 @@ def render(releases: Releases, *, ref: str, answers: Answers, into: Path) -> Non
 
 def _require_nothing_of_git(folder: Path) -> None:
     """Raises TemplateError at a name, or a link's target, that git takes for its own."""
-    for parent, folders, files in os.walk(folder):
-        for path in (Path(parent, name) for name in (*folders, *files)):
-            target = str(path.readlink()) if path.is_symlink() else ""
-            if git.takes_for_its_own(path.name) or git.takes_for_its_own(target):
-                made = shown(path.relative_to(folder).as_posix())
-                raise TemplateError(
-                    f"the template can't be rendered: it makes {made}, which git takes for its own"
-                )
+    for entry in folders.entries(folder):
+        target = os.readlink(entry) if entry.is_symlink() else ""  # noqa: PTH115 (no Path for each)
+        if git.takes_for_its_own(entry.name) or git.takes_for_its_own(target):
+            made = shown(Path(entry).relative_to(folder).as_posix())
+            raise TemplateError(
+                f"the template can't be rendered: it makes {made}, which git takes for its own"
+            )
 
 
 def render_here(releases: Releases, *, ref: str, answers: Answers, into: Path) -> None:

@@ -12,14 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir
 from threading import Lock
 from typing import Any
 
+from . import folders
 from .errors import TemplateError
 
 _MAX_REPLY_BYTES = 4 * 2**20
-_LOOKS_EVERY_S = 0.1
+_LOOKS_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def call(function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
     Raises TemplateError when the template fails or takes more than its bounds, OSError when the
     disk does not take what it writes.
     """
-    with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as scratch:
+    with folders.temporary() as scratch:
         request = {
             "function": function,
             "arguments": arguments,
@@ -65,8 +66,8 @@ def call(function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
             "time_s": TIME.value,
             "memory_mib": MEMORY.value,
         }
-        folders = [Path(scratch), *([writes] if writes else [])]
-        reply = _process_of(os.getpid()).answer(request, folders)
+        written = [scratch, *([writes] if writes else [])]
+        reply = _process_of(os.getpid()).answer(request, written)
     if "errno" in reply:
         raise OSError(reply["errno"], reply["strerror"])
     if "error" in reply:
@@ -82,13 +83,13 @@ class _Process:
         self._popen: subprocess.Popen[bytes] | None = None
         self._socket = socket.socket()
 
-    def answer(self, request: dict[str, Any], folders: Iterable[Path]) -> dict[str, Any]:
+    def answer(self, request: dict[str, Any], written: Iterable[Path]) -> dict[str, Any]:
         """The reply to a request; one at a time."""
         with self._lock:
             try:
                 self._start()
                 self._ask(json.dumps(request, default=str).encode() + b"\n")
-                reply = json.loads(self._reply(folders))
+                reply = json.loads(self._reply(written))
                 if reply.get("is_out_of_memory"):
                     raise MEMORY.exceeded()
                 return reply
@@ -117,7 +118,7 @@ class _Process:
         with suppress(ConnectionError):  # It has ended, and there is no reply either.
             self._socket.sendall(request)
 
-    def _reply(self, folders: Iterable[Path]) -> bytes:
+    def _reply(self, written: Iterable[Path]) -> bytes:
         deadline = time.monotonic() + TIME.value
         self._socket.settimeout(_LOOKS_EVERY_S)
         reply = b""
@@ -125,7 +126,7 @@ class _Process:
             try:
                 part = self._socket.recv(2**16)
             except TimeoutError:
-                if sum(map(_size, folders)) > DISK.value * 2**20:
+                if sum(map(_size, written)) > DISK.value * 2**20:
                     raise DISK.exceeded() from None
             except ConnectionError:
                 raise _death(self._end()) from None
@@ -159,10 +160,9 @@ def _process_of(pid: int) -> _Process:
 def _size(folder: Path) -> int:
     """The bytes that a folder takes on its disk, at least a block for everything in it."""
     size = 0
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            with suppress(OSError):  # It was moved or removed meanwhile.
-                size += max(4096, Path(parent, name).lstat().st_size)
+    for entry in folders.entries(folder):
+        with suppress(OSError):  # It was moved or removed meanwhile.
+            size += max(4096, entry.stat(follow_symlinks=False).st_size)
     return size
 
 

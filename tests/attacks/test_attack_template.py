@@ -3,9 +3,12 @@
 import os
 import pty
 import resource
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -454,8 +457,6 @@ HUGE: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "text in a name": ("", {BIG: ""}),
     "text in a default": (default(BIG), {}),
     "aliases in a help": (BOMB + "a:\n  type: str\n  help: *i\n", {}),
-    "aliases in a default": (BOMB + "a:\n  type: str\n  default: *i\n", {}),
-    "aliases in choices": (BOMB + "a:\n  type: str\n  choices: *i\n", {}),
     "file of a hundred GB": ("", {"a.jinja": "{% for a in range(99999) %}{{ 'x' * 10 ** 6 }}"
                                   "{% endfor %}"}),
 }  # fmt: skip
@@ -489,6 +490,64 @@ def _refuses(
     assert (done.returncode, done.stdout, done.stderr) == (1, "", line)
     assert sorted(path.name for path in cwd.iterdir()) == ["fork", "scratch"]
     assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_ends_the_render(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    template = template_of(tmp_path / "fork", {"a.jinja": LOOP})
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-m", "mlscaffold", "new", "toy", f"--template={template}"]
+    env = {**os.environ, "TMPDIR": str(scratch)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not (rendering := list(scratch.glob("*/mlscaffold-*/release/copier.yml"))):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(timeout=20) == code
+    finally:
+        process.kill()
+    assert not any(path.exists() for path in rendering)
+    assert list(scratch.iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fork", "scratch"]
+    assert _processes_with(f"TMPDIR={scratch}") == []
+
+
+def _processes_with(variable: str) -> list[str]:
+    """The ids of the processes that were started with this variable."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if variable.encode() in environ.read_bytes().split(b"\0"):
+                found.append(environ.parent.name)
+    return found
+
+
+def test_a_template_may_make_folders_of_any_depth(tmp_path: Path) -> None:
+    folders = "{% yield i from range(1, 5) %}{{ 'a\\x2f' * 400 * i }}b{% endyield %}"
+    template = template_of(tmp_path / "fork", {folders: "text\n"})
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = ("new", "toy", f"--template={template}", "--no-lock", "--dry-run")
+    done = mlscaffold(*command, cwd=tmp_path, env={"TMPDIR": str(scratch)})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "a/" * 1600 + "b" in done.stdout.splitlines()
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "long", "9" * 20])
+def test_a_bound_that_is_none_is_one_line(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = template_of(tmp_path / "fork")
+    monkeypatch.setenv("MLSCAFFOLD_TEMPLATE_MEMORY_MIB", value)
+    done = cli("new", tmp_path / "toy", f"--template={template}", "--no-lock")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: MLSCAFFOLD_TEMPLATE_MEMORY_MIB must be a whole number > 0, got {value!r}\n"
+    )
 
 
 @pytest.mark.parametrize(
