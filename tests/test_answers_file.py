@@ -68,7 +68,7 @@ ANSWERS = {
     ),
     "the template is a command": (
         GOOD.replace("{source}", "ext::sh -c 'touch ran'"),
-        "fatal: transport 'ext' not allowed",
+        "it must be a folder, or the address of a git repository by https, ssh, git or file",
     ),
     "the template is a flag": (
         GOOD.replace("{source}", "-utouch ran"),

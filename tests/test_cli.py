@@ -186,7 +186,7 @@ def test_an_interrupt_leaves_nothing(number: signal.Signals, code: int, tmp_path
     slow.write_text(f"#!/bin/sh\ntouch {tmp_path}/locking\nexec sleep 60\n")
     slow.chmod(0o755)
     env = os.environ | {"PATH": f"{slow.parent}:{os.environ['PATH']}"}
-    command = [*COMMAND, "new", "toy", f"--template={template}"]
+    command = [*COMMAND, "new", "toy", f"--template={template}", "--lock"]
     process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not (tmp_path / "locking").exists():
@@ -202,10 +202,11 @@ def test_an_interrupt_leaves_nothing(number: signal.Signals, code: int, tmp_path
 def test_a_lock_that_fails_costs_one_line(tmp_path: Path) -> None:
     pyproject = '[project]\nname = "toy"\nversion = "1"\ndependencies = ["toy==2"]\n'
     template = commit_template(tmp_path / "fork", files={"pyproject.toml": pyproject})
-    done = mlscaffold("new", "toy", f"--template={template}", cwd=tmp_path)
+    done = mlscaffold("new", "toy", f"--template={template}", "--lock", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith("No uv.lock: ")]
     assert len(lines) == 1
+    assert lines[0].startswith("No uv.lock: uv lock failed: ")
     assert lines[0].endswith(". Make it later with: uv lock")
 
 

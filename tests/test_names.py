@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from mlscaffold.answers import resolve
 from mlscaffold.errors import AnswerError, MlscaffoldError
 from mlscaffold.new import new
-from mlscaffold.questions import read_questions
+from mlscaffold.questions import read_questions, read_yaml
 
 ROOT = Path(__file__).parents[1]
 RESERVED = frozenset((ROOT / "reserved-names.txt").read_text().split())
-QUESTIONS = read_questions((ROOT / "copier.yml").read_text())
+QUESTIONS = read_questions(read_yaml((ROOT / "copier.yml").read_text()))
 
 NASTY = [
     "", " ", ".", "..", "../x", "../../x", "/x/y", "/", "~", "~/x", "-", "-rf", "--help", "a/b",

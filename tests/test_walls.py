@@ -39,7 +39,7 @@ def importers(name: str) -> set[str]:
         ("copier", {"renderer"}),
         ("plumbum", {"renderer"}),
         ("jinja2", {"questions"}),
-        ("subprocess", {"git", "lock", "doctor"}),
+        ("subprocess", {"git", "lock", "doctor", "sandbox"}),
         ("mlscaffold", set()),
     ],
 )

@@ -101,7 +101,14 @@ def _new(
     template: Template = None,
     ref: Ref = None,
     no_git: Annotated[bool, typer.Option("--no-git", help="Make no repository.")] = False,
-    no_lock: Annotated[bool, typer.Option("--no-lock", help="Write no uv.lock.")] = False,
+    lock: Annotated[
+        bool | None,
+        typer.Option(
+            "--lock/--no-lock",
+            show_default=False,
+            help="Write uv.lock; without either, asked where uv may run code of --template.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -119,7 +126,8 @@ def _new(
             ref=ref,
             ask=_ask if asks else None,
             with_git=not no_git,
-            with_lock=not no_lock,
+            with_lock=lock,
+            confirm=typer.confirm if asks else lambda _: False,
             dry_run=dry_run,
             progress=progress,
         )

@@ -1,46 +1,83 @@
 """Runs git: the only module that does."""
 
 import os
+import re
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from .errors import GitError
 
-# Set by git for its hooks and aliases; inherited, they would point us at somebody's repository.
-_OF_ANOTHER_REPOSITORY = (
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_COMMON_DIR",
-    "GIT_CONFIG",
-    "GIT_DIR",
-    "GIT_INDEX_FILE",
-    "GIT_NAMESPACE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_PREFIX",
-    "GIT_TEMPLATE_DIR",
-    "GIT_WORK_TREE",
+PROTOCOLS = ("https", "ssh", "git", "file")
+"""Those by which a template is reached."""
+
+# Who commits, how a remote is reached, and where a relocated git finds its own programs.
+_KEPT = (
+    "GIT_ASKPASS",
+    "GIT_AUTHOR_",
+    "GIT_COMMITTER_",
+    "GIT_EXEC_PATH",
+    "GIT_HTTP_",
+    "GIT_PROXY_",
+    "GIT_SSH",
+    "GIT_SSL_",
 )
-# Configuration that rides in the environment.
-_OF_THE_CALLER = ("GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS")
+# The user's configuration, and where git looks for a repository. Any other variable could point us
+# at somebody's repository, run a program or write a file: git sets some for its hooks and aliases.
+_OF_THE_USER = ("GIT_CEILING_DIRECTORIES", "GIT_CONFIG_", "GIT_DISCOVERY_ACROSS_FILESYSTEM")
+# Whatever a repository's own configuration says. A submodule is never a folder of this machine.
+_ISOLATED = {
+    "core.fsmonitor": "false",
+    "core.hooksPath": os.devnull,
+    "protocol.allow": "never",
+    **{f"protocol.{name}.allow": "always" for name in PROTOCOLS},
+    "protocol.file.allow": "user",
+}
+
+_HFS_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+_DOT_GIT = re.compile(r"(\.git|git~\d)[. ]*(:.*)?", re.DOTALL | re.IGNORECASE)
 
 
 def environment(*, isolated: bool) -> dict[str, str]:
     """The environment for a git command; isolated: no configuration of the user or the system."""
-    dropped = _OF_ANOTHER_REPOSITORY + (_OF_THE_CALLER if isolated else ())
-    env = {name: value for name, value in os.environ.items() if name not in dropped}
+    kept = _KEPT if isolated else _KEPT + _OF_THE_USER
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name.startswith(kept)
+    }
     env["GIT_TERMINAL_PROMPT"] = "0"
+    if "GIT_ALLOW_PROTOCOL" in os.environ:
+        env["GIT_ALLOW_PROTOCOL"] = allowed_protocols()
     if isolated:
-        env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+        env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", **_in_env(_ISOLATED)}
     return env
+
+
+def allowed_protocols() -> str:
+    """The protocols of templates as GIT_ALLOW_PROTOCOL lists them, less those the user's bars."""
+    asked = os.environ.get("GIT_ALLOW_PROTOCOL")
+    return ":".join(name for name in PROTOCOLS if asked is None or name in asked.split(":"))
 
 
 def instead_of(url: str, repository: Path) -> dict[str, str]:
     """The isolated environment in which git reads `repository` wherever `url` is asked for."""
-    return environment(isolated=True) | {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"url.{repository.as_posix()}.insteadOf",
-        "GIT_CONFIG_VALUE_0": url,
-    }
+    redirected = {f"url.{repository.as_posix()}.insteadOf": url}
+    return environment(isolated=True) | _in_env(_ISOLATED | redirected)
+
+
+def _in_env(settings: Mapping[str, str]) -> dict[str, str]:
+    """The variables that give git these settings, above those of any file."""
+    env = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (name, value) in enumerate(settings.items()):
+        env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return env
+
+
+def takes_for_its_own(path: str) -> bool:
+    """Whether a part of the path is `.git` to git on Linux, macOS (HFS+) or Windows (NTFS)."""
+    parts = re.split(r"[/\\]", _HFS_IGNORED.sub("", path))
+    return any(_DOT_GIT.fullmatch(part) for part in parts)
 
 
 def run(

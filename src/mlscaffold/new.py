@@ -3,24 +3,26 @@
 import os
 import re
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shutil import rmtree
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import mkdtemp
 
-from . import git, names
+from . import folders, git, names
 from .answers import Ask, resolve
 from .errors import DestinationError
 from .lock import write_lock
 from .options import preset_answers
 from .project import first_commit
-from .questions import Value, read_questions, shown
+from .questions import Value, shown
 from .releases import Releases, open_releases
 from .renderer import render
 
 # Is told what happens now, for a line of progress.
 Progress = Callable[[str], None]
+
+_UV_MAY_RUN_CODE = "uv may run code of this template"
+_UNASKED = f"{_UV_MAY_RUN_CODE}, --lock lets it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +50,16 @@ def new(
     ref: str | None = None,
     ask: Ask | None = None,
     with_git: bool = True,
-    with_lock: bool = True,
+    with_lock: bool | None = None,
+    confirm: Callable[[str], bool] = lambda _: False,
     dry_run: bool = False,
     progress: Progress = lambda _: None,
 ) -> NewProject:
     """Renders the template into the folder `destination`, locks it and makes its first commit.
 
     Whatever goes wrong, and in a dry run, nothing is left behind and nothing there is touched.
+    Where `with_lock` does not say, a project of our own template is locked, and another's when
+    `confirm` says yes: to resolve its dependencies uv may run code that the template brings.
     """
     target = _free(destination)
     given = {**preset_answers(preset), **given}
@@ -64,13 +69,16 @@ def new(
         project = NewProject(
             path=target, template=releases.source, release=release, answers=answers
         )
-        with _nowhere() if dry_run else _beside(target) as folder:
+        if with_lock is None and not dry_run:
+            with_lock = releases.trusted or confirm("Lock the dependencies? " + _UV_MAY_RUN_CODE)
+            project = replace(project, unlocked_because="" if with_lock else _UNASKED)
+        with folders.temporary() if dry_run else _beside(target) as folder:
             progress("Rendering the files")
             render(releases, ref=release, answers=answers, into=folder)
             if dry_run:
                 return replace(project, files=_files(folder))
             project = _completed(
-                project, folder, with_git=with_git, with_lock=with_lock, progress=progress
+                project, folder, with_git=with_git, with_lock=bool(with_lock), progress=progress
             )
             folder.replace(target)
     return project
@@ -80,24 +88,24 @@ def _completed(
     project: NewProject, folder: Path, *, with_git: bool, with_lock: bool, progress: Progress
 ) -> NewProject:
     """The project after its lock file and first commit were made in `folder`."""
-    unlocked_because = commit = ""
+    commit = ""
     if with_lock:
         progress("Resolving the dependencies")
-        unlocked_because = write_lock(folder)
+        project = replace(project, unlocked_because=write_lock(folder))
     files = _files(folder)
     if with_git:
         progress("Making the first commit")
         author = {key: str(project.answers.get(f"author_{key}", "")) for key in ("name", "email")}
         message = f"Start from the template's release {project.release}"
         commit = first_commit(folder, message=message, author=author)
-    return replace(project, files=files, commit=commit, unlocked_because=unlocked_because)
+    return replace(project, files=files, commit=commit)
 
 
 def _answers(
     releases: Releases, release: str, *, given: Mapping[str, str], folder: str, ask: Ask | None
 ) -> dict[str, Value]:
     return resolve(
-        read_questions(releases.read(release, "copier.yml")),
+        releases.questions(release),
         given=given,
         suggested=_suggested(folder),
         reserved=frozenset(releases.read(release, "reserved-names.txt").split()),
@@ -129,12 +137,6 @@ def _free(destination: str) -> Path:
 
 
 @contextmanager
-def _nowhere() -> Generator[Path]:
-    with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
-
-
-@contextmanager
 def _beside(target: Path) -> Generator[Path]:
     """A folder on the target's own disk; it goes, with the parents made for it, unless renamed."""
     missing = [parent for parent in target.parents if not parent.exists()]
@@ -154,7 +156,8 @@ def _beside(target: Path) -> Generator[Path]:
 
 def _remove(folder: Path | None, parents: list[Path]) -> None:
     if folder is not None:
-        rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            folders.remove(folder)
     for parent in parents:
         if parent.is_dir() and not any(parent.iterdir()):
             parent.rmdir()
@@ -168,5 +171,6 @@ def _umask() -> int:
 
 
 def _files(folder: Path) -> tuple[str, ...]:
-    found = (path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
-    return tuple(sorted(path.as_posix() for path in found if path.parts[0] != ".git"))
+    found = (Path(one).relative_to(folder) for one in folders.entries(folder))
+    files = (path for path in found if path.parts[0] != ".git" and not (folder / path).is_dir())
+    return tuple(sorted(path.as_posix() for path in files))

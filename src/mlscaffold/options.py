@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import yaml
+from typing import Any
 
 from .errors import AnswerError, TemplateError
-from .questions import Question, read_questions, read_yaml, shown
+from .questions import Question, shown
 from .releases import open_releases
 
 # Answers by preset; `standard` is what the questions default to.
@@ -46,12 +45,12 @@ def options(*, template: str | None = None, ref: str | None = None) -> Options:
     """The questions of a release, the latest unless `ref` names one, and the presets."""
     with open_releases(template) as releases:
         release = releases.find(ref)
-        questions = read_questions(releases.read(release, "copier.yml"))
+        questions = releases.questions(release)
         return Options(
             template=releases.source,
             release=release,
             questions=questions,
-            components=read_components(releases.read(release, "components.yml")),
+            components=read_components(releases.read_yaml(release, "components.yml")),
             presets=_presets_of(questions),
         )
 
@@ -63,15 +62,14 @@ def preset_answers(preset: str) -> Mapping[str, str]:
     return PRESETS[preset]
 
 
-def read_components(components_yml: str) -> Components:
-    """What each choice brings, from the text of a components.yml; nothing without one."""
+def read_components(table: Any) -> Components:
+    """What each choice brings, from what a components.yml holds; nothing without one."""
     try:
-        table = read_yaml(components_yml) or {}
         return {
             question: {str(choice): _component(brought) for choice, brought in choices.items()}
-            for question, choices in table.items()
+            for question, choices in (table or {}).items()
         }
-    except (yaml.YAMLError, AttributeError, TypeError) as error:
+    except (AttributeError, TypeError) as error:
         reason = f"components.yml can't be read: {error}".replace("\n", " ")
         raise TemplateError(reason) from error
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from . import sandbox
 from .errors import AnswerError, TemplateError
 
 Value = str | bool | int | float
@@ -48,13 +49,17 @@ class Question:
         """Whether the question is asked at all, after these answers."""
         if isinstance(self.when, bool):
             return self.when
-        return _render(self.when, answers).strip().lower() in {"true", "yes", "on", "1"}
+        return self.evaluate(self.when, answers).strip().lower() in {"true", "yes", "on", "1"}
 
     def default_after(self, answers: Answers) -> Value:
         """The default, which may depend on the answers before it."""
         if isinstance(self.default, str):
-            return self.parse(_render(self.default, answers))
+            return self.parse(self.evaluate(self.default, answers))
         return self.default
+
+    def evaluate(self, text: str, answers: Answers) -> str:
+        """The text with its expressions replaced by what they come to after these answers."""
+        return evaluate(text, answers)
 
     def parse(self, text: str) -> Value:
         """The value that `text` stands for; raises AnswerError when it is none of this type."""
@@ -68,12 +73,20 @@ class Question:
         if self.type not in _TYPES:
             return text
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
+            # No number is longer, and little can come of a short text.
+            value = yaml.safe_load(text) if len(text) <= 100 else None
+        except (ValueError, yaml.YAMLError):
             value = None
         if not isinstance(value, _TYPES[self.type]):
             raise AnswerError(f"{self.name} must be {self.type}, got {shown(text)}")
         return value
+
+
+class ForeignQuestion(Question):
+    """A question of a template that is not ours, whose expressions are bounded."""
+
+    def evaluate(self, text: str, answers: Answers) -> str:
+        return sandbox.call("evaluate", text=text, answers=dict(answers))
 
 
 def shown(value: Value) -> str:
@@ -87,26 +100,26 @@ def read_yaml(text: str | bytes) -> Any:
     return yaml.load(text, _LOADER)
 
 
-def read_questions(copier_yml: str) -> tuple[Question, ...]:
-    """The questions in the text of a copier.yml, in their order, without the hidden ones."""
-    try:
-        entries = read_yaml(copier_yml)
-    except yaml.YAMLError as error:
-        raise TemplateError(f"copier.yml can't be read: {error}".replace("\n", " ")) from error
+def read_questions(entries: Any, kind: type[Question] = Question) -> tuple[Question, ...]:
+    """The questions that a copier.yml holds, in their order, without the hidden ones."""
     if not isinstance(entries, dict):
         raise TemplateError("copier.yml must hold questions by name")
-    asked = (_question(k, v) for k, v in entries.items() if not str(k).startswith("_"))
+    asked = [_question(str(k), v, kind) for k, v in entries.items() if not str(k).startswith("_")]
     return tuple(question for question in asked if question.when is not False)
 
 
-def _question(name: str, entry: Any) -> Question:
+def _question(name: str, entry: Any, kind: type[Question]) -> Question:
     details = entry if isinstance(entry, dict) else {"default": entry}
     default = details.get("default", "")
-    return Question(
+    try:
+        choices = _choices(details)
+    except (IndexError, KeyError, TypeError) as error:
+        raise TemplateError(f"copier.yml can't be read: the choices of {shown(name)}") from error
+    return kind(
         name=name,
         help=str(details.get("help", "")).strip(),
-        type=details.get("type", type(default).__name__),
-        choices=_choices(details),
+        type=str(details.get("type", type(default).__name__)),
+        choices=choices,
         default=default,
         when=details.get("when", True),
     )
@@ -128,11 +141,12 @@ def _labelled(choice: Any) -> tuple[str, Any]:
     return (str(choice[0]), choice[1]) if isinstance(choice, list) else ("", choice)
 
 
-def _render(text: str, answers: Answers) -> str:
-    from jinja2 import TemplateError as JinjaError
+def evaluate(text: str, answers: Answers) -> str:
+    """The text with its expressions replaced; in this process, where nothing bounds them."""
     from jinja2.sandbox import SandboxedEnvironment
 
     try:
-        return SandboxedEnvironment().from_string(text).render(**answers)
-    except JinjaError as error:
-        raise TemplateError(f"copier.yml holds an expression that fails: {error}") from error
+        return SandboxedEnvironment().from_string(text).render(answers)
+    except Exception as error:  # An expression can raise anything.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise TemplateError(f"copier.yml holds an expression that fails: {reason}") from error

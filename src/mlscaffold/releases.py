@@ -9,18 +9,22 @@ from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+import yaml
 from packaging.version import InvalidVersion, Version
 
-from . import bundle, git
+from . import bundle, git, sandbox
 from .errors import GitError, TemplateError
-from .questions import shown
+from .questions import ForeignQuestion, Question, read_questions, read_yaml, shown
 
 PUBLIC_URL = "https://github.com/mlscaffold/mlscaffold.git"
 
 _HERE = Path(__file__).parent
 _CHECKOUT = _HERE.parents[1]
 _SHORTHANDS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
+# `scheme://...`, or `helper::address`, which git has a program of that name read.
+_SCHEME = re.compile(r"([A-Za-z0-9+.-]*)(://|::)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +36,8 @@ class Releases:
     url: str
     """The same in git's spelling."""
     repository: Path
+    trusted: bool
+    """Whether this process may read and render them itself, where nothing bounds them."""
     _read: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False)
 
     def tags(self) -> list[str]:
@@ -57,11 +63,38 @@ class Releases:
         """The text of a file in that release, empty where it has no such file."""
         key = ref, path
         if key not in self._read:
-            asked = f"{ref}:{path}".encode()
-            found = git.run("cat-file", "--batch", cwd=self.repository, stdin=asked)
-            head, _, content = found.partition("\n")
-            self._read[key] = content.removesuffix("\n") if " blob " in head else ""
+            read = self._read_here if self.trusted else self._read_in_sandbox
+            self._read[key] = read(ref, path)
         return self._read[key]
+
+    def _read_here(self, ref: str, path: str) -> str:
+        asked = f"{ref}:{path}".encode()
+        found = git.run("cat-file", "--batch", cwd=self.repository, stdin=asked)
+        head, _, content = found.partition("\n")
+        return content.removesuffix("\n") if " blob " in head else ""
+
+    def _read_in_sandbox(self, ref: str, path: str) -> str:
+        return self.in_sandbox("read", ref=ref, path=path)
+
+    def read_yaml(self, ref: str, path: str) -> Any:
+        """What a YAML file of that release holds; raises TemplateError where it is none."""
+        if not self.trusted:
+            return self.in_sandbox("read_yaml", ref=ref, path=path)
+        try:
+            return read_yaml(self.read(ref, path))
+        except (RecursionError, ValueError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise TemplateError(f"{path} can't be read: {reason}") from error
+
+    def questions(self, ref: str) -> tuple[Question, ...]:
+        """The questions of that release."""
+        kind = Question if self.trusted else ForeignQuestion
+        return read_questions(self.read_yaml(ref, "copier.yml"), kind)
+
+    def in_sandbox(self, function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
+        """What a function of sandboxed.py returns for these releases."""
+        place = {"source": self.source, "url": self.url, "repository": self.repository}
+        return sandbox.call(function, writes=writes, releases=place, **arguments)
 
     def describe(self, commit: str) -> str:
         """What a project records of a commit: its tag, or how far it is from one."""
@@ -90,7 +123,7 @@ class Releases:
 
 @contextmanager
 def open_releases(template: str | None = None) -> Generator[Releases]:
-    """The releases of `template`, any git URL or directory; without one, those bundled here.
+    """The releases of `template`, a git URL or a folder; without one, those bundled here.
 
     Bundled releases need no network. They go by the public URL all the same.
     """
@@ -98,12 +131,12 @@ def open_releases(template: str | None = None) -> Generator[Releases]:
         repository = Path(folder, "releases.git")
         if template in (None, PUBLIC_URL):
             _unpack(repository)
-            yield Releases(source=PUBLIC_URL, url=PUBLIC_URL, repository=repository)
+            yield Releases(source=PUBLIC_URL, url=PUBLIC_URL, repository=repository, trusted=True)
             return
         url = _url(str(template))
         _mirror(url, repository)
         source = url if url.endswith(".git") else f"git+{url}"
-        yield Releases(source=source, url=url, repository=repository)
+        yield Releases(source=source, url=url, repository=repository, trusted=False)
 
 
 def version_of(commit: str) -> Version | None:
@@ -140,20 +173,27 @@ def _url(template: str) -> str:
     for shorthand, start in _SHORTHANDS.items():
         if template.startswith(shorthand):
             return start + template.removeprefix(shorthand).removesuffix(".git") + ".git"
-    template = template.removeprefix("git+")
+    url = template.removeprefix("git+")
     try:
-        folder = Path(template).expanduser()
-        return folder.resolve().as_uri() if folder.exists() else template
+        folder = Path(url).expanduser()
+        if folder.exists():
+            return folder.resolve().as_uri()
     except (OSError, RuntimeError):
-        # No path at all: too long, or in the home of nobody.
-        return template
+        pass  # No path at all: too long, or in the home of nobody.
+    scheme = _SCHEME.match(url)
+    if scheme and (scheme[2] == "::" or scheme[1] not in git.PROTOCOLS):
+        raise TemplateError(
+            f"the template {shown(template)} can't be read: it must be a folder, or the address "
+            "of a git repository by https, ssh, git or file"
+        )
+    return url
 
 
 def _mirror(url: str, repository: Path) -> None:
     # The user's settings say how a URL is reached, but for hooks, and for URLs that are commands.
-    ours = ("-c", f"core.hooksPath={os.devnull}", "-c", "protocol.ext.allow=never")
-    quiet = ("--quiet", "--mirror", "--template=")
+    clone = ("-c", f"core.hooksPath={os.devnull}", "clone", "--quiet", "--mirror", "--template=")
+    env = {"GIT_ALLOW_PROTOCOL": git.allowed_protocols()}
     try:
-        git.run(*ours, "clone", *quiet, "--end-of-options", url, repository, isolated=False)
+        git.run(*clone, "--end-of-options", url, repository, env=env, isolated=False)
     except GitError as error:
         raise TemplateError(f"the template {url} can't be read: {error}") from error

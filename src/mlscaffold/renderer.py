@@ -8,17 +8,39 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from . import git
+from . import folders, git
 from .errors import TemplateError
-from .questions import Answers
+from .questions import Answers, shown
 from .releases import Releases
 
 
 def render(releases: Releases, *, ref: str, answers: Answers, into: Path) -> None:
     """Writes the project into the folder `into`, as copier does it, without network or questions.
 
-    Raises TemplateError with copier's own reason when the template refuses.
+    Raises TemplateError with copier's own reason when the template refuses, and when it makes
+    anything that git takes for its own: git would run what a `.git` from a template says.
     """
+    if releases.trusted:
+        render_here(releases, ref=ref, answers=answers, into=into)
+    else:
+        into = into.absolute()
+        releases.in_sandbox("render", writes=into, ref=ref, answers=dict(answers), into=into)
+    _require_nothing_of_git(into)
+
+
+def _require_nothing_of_git(folder: Path) -> None:
+    """Raises TemplateError at a name, or a link's target, that git takes for its own."""
+    for entry in folders.entries(folder):
+        target = os.readlink(entry) if entry.is_symlink() else ""  # noqa: PTH115 (no Path for each)
+        if git.takes_for_its_own(entry.name) or git.takes_for_its_own(target):
+            made = shown(Path(entry).relative_to(folder).as_posix())
+            raise TemplateError(
+                f"the template can't be rendered: it makes {made}, which git takes for its own"
+            )
+
+
+def render_here(releases: Releases, *, ref: str, answers: Answers, into: Path) -> None:
+    """Renders in this process, where nothing bounds the template's time and memory."""
     import copier
 
     with _translated(), _reading(releases), _short_cuts(releases, ref):
@@ -119,9 +141,9 @@ def _translated() -> Generator[None]:
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
-    except OSError:
-        raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno:
+            raise
         raise TemplateError(f"the template can't be rendered: {_reason(error)}") from error
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import RLock
 
-from .questions import Answers, Question, read_questions
+from . import folders
+from .questions import Answers, Question
 from .releases import Releases, open_releases
 from .renderer import render
 from .scratch import Scratch
@@ -39,8 +40,7 @@ class Renders:
         with self._lock:
             key = template, release
             if key not in self._questions:
-                text = self.releases(template).read(release, "copier.yml")
-                self._questions[key] = read_questions(text)
+                self._questions[key] = self.releases(template).questions(release)
             return self._questions[key]
 
     def objects(self, object_format: str) -> Path:
@@ -56,9 +56,9 @@ class Renders:
             return self._trees[key]
 
     def _rendered(self, template: str, release: str, answers: Answers, object_format: str) -> str:
-        with TemporaryDirectory(dir=self._folder, prefix="render-") as folder:
-            render(self.releases(template), ref=release, answers=answers, into=Path(folder))
-            return self._scratch(object_format).write_folder(Path(folder))
+        with folders.temporary(within=self._folder) as folder:
+            render(self.releases(template), ref=release, answers=answers, into=folder)
+            return self._scratch(object_format).write_folder(folder)
 
     def _scratch(self, object_format: str) -> Scratch:
         with self._lock:
