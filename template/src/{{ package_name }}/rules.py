@@ -27,6 +27,10 @@ LIMIT = Rule(">= 1 or null", lambda value: value is None or value >= 1)
 POSITIVE = Rule("> 0", lambda value: value > 0)
 SHARE = Rule("in [0, 1)", lambda value: 0 <= value < 1)
 UNIT = Rule("in [0, 1]", lambda value: 0 <= value <= 1)
+FILE_NAME = Rule(
+    "a name without / \\ :, not of dots alone",
+    lambda name: bool(name.strip(".")) and not set(name) & set("/\\:") and name.isprintable(),
+)
 LINE = Rule(
     "a line of 500 characters at most", lambda text: text.isprintable() and len(text) <= 500
 )

@@ -10,7 +10,6 @@ put in the place of another is told by the registry, which has the hash of what 
 
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from ..config import MODEL_CONFIGS, ModelConfig
 from ..data.spec import DataSpec
 from ..data.text import TextEncoder
 from ..errors import ProjectError
-from ..rules import LINE, check, require, typed
+from ..rules import FILE_NAME, LINE, check, require, typed
 from .base import Model, build_model
 
 SCHEMA_VERSION = 2
@@ -65,8 +64,8 @@ class Lineage:
     def __post_init__(self) -> None:
         texts = {name: LINE for name, value in vars(self).items() if isinstance(value, str)}
         check("lineage", self, **texts)
-        is_name = not re.search(r"^\.|[/\\]", self.run_id or "")  # it becomes part of a path
-        require(is_name, "lineage.run_id", "an id", self.run_id)
+        if self.run_id is not None:  # it becomes the name of a folder
+            check("lineage", self, run_id=FILE_NAME)
 
     def tags(self) -> dict[str, str]:
         """Return the fields that are known, as text."""
