@@ -15,7 +15,8 @@ def load_champion(tracker: Tracker, champion: RegisteredModel) -> Bundle:
         BundleError: It is not the bundle that was registered.
     """
     bundle = Bundle.load(tracker.download(champion, CHAMPIONS / champion.version))
-    if bundle.version != champion.tags.get("bundle_version", bundle.version):
+    hashes = {"bundle_version": bundle.version, "bundle_sha256": bundle.sha256}
+    if any(champion.tags.get(name, value) != value for name, value in hashes.items()):
         raise BundleError(
             f"version {champion.version} of {champion.name} is not the model that was registered"
         )

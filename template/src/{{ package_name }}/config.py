@@ -7,6 +7,7 @@ from typing import Any
 
 from .rules import (
     AT_LEAST_ONE,
+    FILE_NAME,
     LIMIT,
     NOT_EMPTY,
     NOT_NEGATIVE,
@@ -269,7 +270,7 @@ class RegistryConfig:
     """How far below the present champion `metric` may lie, in [0, 1]."""
 
     def __post_init__(self) -> None:
-        check("registry", self, model_name=NOT_EMPTY, threshold=UNIT, tolerance=UNIT)
+        check("registry", self, model_name=FILE_NAME, threshold=UNIT, tolerance=UNIT)
 
 
 @dataclass(frozen=True)

@@ -123,9 +123,7 @@ def _register(
         model = tracker.register(
             config.registry.model_name,
             description=_description(metrics, bundle),
-            tags=lineage.tags()
-            | {"bundle_version": bundle.version}
-            | {name: repr(value) for name, value in metrics.items()},
+            tags=bundle.tags() | {name: repr(value) for name, value in metrics.items()},
         )
         tracker.promote(model)
     return model

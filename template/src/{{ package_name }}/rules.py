@@ -1,9 +1,12 @@
-"""What settings are checked against when they are built."""
+"""What settings are checked against when they are built, and JSON when it is read back."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import ProjectError
+
+T = TypeVar("T")
 
 
 class ConfigError(ProjectError):
@@ -24,6 +27,13 @@ LIMIT = Rule(">= 1 or null", lambda value: value is None or value >= 1)
 POSITIVE = Rule("> 0", lambda value: value > 0)
 SHARE = Rule("in [0, 1)", lambda value: 0 <= value < 1)
 UNIT = Rule("in [0, 1]", lambda value: 0 <= value <= 1)
+FILE_NAME = Rule(
+    "a name without / \\ :, not of dots alone",
+    lambda name: bool(name.strip(".")) and not set(name) & set("/\\:") and name.isprintable(),
+)
+LINE = Rule(
+    "a line of 500 characters at most", lambda text: text.isprintable() and len(text) <= 500
+)
 
 
 def check(section: str, config: object, **rules: Rule) -> None:
@@ -37,3 +47,33 @@ def require(condition: bool, name: str, expected: str, given: object) -> None:
     """Raise the ConfigError that names the setting, the value given and what was expected."""
     if not condition:
         raise ConfigError(f"{name} must be {expected}, got {given!r}")
+
+
+def typed(section: str, kind: type[T], values: Any) -> T:
+    """Return the dataclass that `values`, which were JSON, describe.
+
+    Raises:
+        ConfigError: A field is unknown, or its value is of another type than it declares.
+        TypeError: A field is missing that has no default.
+    """
+    require(isinstance(values, dict), section, "an object", values)
+    kinds = get_type_hints(kind)
+    for name, value in values.items():
+        require(name in kinds, section, f"one of {', '.join(kinds)}", name)
+        expected = getattr(kinds[name], "__name__", kinds[name])
+        require(_is_of(value, kinds[name]), f"{section}.{name}", f"of type {expected}", value)
+    return kind(**values)
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    """Return whether a value is of a type; any value is of a type that JSON does not have."""
+    if kind in (bool, int, str, NoneType):
+        return type(value) is kind  # True is an int to Python
+    if kind is float:
+        return type(value) in (int, float)
+    if get_origin(kind) in (Union, UnionType):
+        return any(_is_of(value, one) for one in get_args(kind))
+    if get_origin(kind) in (list, tuple):
+        item_kind = get_args(kind)[0]
+        return isinstance(value, list) and all(_is_of(item, item_kind) for item in value)
+    return True

@@ -1,11 +1,18 @@
 """What a model must know about the data, and nothing more."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from ..rules import AT_LEAST_ONE, Rule, check, typed
+
 SPEC_JSON = "spec.json"
+TASK = Rule("text", lambda task: task == "text")
+LABELS = Rule(
+    "two or more names that differ",
+    lambda labels: len(labels) >= 2 and all(labels) and len(set(labels)) == len(labels),
+)
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,16 @@ class DataSpec:
     max_length: int
     """Tokens of the longest input."""
 
+    def __post_init__(self) -> None:
+        check(
+            "spec",
+            self,
+            task=TASK,
+            labels=LABELS,
+            num_embeddings=AT_LEAST_ONE,
+            max_length=AT_LEAST_ONE,
+        )
+
     @property
     def num_classes(self) -> int:
         """The number of labels."""
@@ -31,10 +48,14 @@ class DataSpec:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Return the spec that `to_dict` described."""
-        shape: dict[str, Any] = {**values, "labels": tuple(values["labels"])}
-        return cls(**shape)
+    def from_dict(cls, values: Any) -> Self:
+        """Return the spec that `to_dict` described.
+
+        Raises:
+            ConfigError: It described none.
+        """
+        spec = typed("spec", cls, values)
+        return replace(spec, labels=tuple(spec.labels))
 
     def save(self, folder: Path) -> None:
         """Write spec.json."""

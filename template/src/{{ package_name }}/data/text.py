@@ -3,11 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, Self
 
+from ..rules import Rule, check, require, typed
+
 PADDING, UNKNOWN = 0, 1
+MAX_TOKENS = Rule("in [1, 2**31)", lambda number: 1 <= number < 2**31)
 _TOKEN = re.compile(r"[^\W\d_]+|\d+")
 _CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -21,6 +24,14 @@ def tokenize(text: str) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
+class _Saved:
+    """An encoder as JSON."""
+
+    max_tokens: int
+    tokens: list[str]
+
+
+@dataclass(frozen=True)
 class TextEncoder:
     """Maps a text to the ids of its tokens."""
 
@@ -28,6 +39,9 @@ class TextEncoder:
     """Ids rise from 2 as tokens get rarer; 0 is padding, 1 an unknown token."""
     max_tokens: int
     """Length at which a text is cut."""
+
+    def __post_init__(self) -> None:
+        check("encoder", self, max_tokens=MAX_TOKENS)
 
     @classmethod
     def fit(cls, texts: Iterable[str], *, max_tokens: int, min_count: int) -> Self:
@@ -48,12 +62,20 @@ class TextEncoder:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the encoder as JSON values."""
-        return {"max_tokens": self.max_tokens, "tokens": list(self.vocabulary)}
+        return asdict(_Saved(self.max_tokens, list(self.vocabulary)))
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Return the encoder that `to_dict` described."""
-        return cls(_numbered(values["tokens"]), values["max_tokens"])
+    def from_dict(cls, values: Any) -> Self:
+        """Return the encoder that `to_dict` described.
+
+        Raises:
+            ConfigError: It described none.
+        """
+        saved = typed("encoder", _Saved, values)
+        encoder = cls(_numbered(saved.tokens), saved.max_tokens)
+        num_twice = len(saved.tokens) - len(encoder.vocabulary)
+        require(not num_twice, "encoder.tokens", "different", f"{num_twice} twice")
+        return encoder
 
 
 def _numbered(tokens: Iterable[str]) -> dict[str, int]:

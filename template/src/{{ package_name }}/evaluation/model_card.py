@@ -13,6 +13,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from ..config import Config, DataConfig
 from ..lineage import config_hash
+from .escaping import markdown, markdown_code, one_line
 from .metrics import Metrics
 from .report import Report
 
@@ -34,15 +35,17 @@ def model_card(report: Report, config: Config) -> str:
 def _head(report: Report, config: Config) -> str:
     model, spec = report.bundle.model, report.bundle.spec
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    labels = ", ".join(map(markdown, spec.labels))
     return f"""\
-# {config.registry.model_name}
+# {markdown(config.registry.model_name)}
 
 A text classifier, `{model.config.name}` with {num_parameters:,} parameters, version
-`{report.bundle.version}`. Its {spec.num_classes} labels: {", ".join(spec.labels)}."""
+`{report.bundle.version}`. Its {spec.num_classes} labels: {labels}."""
 
 
 def _data(report: Report, config: DataConfig) -> str:
     table = _table(("split", "rows"), ((name, f"{n:,}") for name, n in report.num_rows.items()))
+    column = markdown_code(config.group_column)
     return f"""\
 ## Data
 
@@ -50,14 +53,14 @@ def _data(report: Report, config: DataConfig) -> str:
 
 {table}
 
-Exact duplicates are removed. Where the data has a column `{config.group_column}`, rows that share
+Exact duplicates are removed. Where the data has a column {column}, rows that share
 its value stay in one split, so that near-copies do not leak into the test split. The best epoch was
 picked on the validation split; the figures below are of the test split."""
 
 
 def _source(config: DataConfig) -> str:
     if config.path is not None:
-        return f"The rows of `{config.path}`."
+        return f"The rows of {markdown_code(config.path)}."
     module = import_module(f"..data.{config.name}", __package__)
     return (module.__doc__ or f"The rows of `data/{config.name}.py`.").splitlines()[0]
 
@@ -88,7 +91,7 @@ def _labels(report: Report) -> str:
         report.actual, report.predicted, labels=names, zero_division=0
     )
     rows = (
-        (label, f"{precision:.2f}", f"{recall:.2f}", f"{f1:.2f}", f"{support:,}")
+        (markdown(label), f"{precision:.2f}", f"{recall:.2f}", f"{f1:.2f}", f"{support:,}")
         for label, precision, recall, f1, support in zip(names, *figures, strict=True)
     )
     table = _table(("label", "precision", "recall", "F1", "test rows"), rows)
@@ -101,20 +104,20 @@ def _training(report: Report, config: Config) -> str:
     groups = {"data": config.data, "model": config.model, "training": config.training}
     lines = [f"seed={config.seed}"]
     for group, values in groups.items():
-        lines += [f"{group}.{name}={value}" for name, value in asdict(values).items()]
+        lines += [one_line(f"{group}.{name}={value}") for name, value in asdict(values).items()]
     return "\n".join(("## Training", "", "```", *lines, "```"))
 
 
 def _lineage(report: Report) -> str:
     lineage = report.bundle.lineage
-    commit = f"`{lineage.git_commit}`" if lineage.git_commit else "not in a git repository"
+    commit = markdown_code(lineage.git_commit) if lineage.git_commit else "not in a git repository"
     rows = (
         ("commit", commit + (", with uncommitted changes" if lineage.git_dirty else "")),
-        ("data (DVC)", f"`{lineage.data_hash}`"),
-        ("configuration", f"`{lineage.config_hash}`"),
-        ("tracked run", f"`{lineage.run_id}`" if lineage.run_id else "none"),
-        ("template", lineage.template_version or "unknown"),
-        ("trained", lineage.created_at),
+        ("data (DVC)", markdown_code(lineage.data_hash)),
+        ("configuration", markdown_code(lineage.config_hash)),
+        ("tracked run", markdown_code(lineage.run_id) if lineage.run_id else "none"),
+        ("template", markdown(lineage.template_version or "unknown")),
+        ("trained", markdown_code(lineage.created_at)),
     )
     return f"## Lineage\n\n{_table(('of', 'is'), rows)}"
 
@@ -142,16 +145,12 @@ def _most_confused(report: Report) -> str:
     if not wrong:
         return "It made no mistake on the test split, which is reason to doubt the split."
     (actual, predicted), number = wrong.most_common(1)[0]
-    total = report.actual.count(actual)
-    return f"Its most frequent mistake is {predicted} for {actual}: {number:,} of {total:,}."
+    mistake = f"{markdown(predicted)} for {markdown(actual)}"
+    return f"Its most frequent mistake is {mistake}: {number:,} of {report.actual.count(actual):,}."
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a Markdown table; what stands in a cell cannot break out of it."""
+    """Return a Markdown table of cells that are Markdown."""
     columns = list(header)
     lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(map(_cell, cells))} |" for cells in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

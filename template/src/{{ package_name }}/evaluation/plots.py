@@ -5,7 +5,7 @@ Without pyplot, so without a screen and without global state.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,11 +13,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import confusion_matrix, f1_score
 
+from .escaping import one_line
+
 BLUE, ORANGE = "#1f5fa8", "#c8651b"
 INK, MUTED, PALE = "#222222", "#6b6b6b", "#c9c9c9"
 BAR_COLOURS = (BLUE, "#8a8a8a", PALE)
 DARK_CELL = 0.55
 """Share of a row from which a cell is so dark that its number is white."""
+LONGEST_NAME = 40
+"""Characters of a label that are shown; the rest of the figure needs its place too."""
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -59,7 +63,7 @@ def f1_figure(
         colour, title = BAR_COLOURS[i % len(BAR_COLOURS)], name.replace("_", " ")
         bars = axes.barh(positions, scores, 0.92 * thickness, label=title, color=colour)
         axes.bar_label(bars, fmt="{:.2f}", padding=3, fontsize=8, color=INK if i == 0 else MUTED)
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_yticks(range(len(labels)), **_names(labels))
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     _strip(axes, grid="x")
@@ -86,11 +90,21 @@ def _annotate(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
 
 
 def _name_cells(axes: Axes, labels: Sequence[str]) -> None:
-    axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(labels)), labels)
+    turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(labels)), **_names(labels), **turned)
+    axes.set_yticks(range(len(labels)), **_names(labels))
     axes.set(xlabel="predicted", ylabel="actual")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+def _names(labels: Sequence[str]) -> dict[str, Any]:
+    """Return the arguments that name ticks: labels as they are, whose `$` begins no formula."""
+    lines = map(one_line, labels)
+    shown = [
+        line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…" for line in lines
+    ]
+    return {"labels": shown, "parse_math": False}
 
 
 def _curve(axes: Axes, history: Sequence[Mapping[str, float]], columns: Mapping[str, str]) -> None:

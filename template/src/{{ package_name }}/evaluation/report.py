@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torch.nn.functional import cross_entropy
 
@@ -11,11 +12,20 @@ from ..data.dataset import Split
 from ..data.validation import read_csv
 from ..models.bundle import Bundle
 from .baselines import baselines
+from .escaping import cell, from_cell
 from .metrics import Metrics, predict_logits, score
 from .plots import confusion_figure, f1_figure, save_figure
 
 METRICS_JSON, PREDICTIONS_CSV = "metrics.json", "predictions.csv"
 CONFUSION_PNG, F1_PNG = "confusion.png", "f1.png"
+
+
+class TestPrediction(NamedTuple):
+    """A row of predictions.csv."""
+
+    actual: str
+    predicted: str
+    confidence: float
 
 
 @dataclass(frozen=True)
@@ -63,9 +73,11 @@ class Report:
         figures = which | self.metrics.to_dict() | {"baselines": compared}
         (folder / METRICS_JSON).write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
         with (folder / PREDICTIONS_CSV).open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("actual", "predicted", "confidence"))
-            writer.writerows(zip(self.actual, self.predicted, self.confidence, strict=True))
+            # In quotes, since some spreadsheets take a semicolon for the end of a cell.
+            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+            writer.writerow(TestPrediction._fields)
+            labels = map(cell, self.actual), map(cell, self.predicted)
+            writer.writerows(zip(*labels, self.confidence, strict=True))
 
     def _save_figures(self, folder: Path) -> None:
         labels = self.bundle.spec.labels
@@ -73,6 +85,15 @@ class Report:
         confusion = confusion_figure(self.actual, self.predicted, labels=labels)
         save_figure(confusion, folder / CONFUSION_PNG)
         save_figure(f1_figure(self.actual, predictions, labels=labels), folder / F1_PNG)
+
+
+def read_predictions(path: Path) -> list[TestPrediction]:
+    """Return the rows of predictions.csv, in the order of the test split."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            TestPrediction(from_cell(actual), from_cell(predicted), float(confidence))
+            for actual, predicted, confidence in list(csv.reader(file))[1:]
+        ]
 
 
 def evaluate_bundle(bundle: Bundle, processed: Path, *, group_column: str) -> Report:

@@ -14,7 +14,8 @@ from ..rules import ConfigError
 class Model(nn.Module, ABC):
     """A classifier. Each file in models/ that `model.name` may name holds one subclass.
 
-    Single-device code: launchers own processes and devices.
+    Single-device code: launchers own processes and devices. Parameters are registered first and
+    filled then, as PyTorch's modules do it, so that a bundle whose sizes are wrong takes no memory.
     """
 
     def __init__(self, config: ModelConfig, spec: DataSpec) -> None:

@@ -1,27 +1,41 @@
 """A trained model on disk: everything that a prediction needs, and where it came from. No pickle.
 
 model.safetensors   the weights
-config.json         model, encoder and spec; the schema's version; the SHA-256 of the other files
 lineage.json        code, data, configuration and run that made the model
+config.json         model, encoder and spec; the schema's version; the SHA-256 of all three files
+
+The hashes tell of damage. Whoever can write a bundle can write hashes that fit: that one bundle was
+put in the place of another is told by the registry, which has the hash of what was registered.
 """
 
 import hashlib
 import json
 import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from ..config import MODEL_CONFIGS, ModelConfig
 from ..data.spec import DataSpec
 from ..data.text import TextEncoder
 from ..errors import ProjectError
+from ..rules import FILE_NAME, LINE, check, require, typed
 from .base import Model, build_model
 
-SCHEMA_VERSION = 1
-WEIGHTS, CONFIG, LINEAGE = "model.safetensors", "config.json", "lineage.json"
+SCHEMA_VERSION = 2
+WEIGHTS, LINEAGE, CONFIG = "model.safetensors", "lineage.json", "config.json"
+MAX_JSON_BYTES = 2**28
+"""Of config.json, which has the vocabulary: that of 16 million tokens would be larger."""
+SLACK = 4
+"""How often a parameter may be registered while a model is built: a parametrization repeats it."""
 
 
 class BundleError(ProjectError):
@@ -47,6 +61,12 @@ class Lineage:
     created_at: str
     """ISO 8601, UTC."""
 
+    def __post_init__(self) -> None:
+        texts = {name: LINE for name, value in vars(self).items() if isinstance(value, str)}
+        check("lineage", self, **texts)
+        if self.run_id is not None:  # it becomes the name of a folder
+            check("lineage", self, run_id=FILE_NAME)
+
     def tags(self) -> dict[str, str]:
         """Return the fields that are known, as text."""
         return {name: str(value) for name, value in asdict(self).items() if value is not None}
@@ -60,15 +80,47 @@ class Bundle:
     encoder: TextEncoder
     lineage: Lineage
 
+    def __post_init__(self) -> None:
+        encoded = self.encoder.num_embeddings, self.encoder.max_tokens
+        expected = self.spec.num_embeddings, self.spec.max_length
+        require(encoded == expected, "the encoder's vocabulary and length", f"{expected}", encoded)
+
     @property
     def spec(self) -> DataSpec:
         """The shape of the data that the model was made for."""
         return self.model.spec
 
-    @property
+    @cached_property
     def version(self) -> str:
-        """A name for exactly these weights: 12 digits of their SHA-256."""
-        return hashlib.sha256(save(self.model.state_dict())).hexdigest()[:12]
+        """A name for all that a prediction depends on: 12 digits of its SHA-256.
+
+        The lineage is not part of it: the same training again gives the same version.
+        """
+        return _sha256(_json(self._config({WEIGHTS: self._hashes[WEIGHTS]})))[:12]
+
+    @cached_property
+    def sha256(self) -> str:
+        """The SHA-256 of the whole bundle."""
+        return _sha256(_json(self._config(self._hashes)))
+
+    @cached_property
+    def _hashes(self) -> dict[str, str]:
+        contents = {WEIGHTS: save(self.model.state_dict()), LINEAGE: _json(asdict(self.lineage))}
+        return {name: _sha256(content) for name, content in contents.items()}
+
+    def _config(self, hashes: dict[str, str]) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "model": asdict(self.model.config),
+            "encoder": self.encoder.to_dict(),
+            "spec": self.spec.to_dict(),
+            "sha256": hashes,
+        }
+
+    def tags(self) -> dict[str, str]:
+        """Return what a registry keeps: where the bundle came from, and its hashes."""
+        hashes = {"bundle_version": self.version, "bundle_sha256": self.sha256}
+        return self.lineage.tags() | hashes
 
     def save(self, folder: Path) -> None:
         """Write the bundle in place of what `folder` holds. It appears there only when complete."""
@@ -76,19 +128,10 @@ class Bundle:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         (new / WEIGHTS).write_bytes(save(self.model.state_dict()))
-        _write_json(new / LINEAGE, asdict(self.lineage))
-        _write_json(new / CONFIG, self._config(new))
+        (new / LINEAGE).write_bytes(_json(asdict(self.lineage)))
+        (new / CONFIG).write_bytes(_sealed(self._config(self._hashes)))
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
-
-    def _config(self, folder: Path) -> dict[str, Any]:
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "model": asdict(self.model.config),
-            "encoder": self.encoder.to_dict(),
-            "spec": self.spec.to_dict(),
-            "sha256": {name: _sha256(folder / name) for name in (WEIGHTS, LINEAGE)},
-        }
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -97,35 +140,130 @@ class Bundle:
         Raises:
             BundleError: A file is missing, damaged, of another schema version or of other code.
         """
-        config = _checked_config(folder)
-        try:
+        with _explained(folder):
+            _require_files(folder)
+            config = _checked_config(folder)
+            spec = DataSpec.from_dict(config["spec"])
+            encoder = TextEncoder.from_dict(config["encoder"])
             kind = MODEL_CONFIGS.get(config["model"]["name"], ModelConfig)
-            model = build_model(kind(**config["model"]), DataSpec.from_dict(config["spec"]))
-            model.load_state_dict(load((folder / WEIGHTS).read_bytes()))
-            lineage = Lineage(**json.loads((folder / LINEAGE).read_text("utf-8")))
-        except (RuntimeError, TypeError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise BundleError(f"{folder} does not fit this code ({reason})") from error
-        return cls(model.eval(), TextEncoder.from_dict(config["encoder"]), lineage)
+            settings = typed("model", kind, config["model"])
+            lineage = typed("lineage", Lineage, json.loads(_checked(folder, LINEAGE, config)))
+
+            model = _read_model(folder, config, settings, spec)
+            return cls(model.eval(), encoder, lineage)
+
+
+@contextmanager
+def _explained(folder: Path) -> Generator[None]:
+    """Turn what a file's content can raise into one line."""
+    try:
+        yield
+    except BundleError:
+        raise
+    except OSError as error:
+        raise BundleError(f"{folder} is not a bundle ({error}); train a model first") from error
+    except SafetensorError as error:
+        raise _damaged(folder, WEIGHTS) from error
+    except Exception as error:  # a model of one's own may raise anything
+        reason = " ".join(str(error).split())[:200]
+        message = f"{folder} does not fit this code ({reason}); train the model again"
+        raise BundleError(message) from error
+
+
+def _damaged(folder: Path, name: str) -> BundleError:
+    return BundleError(f"{folder} is damaged: {name} is not what was written")
+
+
+def _require_files(folder: Path) -> None:
+    """Look at the files before one is opened: a pipe never ends, nor does a device."""
+    for name in (CONFIG, LINEAGE, WEIGHTS):
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"{folder} is not a bundle ({name} is no file); train a model first")
+        if name != WEIGHTS and path.stat().st_size > MAX_JSON_BYTES:
+            raise _damaged(folder, name)
 
 
 def _checked_config(folder: Path) -> dict[str, Any]:
+    content = (folder / CONFIG).read_bytes()
     try:
-        config = json.loads((folder / CONFIG).read_text("utf-8"))
-        version, hashes = config["schema_version"], config["sha256"]
-        damaged = [name for name, digest in hashes.items() if _sha256(folder / name) != digest]
-    except (OSError, ValueError, KeyError) as error:
-        raise BundleError(f"{folder} is not a bundle ({error}); train a model first") from error
+        config = json.loads(content)
+        version = config["schema_version"]
+        is_sealed = _sealed(config) == content
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(folder, CONFIG) from error
     if version != SCHEMA_VERSION:
-        raise BundleError(f"{folder} has schema version {version}, expected {SCHEMA_VERSION}")
-    if damaged:
-        raise BundleError(f"{folder} is damaged: {', '.join(damaged)} is not what was written")
+        found = f"has schema version {version!r:.20}, expected {SCHEMA_VERSION}"
+        raise BundleError(f"{folder} {found}; train the model again")
+    if not is_sealed:
+        raise _damaged(folder, CONFIG)
     return config
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _sealed(config: dict[str, Any]) -> bytes:
+    """Return the content of config.json, where the hash of the rest of it stands last."""
+    hashes = {name: config["sha256"][name] for name in (WEIGHTS, LINEAGE)}
+    own = _sha256(_json(config | {"sha256": hashes}))
+    return _json(config | {"sha256": hashes | {CONFIG: own}})
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
+def _checked(folder: Path, name: str, config: dict[str, Any]) -> bytes:
+    """Return what a file holds, if that is what `config` says."""
+    content = (folder / name).read_bytes()
+    if _sha256(content) != config["sha256"][name]:
+        raise _damaged(folder, name)
+    return content
+
+
+def _read_model(
+    folder: Path, config: dict[str, Any], settings: ModelConfig, spec: DataSpec
+) -> Model:
+    path = folder / WEIGHTS
+    with safe_open(path, "pt") as file:
+        shapes = {name: [*file.get_slice(name).get_shape()] for name in file.keys()}  # noqa: SIM118
+    with _no_larger_than(path.stat().st_size, num_tensors=len(shapes)):
+        model = build_model(settings, spec)
+    expected = model.state_dict()
+    _require_same(shapes, {name: [*tensor.shape] for name, tensor in expected.items()})
+    weights = load(_checked(folder, WEIGHTS, config))
+    dtypes = ({name: tensor.dtype for name, tensor in t.items()} for t in (weights, expected))
+    _require_same(*dtypes)
+    model.load_state_dict(weights)
+    is_finite = all(parameter.isfinite().all() for parameter in model.parameters())
+    require(is_finite, WEIGHTS, "finite", "NaN or infinity")
+    return model
+
+
+@contextmanager
+def _no_larger_than(num_bytes: int, *, num_tensors: int) -> Generator[None]:
+    """Stop a model from being built once its parameters could not come from a file of that size.
+
+    PyTorch's modules register a parameter before they fill it: until then it takes no memory.
+    """
+    num_left, bytes_left = SLACK * num_tensors, SLACK * num_bytes
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        nonlocal num_left, bytes_left
+        num_left, bytes_left = num_left - 1, bytes_left - parameter.nbytes
+        if min(num_left, bytes_left) < 0:
+            raise ValueError(f"config.json describes a model that is larger than {WEIGHTS}")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _require_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    for name in sorted(found.keys() | expected.keys()):
+        if found.get(name) != expected.get(name):
+            raise ValueError(f"{name!r:.60} is {found.get(name)}, expected {expected.get(name)}")
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

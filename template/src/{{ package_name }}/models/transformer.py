@@ -19,7 +19,8 @@ class Transformer(Model):
         super().__init__(config, spec)
         hidden = config.hidden_size
         self.embedding = TextEmbedding(config, spec)
-        self.positions = nn.Parameter(0.02 * torch.randn(spec.max_length, hidden))
+        self.positions = nn.Parameter(torch.empty(spec.max_length, hidden))
+        nn.init.normal_(self.positions, std=0.02)
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(3 * hidden, spec.num_classes)

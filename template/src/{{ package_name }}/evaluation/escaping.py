@@ -1,0 +1,39 @@
+"""Text from data, such as a label, for what would take some of it for something else than text."""
+
+import re
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What moves a terminal's cursor, or the direction of the text that follows."""
+_MARKUP = re.compile(r"[$&*<@\[\\`{|~]|:(?=//)|(?<![^\W_])_|_(?![^\W_])")
+"""What may be markup: `_` is none between letters, `:` only in an address."""
+_FORMULA_STARTS = (*"=+-@'\t\r\n", *"＝＋－＠")  # noqa: RUF001
+_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
+
+
+def one_line(text: str) -> str:
+    """Return the text on a line, with � for each character that controls how it is shown."""
+    return _CONTROLS.sub("�", " ".join(text.split()))
+
+
+def markdown(text: str) -> str:
+    """Return the text for Markdown, in a table too: a backslash there is not the same to all."""
+    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", one_line(text))
+
+
+def markdown_code(text: str) -> str:
+    """Return the text as a code span, in a table too, with � for what would end either."""
+    return f"`{re.sub('[`|]', '�', one_line(text))}`"
+
+
+def cell(text: str) -> str:
+    """Return the text for a cell of a CSV; what a spreadsheet would compute gets a `'` before it.
+
+    See https://owasp.org/www-community/attacks/CSV_Injection. A number stays as it is.
+    """
+    is_computed = text.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(text)
+    return f"'{text}" if is_computed else text
+
+
+def from_cell(text: str) -> str:
+    """Return the text of which `cell` made this."""
+    return text.removeprefix("'")
