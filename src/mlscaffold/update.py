@@ -56,8 +56,8 @@ class Updated:
     deleted: tuple[str, ...] = ()
     conflicts: Mapping[str, str] = field(default_factory=dict)
     """By path, why only the user can settle it."""
-    left_out: tuple[str, ...] = ()
-    """What the template adds or changes and git ignores here."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """By path, why the project does not get what the template adds or changes."""
     branch: str = ""
     commit: str = ""
     diff: str = ""
