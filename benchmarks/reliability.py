@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from proofs import crashes, environments, histories, peers
+from proofs import crashes, environments, histories, peers, saves
 from proofs.projects import Lab, open_lab
 
 
@@ -111,6 +111,21 @@ def of_signals(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
         yield _of_tally(f"Ctrl-C, SIGTERM: {one.name}", tally)
 
 
+def of_saves(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
+    """An editor's saves, before every step."""
+    for one in saves.scenarios(lab):
+        yield _of_tally(f"saves: {one.name}", saves.save_everywhere(lab, one))
+
+
+def of_races(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
+    """An editor's saves, at random instants."""
+    found = list(saves.scenarios(lab))
+    trials = math.ceil(options.trials / len(found))
+    for one in found:
+        tally = saves.race(lab, one, trials=trials, seed=options.seed)
+        yield _of_tally(f"racing saves: {one.name}", tally)
+
+
 def of_settings(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
     """Hostile git settings."""
     trials = max(1, options.trials // 10)
@@ -170,6 +185,8 @@ PROOFS: dict[str, Callable[[Lab, argparse.Namespace], Iterator[Row]]] = {
     "recoveries": of_recoveries,
     "disks": of_disks,
     "signals": of_signals,
+    "saves": of_saves,
+    "races": of_races,
     "settings": of_settings,
     "pairs": of_pairs,
     "answers": of_answers,

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from proofs import crashes, environments, faults, histories
+from proofs import crashes, environments, faults, histories, saves
 from proofs.crashes import Scenario
 from proofs.projects import Lab, commit, copied, files_of, git, index_of, open_lab, snapshot
 
@@ -105,6 +105,18 @@ def test_a_full_disk(lab: Lab, scenarios: dict[str, Scenario]) -> None:
 def test_interrupts_and_ends(lab: Lab, scenarios: dict[str, Scenario]) -> None:
     for one in scenarios.values():
         assert crashes.signal_everywhere(lab, one, every=9, start=1).wrong == []
+
+
+def test_saves_before_some_steps(lab: Lab) -> None:
+    tallies = [saves.save_everywhere(lab, one, every=29) for one in saves.scenarios(lab)]
+    assert [wrong for tally in tallies for wrong in tally.wrong] == []
+    assert sum(tally.trials for tally in tallies) > 40
+
+
+def test_racing_saves(lab: Lab, scenarios: dict[str, Scenario]) -> None:
+    tally = saves.race(lab, scenarios["update, with conflicts"], trials=15, seed=0)
+    assert tally.wrong == []
+    assert tally.before > 0 and tally.after > 0
 
 
 def test_hostile_git_settings_change_nothing(lab: Lab) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .faults import Ended, fail_at, kill_at, run, run_here, signal_at
+from .faults import Ended, begin, fail_at, kill_at, run, signal_at
 from .projects import Lab, commit, copied, difference, git, snapshot
 
 INTERRUPTED = "an update that was interrupted has been "
@@ -188,22 +188,13 @@ def signal_everywhere(lab: Lab, scenario: Scenario, *, every: int = 1, start: in
 
 def _killed_after(lab: Lab, scenario: Scenario, delay_s: float | None) -> float:
     """Runs the command in lab/trial and kills it; returns for how long it touched the project."""
-    project = copied(scenario.base, lab.folder / "trial")
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        out, counted = lab.folder / "printed", lab.folder / "steps"
-        run_here(lab, project, scenario.command, None, out, counted, writer)
-    os.close(writer)
-    os.read(reader, 1)
+    begun = begin(lab, copied(scenario.base, lab.folder / "trial"), scenario.command)
     start = time.perf_counter()
     if delay_s is not None:
-        # Readable again only when the command has ended.
-        select.select([reader], [], [], delay_s)
+        select.select([begun.ends], [], [], delay_s)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    os.close(reader)
+            os.killpg(begun.process, signal.SIGKILL)
+    begun.wait()
     return time.perf_counter() - start
 
 

@@ -51,38 +51,63 @@ class Ended:
 Fault = Callable[[int], None]
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A command that is about to change the project's disk."""
+
+    process: int
+    ends: int
+    """A descriptor that can be read when the command has ended."""
+    _lab: Lab
+
+    def wait(self) -> Ended:
+        """How it ended."""
+        os.close(self.ends)
+        return _ended(self._lab, self.process)
+
+
 def kill_at(number: int) -> Fault:
     """Kills the command before that step, counted from 0."""
     return lambda step: os.kill(os.getpid(), signal.SIGKILL) if step == number else None
 
 
-def run(
-    lab: Lab, project: Path, command: tuple[str, ...], fault: Fault | None = None, pipe: int = -1
-) -> Ended:
+def run(lab: Lab, project: Path, command: tuple[str, ...], fault: Fault | None = None) -> Ended:
     """Runs a command of ours in a process of its own, with `fault` called before each step."""
-    out = lab.folder / "printed"
-    counted = lab.folder / "steps"
-    counted.write_text("0")
+    return _ended(lab, _forked(lab, project, command, fault, -1))
+
+
+def begin(lab: Lab, project: Path, command: tuple[str, ...]) -> Begun:
+    """Starts a command of ours, and returns when it comes to its first step."""
+    reader, writer = os.pipe()
+    process = _forked(lab, project, command, None, writer)
+    os.close(writer)
+    os.read(reader, 1)
+    return Begun(process, reader, lab)
+
+
+def _forked(
+    lab: Lab, project: Path, command: tuple[str, ...], fault: Fault | None, pipe: int
+) -> int:
+    (lab.folder / "steps").write_text("0")
     child = os.fork()
     if child == 0:
-        run_here(lab, project, command, fault, out, counted, pipe)
-    _, status = os.waitpid(child, 0)
-    return Ended(os.waitstatus_to_exitcode(status), out.read_text(), int(counted.read_text() or 0))
+        _run_here(lab, project, command, fault, pipe)
+    return child
 
 
-def run_here(
-    lab: Lab,
-    project: Path,
-    command: tuple[str, ...],
-    fault: Fault | None,
-    out: Path,
-    counted: Path,
-    pipe: int,
+def _ended(lab: Lab, process: int) -> Ended:
+    _, status = os.waitpid(process, 0)
+    printed, steps = ((lab.folder / name).read_text() for name in ("printed", "steps"))
+    return Ended(os.waitstatus_to_exitcode(status), printed, int(steps or 0))
+
+
+def _run_here(
+    lab: Lab, project: Path, command: tuple[str, ...], fault: Fault | None, pipe: int
 ) -> None:
     """Becomes the command, and ends with it. What it renders, the lab has rendered already."""
     code = 70
     try:
-        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        descriptor = os.open(lab.folder / "printed", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
@@ -101,7 +126,7 @@ def run_here(
             fault = None
             sys.stdout.flush()
             sys.stderr.flush()
-            counted.write_text(str(steps()))
+            (lab.folder / "steps").write_text(str(steps()))
     finally:
         os._exit(code)
 

@@ -73,6 +73,7 @@ class History:
         before = snapshot(self.top)
         kept, marks = self._kept(), marks_of(self._tracked_files())
         own = self._own_files()
+        store = str(open_project(self.project).answers["store"])
         self.told.updates += 1
         try:
             done = self.lab.update(self.project, **wish)
@@ -86,6 +87,7 @@ class History:
             self._check_branch(branch, before, marks)
             return
         self._check(done, kept, marks, own)
+        self._check_brought(done, store)
         self._go_on(done, before, kept, marks, is_committed=bool(done.commit))
 
     def _wish(self) -> dict[str, object]:
@@ -126,6 +128,19 @@ class History:
         back = self.removed & self._lines(but=done.conflicts)
         if back:
             self._wrong(f"what the user deleted is back: {sorted(back)[:5]}")
+
+    def _check_brought(self, done: Updated, store: str) -> None:
+        """Each line that the template brings is there, or its file is named as left out."""
+        stores = store, str(open_project(self.project).answers["store"])
+        old, new = (
+            files_of(self.lab.project("fresh", release=release, store=store))
+            for release, store in zip((done.old, done.new), stores, strict=True)
+        )
+        known, there = _lines_in(old), _lines_in(files_of(self.top)) | _lines_in(self._stages())
+        for path in new.keys() - set(done.left_out):
+            missing = _lines_in({path: new[path]}) - known - there
+            if missing:
+                self._wrong(f"{path}: missing, untold: {sorted(missing)[:3]}")
 
     def _go_on(
         self,
@@ -212,9 +227,12 @@ class History:
         self.told.lost += [f"{self.seed}: {mark.decode()} by {by}" for mark in marks - there]
 
     def _marks_in_stages(self) -> set[bytes]:
+        return marks_of(self._stages())
+
+    def _stages(self) -> dict[str, tuple[str, bytes]]:
+        """The versions of the paths in conflict, by their ids."""
         stages = {id for ids in unmerged(self.top).values() for id in ids}
-        blobs = {id: ("", git(self.top, "cat-file", "blob", id)) for id in stages}
-        return marks_of(blobs)
+        return {id: ("", git(self.top, "cat-file", "blob", id)) for id in stages}
 
     def _check_kept(self, kept: dict[str, tuple[str, bytes]]) -> None:
         now = files_of(self.top)
@@ -276,3 +294,7 @@ class History:
         (self.top / "sibling.txt").write_text("sibling's work mark-0-1;\n")
         (self.top / "staged.txt").write_text("sibling's work mark-0-2;\n")
         git(self.top, "add", "staged.txt")
+
+
+def _lines_in(files: dict[str, tuple[str, bytes]]) -> set[bytes]:
+    return {line.rstrip(b"\r") for _, content in files.values() for line in content.split(b"\n")}

@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -28,21 +29,56 @@ def digest_in(top: Path, path: str) -> str:
     return "" if is_behind else digest(top / path)
 
 
-def put(source: Path, file: Path) -> None:
-    """Moves a file, or a symbolic link, to its place in one step."""
+def swap(top: Path, path: str, new: Path | None, *, old: str, aside: Path) -> bool:
+    """Puts `new`, or nothing, in the place of a file whose digest is `old`; tells whether it could.
+
+    It could not where the file has another digest. What is there is moved `aside` before it is
+    looked at, and nothing is ever put over a file: what is saved meanwhile, at any instant, stays.
+    """
+    file = top / path
+    if digest_in(top, path) != old:
+        return False
+    with suppress(FileExistsError, FileNotFoundError, NotADirectoryError):
+        if old:
+            _move_away(file, aside)
+        if old and digest(aside) != old:
+            place(aside, file)
+            return False
+        if new:
+            place(new, file)
+        return True
+    return False
+
+
+def place(source: Path, file: Path) -> None:
+    """Moves a file, or a symbolic link, to its place; raises FileExistsError if one is there."""
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        source.replace(file)
+        os.link(source, file, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except OSError:
+        # It lies on another disk, or belongs to another user.
+        copy(source, beside(file))
+        os.link(beside(file), file, follow_symlinks=False)
+        beside(file).unlink()
+    source.unlink()
+
+
+def _move_away(file: Path, aside: Path) -> None:
+    """Moves a file out of its place: in one step, but for another disk."""
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.replace(aside)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        copy(source, aside(file))
-        aside(file).replace(file)
+        copy(file, aside)
+        file.unlink()
 
 
-def delete(top: Path, path: str) -> None:
-    """Deletes a file and the folders that are empty without it."""
-    (top / path).unlink(missing_ok=True)
+def remove_empty_above(top: Path, path: str) -> None:
+    """Removes the folders that are empty without a file."""
     for parent in parents(path):
         remove_empty(top / parent)
 
@@ -62,17 +98,8 @@ def copy(source: Path, target: Path) -> None:
     shutil.copy2(source, target, follow_symlinks=False)
 
 
-def twin(source: Path, target: Path) -> None:
-    """Makes `target` a second name of the file, which takes no room; a copy where it can't be."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        copy(source, target)
-
-
-def aside(file: Path) -> Path:
-    """Where a file from another disk lies, beside its place, before it gets there."""
+def beside(file: Path) -> Path:
+    """Where the copy of a file lies, beside its place, before it gets there."""
     return file.with_name(f".{file.name}.mlscaffold")
 
 

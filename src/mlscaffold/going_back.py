@@ -1,7 +1,6 @@
 """Puts back what an update has changed, from what its journal kept."""
 
 import shutil
-from collections.abc import Iterable
 from contextlib import suppress
 
 from . import files, index
@@ -13,20 +12,18 @@ from .worktree import Worktree, some
 def undo(worktree: Worktree, journal: Journal) -> None:
     """Undoes the first part of an application, but for what its user has changed since."""
     require_room(worktree, journal)
-    state = state_of(worktree)
-    # A full disk gets room again.
-    shutil.rmtree(state.new, ignore_errors=True)
-    content = {path: files.digest_in(worktree.top, path) for path in journal.paths}
-    ours = [path for path in journal.paths if content[path] in (journal.content[path], "")]
-    _set_to_old(worktree, journal, ours)
-    index.change(worktree, state.new_index, to=journal.before, where=journal.index)
-    state.remove()
+    _put_back(worktree, journal)
+    index.change(worktree, state_of(worktree).new_index, to=journal.before, where=journal.index)
+    state_of(worktree).remove()
 
 
 def restore(worktree: Worktree, journal: Journal) -> None:
-    """Puts back every file and the index as they were before the update."""
+    """Puts back every file and the index as they were before the update.
+
+    What a file holds that its user has saved since going back began stays.
+    """
     state = state_of(worktree)
-    _set_to_old(worktree, journal, journal.paths)
+    _put_back(worktree, journal)
     old, now = (
         index.others(worktree, file, journal.index) for file in (state.old_index, worktree.index)
     )
@@ -47,20 +44,20 @@ def require_room(worktree: Worktree, journal: Journal) -> None:
         raise ProjectError(f"in the way of files that return: {some(found)}; move them away first")
 
 
-def _set_to_old(worktree: Worktree, journal: Journal, paths: Iterable[str]) -> None:
-    """Makes each file what was kept of it: nothing, where there was none."""
-    state = state_of(worktree)
+def _put_back(worktree: Worktree, journal: Journal) -> None:
+    """Makes each file that has the journal's content, or is gone, what it was before."""
+    top, state = worktree.top, state_of(worktree)
+    # A full disk gets room again.
+    shutil.rmtree(state.new, ignore_errors=True)
     for path in journal.paths:
         with suppress(FileNotFoundError, NotADirectoryError):
-            files.aside(worktree.top / path).unlink()
-    old = {path: files.digest(state.old / path) for path in paths}
-    differing = [path for path in old if files.digest_in(worktree.top, path) != old[path]]
-    for path in differing:
-        if not old[path]:
-            (worktree.top / path).unlink()
+            files.beside(top / path).unlink()
+        if not journal.before[path] and files.digest_in(top, path):
+            gone = state.gone / path
+            files.swap(top, path, None, old=journal.content[path], aside=gone)
     for folder in sorted(journal.folders, reverse=True):
-        files.remove_empty(worktree.top / folder)
-    for path in differing:
-        if old[path]:
-            files.twin(state.old / path, state.scratch("file"))
-            files.put(state.scratch("file"), worktree.top / path)
+        files.remove_empty(top / folder)
+    for path in journal.paths:
+        old, found = state.old / path, files.digest_in(top, path)
+        if files.digest(old) not in ("", found) and found in ("", journal.content[path]):
+            files.swap(top, path, old, old=found, aside=state.gone / path)

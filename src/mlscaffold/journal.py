@@ -42,7 +42,10 @@ class Journal:
     index: Lines
     """By path, its new lines in git's index."""
     content: Mapping[str, str]
-    """By path, the digest of the new file; empty where there will be none."""
+    """By path, the digest of the new file; empty where there will be none.
+
+    Once all is to be undone, that of the file which is found then.
+    """
     folders: tuple[str, ...]
     """The folders that the update makes."""
     marked: tuple[str, ...]
@@ -74,8 +77,13 @@ class State:
 
     @property
     def old(self) -> Path:
-        """The files as they were."""
+        """The files as they were: those that were replaced themselves, or copies."""
         return self.folder / "old"
+
+    @property
+    def gone(self) -> Path:
+        """Our own files, once what was there before is put back."""
+        return self.folder / "gone"
 
     @property
     def old_index(self) -> Path:

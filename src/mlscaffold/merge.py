@@ -6,12 +6,13 @@ project's objects, so neither the project's settings nor its merge drivers have 
 
 import os
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from .errors import TemplateError
+from .files import parents
 from .scratch import Change, Entry, Scratch
-from .worktree import Worktree, names
+from .worktree import Worktree, names, some
 
 _REASONS = {
     "contents": "both changed it",
@@ -24,7 +25,7 @@ _REASONS = {
     "distinct types": "both changed what kind of file it is",
     "submodule": "a submodule is in the way",
 }
-# Where the project has no file any more, what the template did to it since is of no interest.
+# What the project has deleted stays deleted.
 _ABOUT_DELETIONS = ("modify/delete", "rename/delete")
 
 
@@ -47,8 +48,8 @@ class Merge:
     tree: str
     changes: tuple[Change, ...]
     conflicts: tuple[Conflict, ...]
-    left_out: tuple[str, ...]
-    """What the template adds or changes and the project does not get, since git ignores it."""
+    left_out: Mapping[str, str]
+    """By path, why the project does not get what the template adds or changes."""
 
 
 def merge(
@@ -64,21 +65,45 @@ def merge(
 
     A rename on either side is followed, but for the template's where both renders are of one
     release; a file that the project has deleted stays deleted, and what git ignores there takes no
-    part, which is told. `labels` name the two renders in conflict markers.
+    part: both are told. `labels` name the two renders in conflict markers.
     """
     ours = worktree.tree()
     ignored = _ignored(scratch, worktree, scratch.paths(old) | scratch.paths(new), ours, new)
     brought = (change.path for change in scratch.changes(old, new) if change.new)
-    left_out = tuple(path for path in brought if path in ignored)
+    left_out = {path: "git ignores it here" for path in brought if path in ignored}
     old, new = _with_line_ends_of(
         scratch, ours, scratch.without(old, ignored), scratch.without(new, ignored)
     )
     held = _taken_for_renames(scratch, old, new, ours) if is_one_release else {}
-    base = scratch.commit(scratch.edited(old, held))
+    merged = _three_way(scratch, scratch.edited(old, held), ours, new, held=held, labels=labels)
+    return replace(merged, left_out={**left_out, **merged.left_out})
+
+
+def _three_way(
+    scratch: Scratch,
+    old: str,
+    ours: str,
+    new: str,
+    *,
+    held: Mapping[str, Entry | None],
+    labels: tuple[str, str],
+) -> Merge:
+    """What git merges the trees to; `held` are put into the project's before."""
+    base = scratch.commit(old)
     mine = scratch.commit(scratch.edited(ours, held), base)
     theirs = scratch.commit(new, base)
     before, label = map(_branch, labels)
-    tree, conflicts = _merged(scratch, mine, theirs, label=label)
+    tree, found = _merged(scratch, mine, theirs, label=label)
+    deleted = [one for one in found if _is_about_a_deleted_file(one)]
+    conflicts = [one for one in found if one not in deleted]
+    left_out = _unwanted(scratch, old, new, deleted)
+    gone = {one.path for one in deleted}
+    if gone and any(one.reason == _REASONS["file/directory"] for one in conflicts):
+        # What lies in their place now need not give way.
+        old, new = (scratch.without(one, gone & scratch.paths(one)) for one in (old, new))
+        again = _three_way(scratch, old, ours, new, held=held, labels=labels)
+        return replace(again, left_out={**left_out, **again.left_out})
+    tree = scratch.without(tree, gone & scratch.paths(tree))
     marked = [conflict.path for conflict in conflicts if conflict.is_marked]
     tree = _relabelled(scratch, tree, marked, commit=base, label=before)
     saved = _let_go(scratch, base=base, ours=ours, theirs=theirs, merged=tree)
@@ -95,14 +120,27 @@ def _ignored(
 
 
 def _merged(scratch: Scratch, mine: str, theirs: str, *, label: str) -> tuple[str, list[Conflict]]:
-    """The tree that git merges two commits to, and the conflicts; none about what is deleted."""
+    """The tree that git merges two commits to, and the conflicts."""
     for name, commit in (("yours", mine), (label, theirs)):
         scratch.git("update-ref", f"refs/heads/{name}", commit)
     merging = ("merge-tree", "--write-tree", "-z", "--messages", "yours", label)
-    merged, conflicts = _parsed(scratch.git(*merging, may_exit=(0, 1)))
-    gone = {conflict.path for conflict in conflicts if _is_about_a_deleted_file(conflict)}
-    tree = scratch.without(merged, gone & scratch.paths(merged))
-    return tree, [conflict for conflict in conflicts if conflict.path not in gone]
+    return _parsed(scratch.git(*merging, may_exit=(0, 1)))
+
+
+def _unwanted(
+    scratch: Scratch, old: str, new: str, conflicts: Collection[Conflict]
+) -> dict[str, str]:
+    """By path, which file the project has deleted, where the template has changed it since."""
+    versions = {
+        one.path: {entry.stage: (entry.mode, entry.id) for entry in one.entries}
+        for one in conflicts
+    }
+    changed = [path for path, one in versions.items() if 3 in one and one[3] != one.get(1)]
+    renamed = {path: was for was, path in scratch.renames(old, new).items()} if changed else {}
+    return {
+        path: f"you deleted {some([renamed[path]]) if path in renamed else 'it'}"
+        for path in changed
+    }
 
 
 def _taken_for_renames(scratch: Scratch, old: str, new: str, ours: str) -> dict[str, Entry | None]:
@@ -139,11 +177,13 @@ def _let_go(scratch: Scratch, *, base: str, ours: str, theirs: str, merged: str)
     renamed, new = scratch.renames(base, theirs), scratch.entries(theirs)
     arrived = {change.path: change.new for change in changes if change.new}
     contents = {entry.id for entry in arrived.values()}
+    # For a folder that comes there, git has moved the file beside it, and tells of a conflict.
+    moved = {parent for path in arrived for parent in parents(path)}
     let_go: list[Conflict] = []
     for path, entry in edited.items():
         place = renamed.get(path, "")
         is_merged = place in arrived and arrived[place] != new[place]
-        if not (is_merged or entry.id in contents):
+        if not (is_merged or entry.id in contents or path in moved):
             stages = (before.get(path), 1), (entry, 2)
             versions = tuple(Entry(one.mode, one.id, stage) for one, stage in stages if one)
             let_go.append(Conflict(path, _REASONS["modify/delete"], versions, is_marked=False))

@@ -121,7 +121,8 @@ def _lines_of_updated(one: "Updated") -> Iterator[str]:
     if one.outcome == "previewed":
         yield from (f"  added     {_plain(path)}" for path in one.added)
         yield from (f"  deleted   {_plain(path)}" for path in one.deleted)
-    yield from (f"  left out  {_plain(path)}: git ignores it here" for path in one.left_out)
+    for path, reason in one.left_out.items():
+        yield f"  left out  {_plain(path)}: {reason}"
     for path, reason in one.conflicts.items():
         yield f"  conflict  {_plain(path)}: {reason}"
     if one.outcome == "conflicts" and not one.branch:

@@ -1,9 +1,10 @@
 """Applies a merge to a working tree so that a crash at any instant leaves before or after.
 
-In order: what each file will be is written aside, and what it is now is kept; a journal says so;
-each file is put in place by one rename; the journal says that they are. That is the point of no
+In order: what each file will be is written aside, a journal says so; each file is moved away, to be
+kept, and the new one put in its place; the journal says that they are. That is the point of no
 return: what a crash interrupts before it is undone by `recover`, after it completed. Then git's
 index follows, by one rename under git's own lock, and HEAD for a commit that was asked for.
+Nothing is put over a file: what is saved in between stays, and the update refuses.
 A file or a line of the index that is neither as it was nor as the update left it is its user's:
 recovery leaves it alone. No file outside the merge is looked at.
 
@@ -103,12 +104,15 @@ def apply(
         _write_new_files(worktree, merge)
         with index.locked(worktree, state.token):
             before = _lines_unchanged(worktree, merge)
-            journal = _journal(worktree, merge, before, title=title, author=author)
+            kept = _kept(worktree, merge, before)
+            # Last, so that what was kept is what was merged.
+            _require_content(worktree, before)
+            journal = _journal(worktree, merge, before, kept, title=title, author=author)
             journal = replace(journal, commit=commit, commits=commits)
-            _keep(worktree, journal)
+            _write_indexes(worktree, journal)
             state.write(journal)
             is_begun = True
-            _put_files(worktree, journal)
+            _put_files(worktree, journal, kept)
             _install(worktree, journal)
     except BaseException as error:
         _settle(worktree, error, goal=Recovery.AFTER, is_done=lambda: is_begun)
@@ -144,6 +148,7 @@ def abort(worktree: Worktree) -> None:
     Raises ProjectError when the update is part of a commit by now.
     """
     journal, state = _require_unfinished(worktree), state_of(worktree)
+    content = {path: files.digest_in(worktree.top, path) for path in journal.paths}
     if worktree.head != journal.head:
         raise ProjectError(
             f"{worktree.top} has other commits than before the update, which going back would "
@@ -152,7 +157,8 @@ def abort(worktree: Worktree) -> None:
     going_back.require_room(worktree, journal)
     try:
         with index.locked(worktree, state.token):
-            state.write(replace(journal, phase=Phase.ABORTING))
+            journal = replace(journal, phase=Phase.ABORTING, content=content)
+            state.write(journal)
             going_back.restore(worktree, journal)
     except BaseException as error:
         is_done = partial(_is_finished, worktree)
@@ -191,10 +197,7 @@ def _write_new_files(worktree: Worktree, merge: Merge) -> None:
 
 
 def _lines_unchanged(worktree: Worktree, merge: Merge) -> index.Lines:
-    """The index's lines for what changes; raises ProjectError when HEAD, index or files differ.
-
-    They may have since the merge began, and a file also where git's status trusts its times.
-    """
+    """The index's lines for what changes; raises ProjectError when HEAD or index have changed."""
     found = index.lines(worktree)
     expected = {worktree.prefix + one.path: one.old for one in merge.changes}
     others = {worktree.prefix + conflict.path for conflict in merge.conflicts} - set(expected)
@@ -202,7 +205,26 @@ def _lines_unchanged(worktree: Worktree, merge: Merge) -> index.Lines:
     differing = {path for path, lines in committed.items() if found.get(path, ()) != lines}
     if differing or _head(worktree) != worktree.head:
         raise ProjectError(f"{worktree.folder} has changed in the meantime: try again")
-    before = {path: found.get(path, ()) for path in (*expected, *others)}
+    return {path: found.get(path, ()) for path in (*expected, *others)}
+
+
+def _kept(worktree: Worktree, merge: Merge, before: index.Lines) -> dict[str, str]:
+    """By path, the digest of each file as git has it; empty where git has none.
+
+    A file that will be replaced is kept by being moved, one that waits for its user by a copy.
+    """
+    kept = {
+        path: files.digest_in(worktree.top, path) if lines else "" for path, lines in before.items()
+    }
+    changed = {worktree.prefix + change.path for change in merge.changes}
+    for path in kept.keys() - changed:
+        if kept[path]:
+            files.copy(worktree.top / path, state_of(worktree).old / path)
+    return kept
+
+
+def _require_content(worktree: Worktree, before: index.Lines) -> None:
+    """Raises ProjectError when a file has other content than the index, whatever its times say."""
     # An index without times makes git read the files.
     file = state_of(worktree).scratch("times")
     index.give(worktree, file, before)
@@ -214,13 +236,13 @@ def _lines_unchanged(worktree: Worktree, merge: Merge) -> index.Lines:
             f"{worktree.folder} has changes that are not committed: {some(names(listed))}; "
             "commit or stash them first"
         )
-    return before
 
 
 def _journal(
     worktree: Worktree,
     merge: Merge,
     before: index.Lines,
+    kept: Mapping[str, str],
     *,
     title: str,
     author: Mapping[str, str],
@@ -228,8 +250,7 @@ def _journal(
     new = {worktree.prefix + change.path: change.new for change in merge.changes}
     conflicts = {worktree.prefix + conflict.path: conflict for conflict in merge.conflicts}
     lines = {path: (index.line(entry),) if entry else () for path, entry in new.items()}
-    content = {path: files.digest_in(worktree.top, path) for path in conflicts}
-    content |= {path: files.digest(state_of(worktree).new / path) for path in new}
+    content = dict(kept) | {path: files.digest(state_of(worktree).new / path) for path in new}
     above = {parent for path in content if content[path] for parent in files.parents(path)}
     return Journal(
         phase=Phase.APPLYING,
@@ -249,30 +270,29 @@ def _journal(
     )
 
 
-def _keep(worktree: Worktree, journal: Journal) -> None:
-    """Keeps the files and the index as they are, and writes aside what the index will be."""
+def _write_indexes(worktree: Worktree, journal: Journal) -> None:
+    """Keeps the index as it is, and writes aside what it will be."""
     state = state_of(worktree)
-    for path in journal.paths:
-        if files.digest_in(worktree.top, path):
-            files.copy(worktree.top / path, state.old / path)
     for copy in (state.old_index, state.new_index):
         files.copy(worktree.index, copy)
     index.give(worktree, state.new_index, journal.index)
 
 
-def _put_files(worktree: Worktree, journal: Journal) -> None:
+def _put_files(worktree: Worktree, journal: Journal, kept: Mapping[str, str]) -> None:
     """Puts each file in its place, or takes it away, unless its user has just changed it."""
-    state = state_of(worktree)
-    going = [path for path in journal.paths if not journal.content[path]]
+    top, state = worktree.top, state_of(worktree)
+    going = [path for path in journal.paths if kept[path] and not journal.content[path]]
     coming = [path for path in journal.paths if files.digest(state.new / path)]
     for path in (*going, *coming):
-        old = files.digest(state.old / path)
-        if files.digest_in(worktree.top, path) != old:
+        new = state.new / path if path in coming else None
+        if not files.swap(top, path, new, old=kept[path], aside=state.old / path):
             raise ProjectError(f"{path} has changed in the meantime: try again")
-        if path in coming:
-            files.put(state.new / path, worktree.top / path)
-        elif old:
-            files.delete(worktree.top, path)
+        if not new:
+            files.remove_empty_above(top, path)
+    # A program that had one open may have written into it where it lies now.
+    for path in (*going, *coming):
+        if files.digest(state.old / path) != kept[path]:
+            raise ProjectError(f"{path} has changed in the meantime: try again")
 
 
 def _install(worktree: Worktree, journal: Journal) -> None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -56,8 +56,8 @@ class Updated:
     deleted: tuple[str, ...] = ()
     conflicts: Mapping[str, str] = field(default_factory=dict)
     """By path, why only the user can settle it."""
-    left_out: tuple[str, ...] = ()
-    """What the template adds or changes and git ignores here."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """By path, why the project does not get what the template adds or changes."""
     branch: str = ""
     commit: str = ""
     diff: str = ""
@@ -93,7 +93,7 @@ def update(path: Path, wish: Wish, *, renders: Renders | None = None, onto: str 
     if renders is None:
         with open_renders() as renders:
             return update(path, wish, renders=renders)
-    open_project(path)
+    _require_project(path)
     worktree = open_worktree(path)
     if onto:
         worktree = replace(worktree, head=onto)
@@ -169,6 +169,18 @@ def _updated(
             diff = scratch.diff(worktree.tree(), merged.tree)
             return replace(done, outcome=Outcome.PREVIEWED, diff=diff)
         return _applied(done, worktree, merged, scratch, project, wish)
+
+
+def _require_project(path: Path) -> None:
+    """Raises ProjectError unless a template made it; an interrupted update is recovered first."""
+    try:
+        open_project(path)
+    except ProjectError:
+        # It may have been ended in the moment in which it replaced the answers.
+        with suppress(ProjectError):
+            if transaction.unfinished(open_worktree(path)):
+                return
+        raise
 
 
 def _require_ready(worktree: Worktree, wish: Wish, *, is_begun: bool) -> None:
