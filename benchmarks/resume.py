@@ -5,9 +5,10 @@ project's own Python:
 
     cd my-project && .venv/bin/python /path/to/benchmarks/resume.py --trials 200
 
-A server process imports PyTorch once and forks a process for each training. What is compared are
-bytes: the weights in the bundle, and the curve of losses and validation figures. Every trial has a
-number, and all that it does but the instant of a signal depends on it. The last column must be 0.
+A server process imports PyTorch once and forks a process for each training, and each other stage.
+What is compared are bytes: the weights in the bundle, and the curve of losses and validation
+figures; or all files that a stage makes. Every trial has a number, and all that it does but the
+instant of a signal depends on it. The last column must be 0.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from resume_proofs import disks, interruptions
+from resume_proofs import disks, interruptions, stages
 from resume_proofs.lab import Lab, Row
 
 PROOFS: dict[str, Callable[[Lab, int, int], Row]] = {
@@ -41,8 +42,12 @@ PROOFS: dict[str, Callable[[Lab, int, int], Row]] = {
         events=disks.NEED_SPACE,
     ),
     "full-disk": disks.full_disk,
+    "pairs": interruptions.pairs,
+    "kill-preprocess": partial(stages.kills, stage=stages.PREPROCESS),
+    "kill-evaluate": partial(stages.kills, stage=stages.EVALUATE),
+    "kill-register": partial(stages.kills, stage=stages.REGISTER),
 }
-SHARE = {"kill": 1.0, "terminate": 0.25, "damage": 5.0, "poison": 0.1}
+SHARE = {"kill": 1.0, "terminate": 0.25, "damage": 5.0, "poison": 0.1, "pairs": 0.5}
 """Trials of a proof for one of `--trials`, where it is not one."""
 
 
@@ -84,7 +89,9 @@ def _import_once(lab: Lab) -> None:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     lab.module("training.fit")
-    lab.module("models.mlp")
+    for name in ("models.mlp", "preprocess", "evaluate", "evaluation.model_card", "register"):
+        lab.module(name)
+    lab.module("tracking.mlflow")
 
 
 if __name__ == "__main__":

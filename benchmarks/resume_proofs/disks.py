@@ -40,7 +40,7 @@ def changes(
     def count(number: int) -> None:
         os.pwrite(descriptor, str(number).encode(), 0)
 
-    counting = partial(_before_changes, count, events)
+    counting = partial(before_changes, count, events)
     assert lab.run(lab.workspace(f"counted-{name}"), whole.config, counting) == 0
     os.close(descriptor)
     numbers = list(range(1, int(counted.read_text()) + 1))
@@ -49,7 +49,7 @@ def changes(
     row = Row(name, len(numbers), Counter(), [])
     for number in numbers:
         folder = lab.workspace(f"{name}-{number}")
-        struck = partial(_before_changes, partial(strike, number), events)
+        struck = partial(before_changes, partial(strike, number), events)
         code = lab.run(folder, whole.config, struck)
         _check_struck(lab, row, folder, whole, code, number)
     return row
@@ -122,7 +122,7 @@ def fail_from(chosen: int, number: int) -> None:
         fail(number, number)
 
 
-def _before_changes(strike: Callable[[int], None], events: Sequence[str]) -> None:
+def before_changes(strike: Callable[[int], None], events: Sequence[str]) -> None:
     """Calls `strike` before each change of these kinds that this process makes to the disk."""
     numbers = itertools.count(1)
 

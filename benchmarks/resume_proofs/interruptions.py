@@ -90,6 +90,40 @@ def poison(lab: Lab, trials: int, seed: int) -> Row:
     return row
 
 
+def pairs(lab: Lab, trials: int, seed: int) -> Row:
+    """Two trainings with other settings in one folder, the second at once or a little later.
+
+    In every other trial one before them was killed, and could not say that it ended.
+    """
+    wholes = [undisturbed(lab, f"whole-pair-{n}", f"seed={n}", "resume=never") for n in (0, 1)]
+    row = Row("two at once", trials, Counter(), [])
+    for trial in range(seed, seed + trials):
+        draw, folder = random.Random(trial), lab.workspace(f"pair-{trial}")
+        if trial % 2:
+            process = lab.start(folder, wholes[0].config)
+            time.sleep(draw.random() * wholes[0].duration_s)
+            os.kill(process, signal.SIGKILL)
+            ended(process)
+        names = [f"pair-{trial}-{n}" for n in (0, 1)]
+        processes = []
+        for name, whole in zip(names, wholes, strict=True):
+            processes.append(lab.fork(folder, partial(lab.fit, whole.config), name=name))
+            time.sleep(draw.choice((0, 0.3 * draw.random() * whole.duration_s)))
+        codes = [ended(process) for process in processes]
+        refused = [lab.error(folder, name) for name in names]
+        winner = codes.index(0) if 0 in codes else 0
+        is_told = refused[1 - winner].startswith("error: this folder is in use: train, pid ")
+        if codes == [0, 0]:  # on a busy machine the second may begin when the first has ended
+            row.told["one after the other"] += 1
+            winner = 1
+        elif sorted(codes) == [0, 1] and is_told and "\n" not in refused[1 - winner]:
+            row.told["one refused"] += 1
+        else:
+            row.wrong.append(f"trial {trial}: exit codes {codes}: {refused}")
+        check_end(lab, row, folder, wholes[winner], trial, codes[winner])
+    return row
+
+
 def _poison(lab: Lab, step: int) -> None:
     """Makes the gradients of a step not a number, in this process."""
     trainer = lab.module("training.trainer").Trainer

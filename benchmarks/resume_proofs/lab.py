@@ -4,11 +4,13 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,33 @@ class Lab:
 
     def start(self, folder: Path, config: Any, hurt: Callable[[], None] = lambda: None) -> int:
         """The id of a process that trains in the folder, once it has been hurt."""
+        return self.fork(folder, partial(self.fit, config), hurt)
+
+    def fit(self, config: Any) -> None:
+        """Trains in this process and folder."""
+        with self.module("compose").one_line_errors():
+            self.module("training.fit").fit(config)
+
+    def start_command(
+        self, folder: Path, name: str, *arguments: str, hurt: Callable[[], None] = lambda: None
+    ) -> int:
+        """The id of a process that runs a module's command in the folder, once it has been hurt."""
+
+        def command() -> None:
+            sys.argv = [name, *arguments]
+            self.module(name).main()
+
+        return self.fork(folder, command, hurt)
+
+    def fork(
+        self,
+        folder: Path,
+        work: Callable[[], None],
+        hurt: Callable[[], None] = lambda: None,
+        *,
+        name: str = "",
+    ) -> int:
+        """The id of a process that works in the folder; what it says goes by another `name`."""
         child = os.fork()
         if child:
             return child
@@ -64,29 +93,29 @@ class Lab:
         try:
             os.chdir(folder)
             # Not in its folder, whose disk may be full.
-            output = self.folder / f"{folder.name}.output"
+            name = name or folder.name
+            output = self.folder / f"{name}.output"
             with output.open("a") as file, redirect_stdout(file), redirect_stderr(file):
-                code = self._train(config, hurt, self.folder / f"{folder.name}.error")
+                code = self._work(work, hurt, self.folder / f"{name}.error")
         finally:
             os._exit(code)
 
-    def error(self, folder: Path) -> str:
-        """How the last training there said that it ended."""
-        path = self.folder / f"{folder.name}.error"
+    def error(self, folder: Path, name: str = "") -> str:
+        """How the last work there, or that of the name, said that it ended."""
+        path = self.folder / f"{name or folder.name}.error"
         return path.read_text() if path.exists() else ""
 
     def output(self, folder: Path) -> str:
         """What the trainings there have printed."""
         return (self.folder / f"{folder.name}.output").read_text()
 
-    def _train(self, config: Any, hurt: Callable[[], None], why: Path) -> int:
-        """The exit code of a training in this process and folder; the file `why` says more."""
+    def _work(self, work: Callable[[], None], hurt: Callable[[], None], why: Path) -> int:
+        """The exit code of work in this process and folder; the file `why` says more."""
         logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
         try:
             why.write_text("")
             hurt()
-            with self.module("compose").one_line_errors():
-                self.module("training.fit").fit(config)
+            work()
         except SystemExit as ended:
             why.write_text(str(ended.code))
             return ended.code if isinstance(ended.code, int) else 1

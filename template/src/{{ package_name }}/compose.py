@@ -5,7 +5,6 @@ settings such as `training.epochs=1` may follow. With `--check` it says whether 
 """
 
 import argparse
-import errno
 import logging
 import os
 import sys
@@ -17,14 +16,17 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import YAMLError
 
+from .artifacts import new_file
 from .config import MODEL_CONFIGS, Config, ModelConfig
-from .errors import ProjectError
+from .errors import ProjectError, file_errors
 from .paths import CONFIGS, PARAMS
-from .rules import ConfigError
+from .rules import ConfigError, require
 
 C = TypeVar("C", bound=Config)
 
@@ -35,6 +37,9 @@ _QUIET = (
     "hydra/job_logging=none",
     "hydra/hydra_logging=none",
 )
+
+_UNREADABLE = (TypeError, ValueError, YAMLError)
+"""What Hydra raises, beside its own errors, where it cannot read a file or an argument."""
 
 
 def stage(
@@ -53,32 +58,39 @@ def stage(
 
 def _command(run: Callable[[C], None], schema: type[C], config_name: str) -> None:
     def job(composed: DictConfig) -> None:
+        nonlocal is_composed
+        is_composed = True
         # Here as well as around Hydra, which would print a line of its own before passing it on.
         with one_line_errors():
             run(to_config(composed, schema))
+
+    is_composed = False
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us whole, not printed and lost
     # Threads that wait must not spin: on a busy machine they would starve those that work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    sys.argv[1:1] = _QUIET
     with one_line_errors():
         _require_root()
+        _require_names(sys.argv[1:])
+        sys.argv[1:1] = _QUIET
         configs = str(CONFIGS.resolve())
-        hydra.main(version_base="1.3", config_path=configs, config_name=config_name)(job)()
+        try:
+            hydra.main(version_base="1.3", config_path=configs, config_name=config_name)(job)()
+        except _UNREADABLE as error:
+            if is_composed:
+                raise
+            raise ConfigError(str(error)) from error
 
 
 @contextmanager
 def one_line_errors() -> Generator[None]:
-    """End the process with one line and exit code 1 on an error that the user can mend."""
+    """End the process with one line and exit code 1 on an error that the user can fix."""
     try:
-        yield
+        with file_errors():
+            yield
     except (ProjectError, HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {explain(error)}")
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        sys.exit(f"error: {error}")
 
 
 def to_config(composed: DictConfig, schema: type[C]) -> C:
@@ -88,11 +100,18 @@ def to_config(composed: DictConfig, schema: type[C]) -> C:
         ConfigError: A value is out of its range.
         OmegaConfBaseException: A key is unknown or a value has the wrong type.
     """
-    model_config = MODEL_CONFIGS.get(composed.model.name, ModelConfig)
+    if missing := OmegaConf.missing_keys(composed):
+        raise ConfigError(f"{min(missing)} has no value, only ???")
+    model_name = OmegaConf.select(composed, "model.name", default=ModelConfig.name)
+    model_config = MODEL_CONFIGS.get(model_name, ModelConfig)
     typed = OmegaConf.structured(schema(model=model_config()))
     for section in filter(OmegaConf.is_config, typed.values()):
         OmegaConf.set_readonly(section, False)  # frozen classes make frozen nodes
-    return cast(C, OmegaConf.to_object(OmegaConf.merge(typed, composed)))
+    try:
+        return cast(C, OmegaConf.to_object(OmegaConf.merge(typed, composed)))
+    except OverflowError as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"a number among the settings is too large: {reason}") from error
 
 
 def explain(error: Exception) -> str:
@@ -131,9 +150,27 @@ def _require_root() -> None:
         raise ConfigError(f"there is no {CONFIGS}/ here; run this in the project's root")
 
 
+def _require_names(overrides: list[str]) -> None:
+    """Raise where a folder of configs/ is given something else than names of its files."""
+    for override in overrides:
+        group, equals, _ = override.lstrip("+").partition("=")
+        folder = CONFIGS / group.partition("@")[0]
+        if equals and group and folder.is_dir():
+            parsed = OverridesParser.create().parse_override(override)
+            given: Any = parsed.value()
+            names = given if isinstance(given, list) else [given]
+            is_named = parsed.is_sweep_override() or all(isinstance(name, str) for name in names)
+            choices = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+            require(is_named, group, f"one of {choices}", given)
+
+
 def _params(overrides: list[str]) -> str:
+    _require_names(overrides)
     with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
-        composed = hydra.compose("config", overrides)
+        try:
+            composed = hydra.compose("config", overrides)
+        except _UNREADABLE as error:
+            raise ConfigError(str(error)) from error
     to_config(composed, Config)
     return OmegaConf.to_yaml(composed, resolve=True)
 
@@ -148,7 +185,8 @@ def main() -> None:
         _require_root()
         params = _params(arguments.overrides)
         if not arguments.check:
-            PARAMS.write_text(params, encoding="utf-8")
+            with new_file(PARAMS) as new:
+                new.write_text(params, encoding="utf-8")
         elif not PARAMS.exists() or PARAMS.read_text(encoding="utf-8") != params:
             raise ProjectError("params.yaml is not what configs/ composes; run `make params`")
 

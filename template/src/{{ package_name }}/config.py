@@ -16,6 +16,8 @@ from .rules import (
     UNIT,
     check,
     require,
+    require_size,
+    up_to,
 )
 
 
@@ -123,8 +125,8 @@ class ModelConfig:
             "model",
             self,
             name=NOT_EMPTY,
-            hidden_size=AT_LEAST_ONE,
-            num_bigram_buckets=AT_LEAST_ONE,
+            hidden_size=up_to(65_536),
+            num_bigram_buckets=up_to(2**30),
             word_dropout=SHARE,
             dropout=SHARE,
         )
@@ -146,9 +148,9 @@ class TransformerConfig(ModelConfig):
         check(
             "model",
             self,
-            num_layers=AT_LEAST_ONE,
+            num_layers=up_to(1000),
             num_heads=AT_LEAST_ONE,
-            feedforward_size=AT_LEAST_ONE,
+            feedforward_size=up_to(2**20),
         )
         divisor = f"a divisor of model.hidden_size={self.hidden_size}"
         require(self.hidden_size % self.num_heads == 0, "model.num_heads", divisor, self.num_heads)
@@ -228,7 +230,7 @@ class TrainingConfig:
             max_grad_norm=POSITIVE,
             label_smoothing=SHARE,
             ema_decay=SHARE,
-            num_data_workers=NOT_NEGATIVE,
+            num_data_workers=up_to(256, least=0),
             max_steps=LIMIT,
             overfit_batches=NOT_NEGATIVE,
             evaluate_every_n_steps=LIMIT,
@@ -295,8 +297,8 @@ class LauncherConfig:
             "launcher",
             self,
             name=NOT_EMPTY,
-            num_workers=AT_LEAST_ONE,
-            num_threads=NOT_NEGATIVE,
+            num_workers=up_to(4096),
+            num_threads=up_to(1024, least=0),
             max_restarts=NOT_NEGATIVE,
         )
         if self.name == "local":
@@ -325,6 +327,7 @@ class Config:
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed", ">= 0", self.seed)
+        require_size("seed", self.seed)
         require(bool(self.resume), "resume", "auto, never or a checkpoint", self.resume)
 
 

@@ -5,11 +5,13 @@ import logging
 from .compose import stage
 from .config import Config
 from .paths import PROCESSED, RAW_CSV, require
+from .running import running
 
 log = logging.getLogger(__name__)
 
 
 @stage(Config)
+@running("preprocess")
 def main(config: Config) -> None:
     """Turn data/raw/dataset.csv into splits, an encoder and a spec."""
     from .data.preprocessing import preprocess

@@ -10,6 +10,7 @@ from .compose import stage
 from .config import Config, RegistryConfig
 from .errors import ProjectError
 from .paths import BUNDLE, METRICS_JSON, PROCESSED, REPORTS, require
+from .running import running
 
 if TYPE_CHECKING:
     from .evaluation.metrics import Metrics
@@ -24,6 +25,7 @@ class GateError(ProjectError):
 
 
 @stage(Config)
+@running("register")
 def main(config: Config) -> None:
     """Register the bundle, or say why not."""
     from .models.bundle import Bundle

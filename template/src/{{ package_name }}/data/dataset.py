@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Self
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..errors import ProjectError
 from .mapped import MappedTensor
 
 IN_MEMORY_BYTES = 2**30
@@ -80,8 +82,16 @@ class Split:
 
     @classmethod
     def load(cls, path: Path, *, max_bytes: int = IN_MEMORY_BYTES) -> Self:
-        """Return the split that `save` wrote; in a file above `max_bytes` its values stay there."""
+        """Return the split that `save` wrote; in a file above `max_bytes` its values stay there.
+
+        Raises:
+            ProjectError: It cannot be read.
+        """
         if path.stat().st_size <= max_bytes:
-            return cls(**load_file(path))
+            try:
+                return cls(**load_file(path))
+            except (OSError, TypeError, SafetensorError) as error:
+                message = f"{path} cannot be read ({error}); run `make preprocess`"
+                raise ProjectError(message) from error
         values, offsets, labels = (MappedTensor(path, f.name) for f in fields(cls))
         return cls(values, offsets.read(), labels.read())

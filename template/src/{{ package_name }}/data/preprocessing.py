@@ -1,11 +1,11 @@
 """Rows to tensors: duplicates removed, split by group, encoded, written to data/processed/."""
 
 import json
-import shutil
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from ..artifacts import new_folder
 from ..config import DataConfig
 from ..errors import ProjectError
 from .dataset import Split
@@ -43,14 +43,13 @@ class Processed:
 
     def save(self, folder: Path, *, group_column: str) -> None:
         """Replace `folder` with the splits as CSV and as tensors, the encoder and the spec."""
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        for name, rows in self.rows.items():
-            write_csv(rows, folder / f"{name}.csv", group_column=group_column)
-            self.split(name).save(folder / f"{name}.safetensors")
-        encoder = json.dumps(self.encoder.to_dict(), ensure_ascii=False)
-        (folder / ENCODER_JSON).write_text(encoder + "\n", "utf-8")
-        self.spec.save(folder)
+        with new_folder(folder) as new:
+            for name, rows in self.rows.items():
+                write_csv(rows, new / f"{name}.csv", group_column=group_column)
+                self.split(name).save(new / f"{name}.safetensors")
+            encoder = json.dumps(self.encoder.to_dict(), ensure_ascii=False)
+            (new / ENCODER_JSON).write_text(encoder + "\n", "utf-8")
+            self.spec.save(new)
 
 
 def preprocess(rows: list[Row], config: DataConfig) -> Processed:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -10,6 +11,12 @@ from .rows import Row
 
 MAX_FIELD_SIZE = 10_000_000
 """Characters of one field, at most; the csv module's own limit is 131,072."""
+
+_REFUSED = {
+    rb"\0": "a NUL byte, which UTF-8 text does not have",
+    rb"\r(?!\n)": "a carriage return without a line feed; lines end with LF or CRLF",
+}
+"""What only a damaged file has, or one of another encoding or system."""
 
 
 class DataError(ProjectError):
@@ -27,8 +34,8 @@ def read_csv(path: Path, *, group_column: str, labels: Collection[str] = ()) -> 
     With `labels`, only those are allowed.
 
     Raises:
-        DataError: The file is missing or no UTF-8, a column is missing, a text is empty,
-            a label is empty or unknown, or fewer than two labels occur.
+        DataError: The file is missing, no UTF-8, or has a NUL or a lone carriage return, a column
+            is missing, a text or a label is empty, a label is unknown, or fewer than two occur.
     """
     rows = list(_checked(path, group_column, frozenset(labels)))
     found = {row.label for row in rows}
@@ -40,12 +47,12 @@ def read_csv(path: Path, *, group_column: str, labels: Collection[str] = ()) -> 
 def _checked(path: Path, group_column: str, labels: frozenset[str]) -> Iterator[Row]:
     csv.field_size_limit(MAX_FIELD_SIZE)
     reader = csv.DictReader(io.StringIO(_decoded(path), newline=""), strict=True)
-    missing = [name for name in ("text", "label") if name not in (reader.fieldnames or ())]
-    if missing:
-        found = reader.fieldnames
-        raise DataError(path, 1, f"missing column {' and '.join(missing)}; found {found}")
-    line = reader.line_num + 1
+    line = 1
     try:
+        found = reader.fieldnames
+        if missing := [name for name in ("text", "label") if name not in (found or ())]:
+            raise DataError(path, line, f"missing column {' and '.join(missing)}; found {found}")
+        line = reader.line_num + 1
         for values in reader:
             text, label = (values["text"] or "").strip(), (values["label"] or "").strip()
             _check(path, line, text, label, labels)
@@ -69,6 +76,9 @@ def _decoded(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(path, 0, f"cannot be read ({error.strerror}); run `make fetch`") from error
+    for pattern, what in _REFUSED.items():
+        if found := re.search(pattern, content):
+            raise DataError(path, content.count(b"\n", 0, found.start()) + 1, what)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -10,7 +10,6 @@ put in the place of another is told by the registry, which has the hash of what 
 
 import hashlib
 import json
-import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from ..config import MODEL_CONFIGS, ModelConfig
+from ..artifacts import new_folder
 from ..data.spec import DataSpec
 from ..data.text import TextEncoder
 from ..errors import ProjectError
@@ -124,14 +124,10 @@ class Bundle:
 
     def save(self, folder: Path) -> None:
         """Write the bundle in place of what `folder` holds. It appears there only when complete."""
-        new = folder.with_name(f".{folder.name}.new")
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        (new / WEIGHTS).write_bytes(save(self.model.state_dict()))
-        (new / LINEAGE).write_bytes(_json(asdict(self.lineage)))
-        (new / CONFIG).write_bytes(_sealed(self._config(self._hashes)))
-        shutil.rmtree(folder, ignore_errors=True)
-        new.rename(folder)
+        with new_folder(folder) as new:
+            (new / WEIGHTS).write_bytes(save(self.model.state_dict()))
+            (new / LINEAGE).write_bytes(_json(asdict(self.lineage)))
+            (new / CONFIG).write_bytes(_sealed(self._config(self._hashes)))
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -6,13 +6,13 @@ no server holds it up or ends it. `python -m <package>.tracking.replay` delivers
 
 import json
 import logging
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
+from ..artifacts import replace_folder
 from ..config import Config, TrackingConfig
 from .base import RegisteredModel, RunStatus, Tracker
 from .delivery import Delivery, folder_sha256
@@ -181,10 +181,9 @@ class MlflowTracker(Tracker):
         """Fetch the bundle of `model` in place of what `folder` holds; return `folder`."""
         source = self._client.get_model_version_download_uri(model.name, model.version)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as new:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as new:
             fetched = download_artifacts(source, dst_path=new, tracking_uri=self._uri)
-            shutil.rmtree(folder, ignore_errors=True)
-            Path(fetched).rename(folder)
+            replace_folder(Path(fetched), folder)
         return folder
 
 

@@ -209,7 +209,6 @@ class WandbTracker(Tracker):
         artifact = self._api.artifact(f"{model.name}:{model.version}", MODEL)
         with filled(folder) as new:
             artifact.download(str(new))
-            shutil.rmtree(folder, ignore_errors=True)
         return folder
 
 
@@ -262,7 +261,6 @@ class OfflineTracker(WandbTracker):
         """Copy the bundle of `model` in place of what `folder` holds; return `folder`."""
         with filled(folder) as new:
             shutil.copytree(self._registry.bundle(model), new, dirs_exist_ok=True)
-            shutil.rmtree(folder, ignore_errors=True)
         return folder
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,13 @@ from ..config import Config, TrackingConfig
 from ..data.dataset import Split
 from ..data.preprocessing import load_encoder
 from ..data.spec import DataSpec
+from ..errors import file_errors
 from ..lineage import current_lineage
 from ..models.base import Model, build_model
 from ..models.bundle import Bundle, Lineage
 from ..paths import BUNDLE, CHECKPOINTS, HISTORY_CSV, PROCESSED, TRACE, require
+from ..rules import ConfigError
+from ..running import running
 from ..tracking.base import Tracker, create_tracker
 from .callbacks import Checkpointing, EarlyStopping, History, Profiling, ProgressBar, Tracking
 from .checkpoint import Checkpoint, CheckpointError, Checkpoints, find_checkpoint, settings_of
@@ -28,14 +32,17 @@ log = logging.getLogger(__name__)
 KEPT = Checkpoints(CHECKPOINTS)
 
 
+@file_errors()
 def fit(config: Config) -> None:
     """Train, or go on with a run that was interrupted, and save the bundle of the best weights."""
-    spec = DataSpec.load(require(PROCESSED, stage="preprocess"))
     set_threads(config.launcher)
     device = choose_device(config.launcher.device)
-    with process_group(device):
+    with process_group(device), ExitStack() as held:
+        # By the process that writes, not by its launcher, which it may outlive.
+        from_main(lambda: held.enter_context(running("train")))
         if rank() > 0:
             logging.disable(logging.INFO)  # what rank 0 says is true of all
+        spec = DataSpec.load(require(PROCESSED, stage="preprocess"))
         model = _new_model(config, spec)
         lineage = current_lineage(config, run_id=None)
         path = from_main(lambda: _checkpoint(config, lineage))
@@ -65,7 +72,12 @@ def fit(config: Config) -> None:
 def _new_model(config: Config, spec: DataSpec) -> Model:
     """Return the model with the same weights on every rank, ready to draw another dropout."""
     seed_everything(config.seed, deterministic=config.training.deterministic)
-    model = build_model(config.model, spec)
+    try:
+        model = build_model(config.model, spec)
+    except RuntimeError as error:
+        if "allocate" not in str(error):
+            raise
+        raise ConfigError("there is no memory for a model of this size; see model.*") from error
     if rank() > 0:
         torch.manual_seed(config.seed + rank())
     return model

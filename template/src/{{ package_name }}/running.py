@@ -1,0 +1,67 @@
+"""One stage at a time in a project's folder: none reads or writes what another is writing."""
+
+import errno
+import logging
+import os
+import socket
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+from .errors import ProjectError
+
+log = logging.getLogger(__name__)
+
+LOCK = Path(".stage.lock")
+
+
+class RunningError(ProjectError):
+    """Another stage is at work in this folder."""
+
+
+@contextmanager
+def running(stage: str) -> Generator[None]:
+    """Be the only stage at work in this folder. Also a decorator of a stage's function.
+
+    The lock is a POSIX one: the system takes it from a process that ends, however it ends, and NFS
+    has it too. Closing another handle of its file would give it up. On Windows, and on a disk
+    without locks, which is told, two stages at once are not noticed.
+
+    Raises:
+        RunningError: Another process is at work here; the message names it.
+    """
+    with LOCK.open("a+", encoding="utf-8") as file:
+        _lock(file)
+        since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+        file.truncate(0)
+        file.write(f"{stage}, pid {os.getpid()} on {socket.gethostname()}, since {since}")
+        file.flush()
+        os.fsync(file.fileno())  # for other hosts
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def _lock(file: TextIO) -> None:
+    if os.name == "nt":
+        return
+    import fcntl
+
+    for _ in range(20):
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                log.warning("%s: %s; two stages at once are not noticed", LOCK, error.strerror)
+                return
+        if holder := LOCK.read_text("utf-8"):
+            break
+        time.sleep(0.1)  # it has just begun, or just ended
+    else:
+        holder = f"another process holds {LOCK}"
+    raise RunningError(f"this folder is in use: {holder}; wait until it ends, or use a copy of it")

@@ -1,0 +1,234 @@
+"""Settings, files and folders that no stage can use: one line, exit code 1, nothing is touched."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+from toy_project.compose import main as compose
+from toy_project.config import Config
+from toy_project.data.preprocessing import Processed
+from toy_project.data.validation import DataError, read_csv
+from toy_project.models.bundle import Bundle
+
+HUGE = "1" + "0" * 400
+HOSTILE = ("nan", "inf", "-inf", "1e308", "-1", HUGE, "x", "[1]", "'\"1e308\"'")
+GROUPS = ("data", "model", "training", "tracking", "launcher")
+NUL = "a NUL byte, which UTF-8 text does not have"
+CR = "a carriage return without a line feed; lines end with LF or CRLF"
+SMALL = ("tracking=none", "model=mlp", "training=smoke")
+
+# Root may do what it likes, but for this.
+AS_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.getuid() == 0 else []
+
+
+def numeric_settings(config: object, prefix: str = "") -> Iterator[str]:
+    assert is_dataclass(config)
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            yield from numeric_settings(value, f"{field.name}.")
+        elif field.type in (int, float, int | None):
+            yield prefix + field.name
+
+
+def said(setting: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What composing says of a setting, in a line."""
+    monkeypatch.setattr(sys, "argv", ["compose", setting])
+    with pytest.raises(SystemExit) as ended:
+        compose()
+    message = str(ended.value)
+    assert re.fullmatch("error: .+", message), message  # one line: a dot is no line's end
+    return message
+
+
+@pytest.mark.parametrize("name", list(numeric_settings(Config())))
+def test_a_number_that_makes_no_sense_is_refused(
+    name: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in HOSTILE:
+        message = said(f"{name}={value}", monkeypatch)
+        assert message.startswith((f"error: {name}", "error: a number among the settings is too "))
+    assert [path.name for path in workspace.iterdir()] == ["configs"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            "training.learning_rate=1e308",
+            "training.learning_rate must be at most 4294967295, got 1e+308",
+        ),
+        ("training.learning_rate=nan", "training.learning_rate must be > 0, got nan"),
+        ("seed=4294967296", "seed must be at most 4294967295, got 4294967296"),
+        ("model.hidden_size=65537", "model.hidden_size must be in [1, 65536], got 65537"),
+        ("launcher.num_threads=1025", "launcher.num_threads must be in [0, 1024], got 1025"),
+        (
+            f"training.weight_decay={HUGE}",
+            "a number among the settings is too large: int too large to convert to float",
+        ),
+        ("seed=???", "seed has no value, only ???"),
+    ],
+)
+def test_a_setting_is_refused_with_its_name_and_range(
+    setting: str, message: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert said(setting, monkeypatch) == f"error: {message}"
+
+
+@pytest.mark.parametrize("value", ["null", "1", "[1]", "{a: 1}", "true", "nan"])
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_group_without_a_name_is_refused(
+    group: str, value: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert said(f"{group}={value}", monkeypatch).startswith(f"error: {group} must be one of ")
+
+
+def test_a_configuration_that_is_no_yaml_is_refused(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(Path("configs").resolve(), "copy")
+    Path("configs").unlink()
+    Path("copy").rename("configs")
+    for content in (b"a: b: c", b"\xff\xfe", b"model: null\n", b"training: 1\n"):
+        Path("configs/config.yaml").write_bytes(content)
+        said("seed=1", monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "reason"),
+    [
+        (b"text,label\na cat,a\nan \0oak,b\n", 3, NUL),
+        ("text,label\na cat,a\nan oak,b\n".encode("utf-16"), 1, NUL),
+        (b"text,label\ra cat,a\ran oak,b\r", 1, CR),
+        (b'text,label\r\na cat,a\r\n"an\roak",b\r\n', 3, CR),
+        (b'"text,label\n', 1, "not valid CSV (unexpected end of data)"),
+    ],
+)
+def test_a_csv_of_another_kind_is_refused(
+    content: bytes, line: int, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "data.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read_csv(path, group_column="module")
+    assert str(caught.value) == f"{path}:{line}: {reason}"
+
+
+def test_lines_may_end_with_both(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_bytes(b'text,label\r\n"a\r\ncat",a\r\nan oak,b\r\n')
+    assert [row.text for row in read_csv(path, group_column="module")] == ["a\r\ncat", "an oak"]
+
+
+@pytest.fixture
+def ready(workspace: Path, processed: Processed, bundle: Bundle) -> Path:
+    """A workspace in which every stage has what it needs."""
+    processed.save(Path("data/processed"), group_column="module")
+    bundle.save(Path("models/bundle"))
+    Path("reports").mkdir()
+    return workspace
+
+
+def run(stage: str) -> subprocess.CompletedProcess[str]:
+    command = [*AS_USER, sys.executable, "-m", f"toy_project.{stage}", *SMALL]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("stage", "path", "message"),
+    [
+        ("train", "data/processed/spec.json", "data/processed/spec.json: Is a directory"),
+        (
+            "train",
+            "data/processed/train.safetensors",
+            "data/processed/train.safetensors cannot be read (No such device (os error 19)); "
+            "run `make preprocess`",
+        ),
+        ("train", "models/checkpoints/best.pt", "models/checkpoints/best.pt: Is a directory"),
+        ("train", ".stage.lock", ".stage.lock: Is a directory"),
+        ("evaluate", "reports/metrics.json", "reports/metrics.json: Is a directory"),
+        ("register", "reports/metrics.json", "reports/metrics.json: Is a directory"),
+        (
+            "fetch",
+            "data/raw/dataset.csv",
+            "data/raw/.dataset.csv.new -> data/raw/dataset.csv: Is a directory",
+        ),
+    ],
+)
+def test_a_folder_in_place_of_a_file_ends_in_one_line(
+    stage: str, path: str, message: str, ready: Path
+) -> None:
+    Path(path).unlink(missing_ok=True)
+    Path(path, "mine").mkdir(parents=True)
+    done = run(stage)
+    assert (done.returncode, done.stderr) == (1, f"error: {message}\n")
+    assert Path(path, "mine").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("stage", "path", "message"),
+    [
+        ("evaluate", "reports", "reports: Not a directory"),
+        ("train", "models/checkpoints", "models/checkpoints/best.pt: Not a directory"),
+    ],
+)
+def test_a_file_in_place_of_a_folder_ends_in_one_line(
+    stage: str, path: str, message: str, ready: Path
+) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    Path(path).write_text("mine")
+    done = run(stage)
+    assert (done.returncode, done.stderr) == (1, f"error: {message}\n")
+    assert Path(path).read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("stage", "path", "mode", "message"),
+    [
+        ("train", "data/processed/spec.json", 0, "data/processed/spec.json: Permission denied"),
+        ("train", ".", 0o500, ".stage.lock: Permission denied"),
+        ("train", "models/checkpoints", 0o500, "models/checkpoints/best.pt: Permission denied"),
+        ("fetch", "data/raw", 0o500, "data/raw/.dataset.csv.new: Permission denied"),
+    ],
+)
+def test_what_may_not_be_read_or_written_ends_in_one_line(
+    stage: str, path: str, mode: int, message: str, ready: Path
+) -> None:
+    for folder in ("models/checkpoints", "data/raw"):
+        Path(folder).mkdir()
+    Path("models/checkpoints/best.pt").write_text("old")
+    before = Path(path).stat().st_mode
+    Path(path).chmod(mode)
+    try:
+        done = run(stage)
+    finally:
+        Path(path).chmod(before)
+    assert (done.returncode, done.stderr) == (1, f"error: {message}\n")
+
+
+def test_a_disk_that_is_read_only_ends_in_one_line(ready: Path) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", "reports"]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a disk")
+    try:
+        done = run("train")
+    finally:
+        subprocess.run(["umount", "reports"], check=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "error: reports/history.new: Read-only file system"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_bundle_of_other_data_is_not_scored(ready: Path, processed: Processed) -> None:
+    rows = {name: rows[:-1] for name, rows in processed.rows.items()}
+    encoder = type(processed.encoder).fit(["a few words"], max_tokens=16, min_count=1)
+    Processed(rows, encoder, processed.spec).save(Path("data/processed"), group_column="module")
+    done = run("evaluate")
+    message = "models/bundle was trained on other data than data/processed; run `make train`"
+    assert (done.returncode, done.stderr) == (1, f"error: {message}\n")
