@@ -353,5 +353,5 @@ def test_a_stage_ends_in_one_line(folder, workspace, monkeypatch):
             import_module(f"toy_project.{stage}").main()
         assert ended.value.code == (
             "error: models/bundle does not fit this code "
-            "(model.hidden_size must be >= 1, got -8); train the model again"
+            "(model.hidden_size must be in [1, 65536], got -8); train the model again"
         )

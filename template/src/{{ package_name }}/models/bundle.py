@@ -22,8 +22,8 @@ from safetensors.torch import load, save
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from ..config import MODEL_CONFIGS, ModelConfig
 from ..artifacts import new_folder
+from ..config import MODEL_CONFIGS, ModelConfig
 from ..data.spec import DataSpec
 from ..data.text import TextEncoder
 from ..errors import ProjectError
