@@ -111,6 +111,7 @@ def _run_here(
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+        sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123
         os.setpgid(0, 0)
         # One that is killed can't remove what it had there.
         tempfile.tempdir = str(lab.folder / "tmp")
