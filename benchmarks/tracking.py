@@ -25,7 +25,7 @@ def main() -> None:
     of_drills.add_argument("--seed", type=int, default=0, help="number of the first trial")
     of_drills.add_argument("--only", nargs="+", choices=drills.FAULTS, default=list(drills.FAULTS))
     arguments = parser.parse_args()
-    [package] = [path.parents[1].name for path in Path("src").glob("*/tracking/journal.py")]
+    [package] = [path.parents[1].name for path in Path("src").glob("*/tracking/mlflow")]
     sys.path[:0] = [str(Path("src").resolve()), str(Path.cwd())]
     if arguments.command == "cost":
         cost.run(package, rounds=arguments.rounds, seconds=arguments.seconds)

@@ -1,8 +1,8 @@
 """What a training step costs with tracking in SQLite, beside the same step without."""
 
 import os
+import resource
 import statistics
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,9 +16,18 @@ from torch import nn
 
 LOG_EVERY_N_STEPS = 10
 FIGURES = ("train_loss", "learning_rate", "gradient_norm", "parameter_norm", "samples_per_s")
-THREADS = ("tracking", "system metrics")
-ROW = "{:22}{:>8}{:>9}{:>10}{:>10}{:>16}{:>12}{:>13}"
-TITLES = ("step", "steps", "ms", "wall", "cpu", "cpu, 25-75 %", "its part", "end of run")
+ROW = "{:22}{:>8}{:>9}{:>10}{:>10}{:>16}{:>12}{:>15}{:>13}"
+TITLES = (
+    "step",
+    "steps",
+    "ms",
+    "wall",
+    "cpu",
+    "cpu, 25-75 %",
+    "its part",
+    "other process",
+    "end of run",
+)
 
 
 @dataclass(frozen=True)
@@ -28,15 +37,18 @@ class Taken:
     wall_s: float
     cpu_s: float
     tracking_s: float
-    """The part of the processor time that went to tracking: its calls and its threads."""
+    """The part of the processor time that went to tracking's calls."""
+    other_s: float = 0
+    """Processor time of the process that delivers, from its start."""
     end_s: float = 0
 
 
 def run(package: str, *, rounds: int, seconds: float) -> None:
     """Prints, for two sizes of step, the ratio of a run with tracking to one without.
 
-    The runs alternate, for a shared machine changes its speed by the minute. CPU is that of all
-    threads; `its part` is that of tracking's calls and threads over that of the rest, in one run.
+    The runs alternate, for a shared machine changes its speed by the minute. CPU is that of
+    all threads; `its part` is that of tracking's calls over that of the rest, in one run; `other
+    process` is the CPU of the process that delivers, over that of training.
     """
     torch.set_num_threads(1)
     print(ROW.format(*TITLES))
@@ -96,11 +108,15 @@ def _compare(
     wall = statistics.median(tracked.wall_s / plain.wall_s for plain, tracked in pairs)
     cpu = [tracked.cpu_s / plain.cpu_s for plain, tracked in pairs]
     low, middle, high = statistics.quantiles(cpu, n=4) if rounds > 1 else cpu * 3
+    other = statistics.median(t.other_s / t.cpu_s for _, t in pairs)
     end_ms = statistics.median(tracked.end_s for _, tracked in pairs) * 1000
     step_ms = statistics.median(plain.cpu_s for plain, _ in pairs) / steps * 1000
     part = statistics.median(t.tracking_s / (t.cpu_s - t.tracking_s) for _, t in pairs)
     figures = (f"{step_ms:.3f}", f"{wall:.4f}", f"{middle:.4f}", f"{low:.3f}-{high:.3f}")
-    print(ROW.format(name, steps, *figures, f"{part:.2%}", f"{end_ms:.0f} ms"), flush=True)
+    print(
+        ROW.format(name, steps, *figures, f"{part:.2%}", f"{other:.1%}", f"{end_ms:.0f} ms"),
+        flush=True,
+    )
 
 
 def _plain(step: Callable[[], None], steps: int) -> Taken:
@@ -110,11 +126,13 @@ def _plain(step: Callable[[], None], steps: int) -> Taken:
 def _tracked(step: Callable[[], None], steps: int, package: str) -> Taken:
     base = import_module(f"{package}.tracking.base")
     config = import_module(f"{package}.config").TrackingConfig("mlflow")
-    tracker: Any = base.create_tracker(config).start()
+    children_s = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+    tracker: Any = base.create_tracker(config).start("cost")
     taken = _timed(step, steps, lambda figures, number: tracker.log_metrics(figures, step=number))
     start = time.perf_counter()
     tracker.finish()
-    return replace(taken, end_s=time.perf_counter() - start)
+    other_s = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - children_s
+    return replace(taken, other_s=other_s, end_s=time.perf_counter() - start)
 
 
 def _timed(
@@ -129,11 +147,4 @@ def _timed(
             log(figures, number)
             calls += time.thread_time() - second - (second - first)  # less what the clock takes
     taken_s = time.perf_counter() - wall, time.process_time() - cpu
-    return Taken(*taken_s, calls + sum(map(_thread_s, threading.enumerate())))
-
-
-def _thread_s(thread: threading.Thread) -> float:
-    """Processor time of a thread of the tracker; 0 of another."""
-    if thread.name not in THREADS or thread.ident is None:
-        return 0
-    return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+    return Taken(*taken_s, calls)

@@ -23,6 +23,8 @@ from typing import Any
 from . import training
 
 NUM_STEPS = 1500
+ENGINE = Path(__file__).parents[2] / "tests" / "engine" / "tracking"
+"""Where the server and the proxy are that the engine's own tests hurt."""
 ENDED = "ended"
 """A file that is made when the process has ended."""
 ROW = "{:36}{:>7}{:>11}{:>8}{:>8}{:>10}{:>9}{:>8}{:>7}"
@@ -74,7 +76,7 @@ class Bench:
 
     def replay(self, folder: Path) -> subprocess.CompletedProcess[str]:
         """Run the replay command in `folder`."""
-        command = [sys.executable, "-m", f"{self.package}.tracking.replay"]
+        command = [sys.executable, "-m", f"{self.package}.tracking.mlflow.replay"]
         return subprocess.run(
             command, cwd=folder, env=self._environment, capture_output=True, text=True, timeout=300
         )
@@ -140,8 +142,9 @@ def run(package: str, numbers: Iterable[int], *, faults: Iterable[str]) -> int:
 
 @contextmanager
 def _bench(package: str) -> Generator[Bench]:
-    servers = import_module("tests.tracking.mlflow_server")
-    proxies = import_module("tests.tracking.proxy")
+    sys.path.append(str(ENGINE))
+    servers = import_module("mlflow_server")
+    proxies = import_module("proxy")
     with TemporaryDirectory() as folder:
         server = servers.MlflowServer(Path(folder, "server"))
         server.start()

@@ -35,7 +35,12 @@ def main() -> None:
     base = import_module(f"{package}.tracking.base")
     config = import_module(f"{package}.config")
     tracking = config.TrackingConfig("mlflow", experiment="drills", system_metrics=False)
-    with base.create_tracker(tracking).start(*run_id) as tracker, Path(report).open("a") as lines:
+    with (
+        base.create_tracker(tracking).start(
+            "drill", run_id=run_id[0] if run_id else None
+        ) as tracker,
+        Path(report).open("a") as lines,
+    ):
 
         def say(**figures: object) -> None:
             print(json.dumps(figures), file=lines, flush=True)

@@ -90,8 +90,11 @@ def doctor(path: Path | None = None) -> list[Finding]:
     if path is None and not is_project(Path()):
         return findings
     project = open_project(path or Path())
-    by_tracker = {"wandb": _wandb}.get(str(project.answers.get("tracking")), _mlflow)
-    return findings + _environment(project.path) + [by_tracker()]
+    findings += _environment(project.path)
+    tracking = project.answers.get("tracking")
+    if tracking == "none":
+        return findings
+    return [*findings, _wandb() if tracking == "wandb" else _mlflow()]
 
 
 def _git() -> Finding:

@@ -10,7 +10,7 @@ from .releases import open_releases
 
 # Answers by preset; `standard` is what the questions default to.
 PRESETS: Mapping[str, Mapping[str, str]] = {
-    "minimal": {"serving": "none", "ci": "none"},
+    "minimal": {"tracking": "none", "serving": "none", "ci": "none"},
     "standard": {},
     "full": {"distributed": "ray", "orchestration": "kubeflow"},
 }

@@ -1,1 +1,1 @@
-"""Where runs are recorded and models are registered; one file per back-end."""
+"""Where runs are recorded and models are registered; one folder per back-end."""

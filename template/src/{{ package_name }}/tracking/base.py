@@ -1,18 +1,16 @@
 """A tracker that records nothing, which each back-end overrides."""
 
 import logging
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from ..config import Config, TrackingConfig
 from ..errors import ProjectError
-from ..rules import ConfigError
+from ..lookup import find_function
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +27,6 @@ class RunStatus(StrEnum):
     killed = "KILLED"
 
 
-@dataclass(frozen=True)
-class RegisteredModel:
-    """One version of a registered model."""
-
-    name: str
-    version: str
-    tags: Mapping[str, str] = field(default_factory=dict)
-    """What was known of it when it was registered: lineage, bundle version, test metrics."""
-
-
 class Tracker:
     """Records one run. As a context manager it ends the run: finished, failed or killed.
 
@@ -51,11 +39,11 @@ class Tracker:
 
     @property
     def run_id(self) -> str | None:
-        """The id of the run; null where none is recorded."""
+        """The id of the run; None where none is recorded."""
         return None
 
-    def start(self, run_id: str | None = None) -> Self:
-        """Begin a run, or go on with the run `run_id` where the server knows it."""
+    def start(self, name: str, *, run_id: str | None = None) -> Self:
+        """Begin a run called `name`, or continue the run `run_id` where the server knows it."""
         return self
 
     def __enter__(self) -> Self:
@@ -87,42 +75,21 @@ class Tracker:
     def finish(self, status: RunStatus = RunStatus.finished) -> None:
         """End the run."""
 
-    def undelivered(self, run_id: str) -> str | None:
-        """Return in a line what a server has not got of a run, and what to do; null if it has."""
-        return None
-
-    def register(
-        self, model_name: str, *, description: str, tags: Mapping[str, str]
-    ) -> RegisteredModel:
-        """Return the version of `model_name` that the run's folder `model` now is.
-
-        The run's version with the same tag `bundle_version` where there is one, else a new one.
-        """
-        raise self._no_registry()
-
-    def champion(self, model_name: str) -> RegisteredModel | None:
-        """Return the version with the alias `champion`, if there is one."""
-        return None
-
-    def promote(self, model: RegisteredModel) -> None:
-        """Move the alias `champion` to `model`."""
-
-    def download(self, model: RegisteredModel, folder: Path) -> Path:
-        """Fetch the bundle of `model` in place of what `folder` holds; return `folder`."""
-        raise self._no_registry()
-
-    def _no_registry(self) -> TrackingError:
-        return TrackingError(f"tracking={self.config.name} has no registry; choose another tracker")
-
 
 def create_tracker(config: TrackingConfig) -> Tracker:
-    """Return the tracker of tracking/<config.name>.py, which imports its library only now."""
+    """Return the tracker of tracking/<config.name>/, which imports its library only now."""
     if config.name == "none":
         return Tracker(config)
-    module_name = f"{__package__}.{config.name}"
-    if config.name.isidentifier() and find_spec(module_name):
-        module = import_module(module_name)
-        if hasattr(module, "create"):
-            return module.create(config)
-    expected = "a file in tracking/ with a function create(), or `none`"
-    raise ConfigError(f"tracking.name must be {expected}, got {config.name!r}")
+    return find_function("create", folder="tracking", name=config.name, setting="tracking.name")(
+        config
+    )
+
+
+def run_name(config: Config) -> str:
+    """Return a name such as `mlp-lr0.003-7f2a`.
+
+    The digits tell runs with the same settings apart. They are the system's: to draw them from
+    Python's generator would give each run the same ones, and change what is drawn after them.
+    """
+    rate = config.optimizer.learning_rate
+    return f"{config.model['name']}-lr{rate:g}-{secrets.token_hex(2)}"

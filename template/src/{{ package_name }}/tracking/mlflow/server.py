@@ -5,11 +5,10 @@ import os
 import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from sqlite3 import Error as SQLiteError
+from pathlib import Path
 from typing import TypeVar
 
-from .base import TrackingError
-from .sqlite import SCHEME, database_of
+from ..base import TrackingError
 
 # Read when MLflow is imported. It would ask a dead server again for four minutes, and print the
 # server's URI with its password.
@@ -20,22 +19,37 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from sqlalchemy.exc import SQLAlchemyError
 
 T = TypeVar("T")
 logging.getLogger("alembic").setLevel(logging.WARNING)
+logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # a traceback for each error
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each new try
 
-DEFAULT_URI = "sqlite:///mlflow.db"
+SCHEME = "sqlite:///"
+DEFAULT_URI = f"{SCHEME}mlflow.db"
 MISSING = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
 def tracking_uri() -> str:
-    """Return MLFLOW_TRACKING_URI, or the database in this folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    """Return MLFLOW_TRACKING_URI, or the database in this folder.
+
+    Raises:
+        TrackingError: The file is no SQLite database, for which MLflow would wait for minutes.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    if uri.startswith(SCHEME) and (database := database_of(uri)).is_file():
+        with database.open("rb") as file:
+            if file.read(16) not in (b"", b"SQLite format 3\0"):
+                raise TrackingError(f"{database} is no SQLite database; move it out of the way")
+    return uri
+
+
+def database_of(uri: str) -> Path:
+    """Return the file of a SQLite database."""
+    return Path(uri.removeprefix(SCHEME).partition("?")[0]).resolve()
 
 
 def without_password(text: str) -> str:
@@ -53,12 +67,12 @@ def translated() -> Generator[None]:
     """Turn what MLflow and the connection raise into one line without the URI's password."""
     try:
         yield
-    except (MlflowException, OSError, ImportError, SQLAlchemyError, SQLiteError) as error:
+    except (MlflowException, OSError, ImportError, SQLAlchemyError) as error:
         raise TrackingError(_explain(error)) from error
 
 
 def _explain(error: Exception) -> str:
-    uri = without_password(tracking_uri())
+    uri = without_password(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
     message = " ".join(str(error).split())
     if re.match(r"API request to .* failed with (timeout )?exception", message):
         way_out = "start it, or unset MLFLOW_TRACKING_URI to record in mlflow.db"
@@ -66,18 +80,8 @@ def _explain(error: Exception) -> str:
     return f"MLflow at {uri}: {without_password(message)[:300]}"
 
 
-@translated()
-def require_answer() -> None:
-    """Ask the server for anything.
-
-    Raises:
-        TrackingError: It does not answer.
-    """
-    MlflowClient(tracking_uri(), tracking_uri()).search_experiments(max_results=1)
-
-
 def unless_missing(ask: Callable[[], T]) -> T | None:
-    """Return the answer, or null where there is no such thing."""
+    """Return the answer, or None where there is no such thing."""
     try:
         return ask()
     except MlflowException as error:

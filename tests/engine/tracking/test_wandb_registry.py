@@ -2,8 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-from {{ package_name }}.tracking.local_registry import (
+from toy_project.tracking.wandb.local_registry import (
     LocalRegistry,
     filled,
 )

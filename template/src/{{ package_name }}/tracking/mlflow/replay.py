@@ -1,6 +1,6 @@
 """Delivers what earlier runs recorded while their tracking server was away.
 
-`python -m <package>.tracking.replay`, in the project's root; exit code 1 while something waits.
+`python -m <package>.tracking.mlflow.replay`, in the project's root. Exit code 1: something waits.
 """
 
 import argparse
@@ -8,8 +8,7 @@ import logging
 import sys
 from pathlib import Path
 
-from ..compose import one_line_errors
-from .base import TrackingError
+from ..base import TrackingError
 from .journal import journals
 
 log = logging.getLogger(__name__)
@@ -23,10 +22,6 @@ def main() -> None:
     if not folders:
         log.info("nothing waits for the tracking server")
         return
-    from .server import require_answer
-
-    with one_line_errors():
-        require_answer()
     if not all([replay(folder) for folder in folders]):
         sys.exit(1)
 
@@ -41,9 +36,9 @@ def replay(folder: Path) -> bool:
         log.error("run %s: %s", folder.name, error)
         return False
     if delivered is None:
-        log.info("run %s goes on in another process, which delivers it", folder.name)
+        log.info("run %s continues in another process, which delivers it", folder.name)
     elif folder.exists():
-        log.info("run %s: %s delivered; it has not ended and may go on", folder.name, delivered)
+        log.info("run %s: %s delivered; it has not ended and may continue", folder.name, delivered)
     else:
         log.info("run %s: %s delivered", folder.name, delivered)
     return True

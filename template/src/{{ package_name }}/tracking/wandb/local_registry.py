@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..artifacts import replace_folder
-from .base import RegisteredModel
+from ..registry import RegisteredModel
 
 BUNDLE = "bundle"
 TAGS = "tags.json"
@@ -65,10 +64,10 @@ class LocalRegistry:
 
 @contextmanager
 def filled(folder: Path) -> Generator[Path]:
-    """Give an empty folder that takes the place of `folder` at the end."""
+    """Give an empty folder that becomes `folder` at the end; until then there is no such folder."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=".") as parent:
         new = Path(parent, folder.name)
         new.mkdir()
         yield new
-        replace_folder(new, folder)
+        new.rename(folder)

@@ -1,21 +1,15 @@
-"""An empty folder of offline runs for each test, and what their transaction logs hold."""
+"""What the transaction logs of offline runs hold."""
 
 import json
 from collections.abc import Iterator
 from importlib import import_module
-from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from struct import Struct
 from typing import Any
 
-import pytest
 import wandb
-
-from {{ package_name }}.tracking.base import RegisteredModel
-from {{ package_name }}.tracking.wandb import EXIT_CODES, STEP
-
-from .store import RecordedRun, Store
+from toy_project.tracking.wandb.tracker import EXIT_CODES
 
 # The module takes its names from another, by the version of protobuf.
 RECORDS: Any = import_module("wandb.proto.wandb_internal_pb2")
@@ -32,6 +26,7 @@ class Recording:
         records = list(_records(path))
         [run] = [record.run for record in records if record.HasField("run")]
         self.run_id: str = run.run_id
+        self.name: str = run.display_name
         self.project: str = run.project
         self.began: float = run.start_time.ToNanoseconds()
         [code] = [record.exit.exit_code for record in records if record.HasField("exit")]
@@ -59,53 +54,11 @@ class Recording:
         }
 
 
-class WandbStore(Store):
-    versions = ("v0", "v1")
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__("wandb")
-        self.folder = folder
-
-    def recordings(self) -> list[Recording]:
-        """Return what lies in each run's folder, in the order in which they began."""
-        wandb.teardown()  # an ended run may still be on its way into its file
-        logs = self.folder.glob("wandb/offline-run-*/*.wandb")
-        return sorted(map(Recording, logs), key=attrgetter("began"))
-
-    def runs(self) -> list[RecordedRun]:
-        recordings = sorted(self.recordings(), key=attrgetter("run_id"))
-        runs = [list(same) for _, same in groupby(recordings, attrgetter("run_id"))]
-        return [_merged(run) for run in sorted(runs, key=lambda run: run[0].began)]
-
-    def description(self, model: RegisteredModel) -> str:
-        logged = [artifact for recording in self.recordings() for artifact in recording.artifacts]
-        same = [artifact for artifact in logged if artifact.name == model.name]
-        return next(a.description for a in same if json.loads(a.metadata) == model.tags)
-
-
-def empty_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> WandbStore:
-    """Return an empty store in `folder`, named by the environment."""
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_DIR", str(folder))
-    monkeypatch.setenv("WANDB_DATA_DIR", str(folder / "wandb"))
-    wandb.teardown()  # it reads the environment once
-    return WandbStore(folder)
-
-
-def _merged(recordings: list[Recording]) -> RecordedRun:
-    """Return the run that several recordings with one id are."""
-    metrics: dict[str, list[tuple[int, float]]] = {}
-    for row in [row for recording in recordings for row in recording.history]:
-        for name in row.keys() - {STEP}:
-            if not name.startswith("_"):
-                metrics.setdefault(name, []).append((row[STEP], row[name]))
-    return RecordedRun(
-        recordings[0].run_id,
-        recordings[-1].status,
-        next((r.config["lineage"] for r in reversed(recordings) if "lineage" in r.config), {}),
-        metrics,
-        {artifact.name for recording in recordings for artifact in recording.artifacts},
-    )
+def recordings(folder: Path = Path("wandb")) -> list[Recording]:
+    """Return what lies in each run's folder, in the order in which they began."""
+    wandb.teardown()  # an ended run may still be on its way into its file
+    logs = folder.glob("offline-run-*/*.wandb")
+    return sorted(map(Recording, logs), key=attrgetter("began"))
 
 
 def _records(path: Path) -> Iterator[Any]:

@@ -1,13 +1,13 @@
 import pytest
-
-from {{ package_name }}.config import Config, TrackingConfig
-from {{ package_name }}.rules import ConfigError
-from {{ package_name }}.tracking.base import (
+from toy_project.config import Config, TrackingConfig
+from toy_project.rules import ConfigError
+from toy_project.tracking.base import (
     RunStatus,
     Tracker,
     TrackingError,
     create_tracker,
 )
+from toy_project.tracking.registry import create_registry
 
 
 class DyingServer(Tracker):
@@ -16,14 +16,13 @@ class DyingServer(Tracker):
 
 
 def test_no_tracking_records_nothing_and_has_no_registry(tmp_path):
-    with create_tracker(TrackingConfig(name="none")).start("a run") as tracker:
+    with create_tracker(TrackingConfig(name="none")).start("a name", run_id="a run") as tracker:
         tracker.log_config(Config(), tags={})
         tracker.log_metrics({"loss": 1.0}, step=0)
         tracker.log_folder(tmp_path, "model")
         assert tracker.run_id is None
-        assert tracker.champion("model") is None
-        with pytest.raises(TrackingError) as caught:
-            tracker.register("model", description="", tags={})
+    with pytest.raises(TrackingError) as caught:
+        create_registry(TrackingConfig(name="none"))
     assert str(caught.value) == "tracking=none has no registry; choose another tracker"
 
 

@@ -10,8 +10,6 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from .mlflow_store import new_store
-
 LOG = "server.log"
 
 
@@ -21,7 +19,7 @@ class MlflowServer:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.store = new_store(folder)
+        self.store = f"sqlite:///{folder}/mlflow.db"
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -8,21 +8,24 @@ import time
 from pathlib import Path
 
 import pytest
-
-from {{ package_name }}.tracking import journal as journals
-from {{ package_name }}.tracking.journal import (
-    MAX_POINTS,
+from toy_project.tracking.mlflow.journal import (
     Journal,
     JournalInUseError,
-    waiting_of,
+    journals,
+)
+from toy_project.tracking.mlflow.outbox import (
+    MAX_POINTS,
+    Outbox,
+    is_complete,
+    waiting,
 )
 
 KILLED = """
 from itertools import count
 from pathlib import Path
-from {{ package_name }}.tracking.journal import Journal
+from toy_project.tracking.mlflow.journal import Journal
 
-journal = Journal(Path("run"))
+journal = Journal(Path("run"), place="here")
 for step in count():
     journal.log_metrics({"loss": step / 7, "accuracy": 0.5}, step=step)
 """
@@ -38,20 +41,26 @@ def journal(folder) -> Journal:
     return Journal(folder, place="here")
 
 
-def delivered(journal: Journal) -> list[dict]:
+def reopened(folder: Path, **settings) -> Journal:
+    return Journal(folder, place="here", **settings)
+
+
+def delivered(folder: Path) -> list[dict]:
     """Take all records that wait, as a server would."""
     taken = []
-    while batch := journal.batch():
-        taken += batch.records
-        journal.acknowledge(batch)
+    with Outbox(folder) as outbox:
+        while batch := outbox.batch():
+            taken += batch.records
+            outbox.send(batch)
+            outbox.acknowledge(batch)
     return taken
 
 
-def points(journal: Journal) -> list[tuple[str, int, float]]:
+def points(folder: Path) -> list[tuple[str, int, float]]:
     """Take all points that wait."""
     return [
         (name, record["step"], value)
-        for record in delivered(journal)
+        for record in delivered(folder)
         for name, value in record.get("metrics", {}).items()
     ]
 
@@ -60,39 +69,62 @@ def test_records_wait_until_they_are_acknowledged(journal, folder):
     journal.log_metrics({"loss": 0.5, "accuracy": math.inf}, step=10)
     journal.append({"folder": "f", "name": "model", "sha256": ""})
     journal.append({"status": "FINISHED", "time": 0})
-    assert journal.waiting() == "2 points, model and its end"
+    assert waiting(folder) == "2 points, model and its end"
     journal.close()
-    assert waiting_of(folder) == "2 points, model and its end"
-    again = Journal(folder)
-    assert (again.place, again.run_id, again.is_ended) == ("here", "run", True)
-    assert points(again) == [("loss", 10, 0.5), ("accuracy", 10, math.inf)]
-    assert (again.is_delivered, again.waiting()) == (True, "nothing")
-    again.close()
-    assert waiting_of(folder) is None
-    assert delivered(Journal(folder)) == []
+    assert not is_complete(folder)
+    assert points(folder) == [("loss", 10, 0.5), ("accuracy", 10, math.inf)]
+    assert waiting(folder) == ""
+    assert is_complete(folder)
+    assert delivered(folder) == []
+    reopened(folder).append({"status": "RUNNING", "time": 1})
+    assert not is_complete(folder)
+
+
+def test_what_was_sent_without_an_answer_may_be_there(journal, folder):
+    journal.log_metrics({"loss": 1}, step=1)
+    with Outbox(folder) as outbox:
+        first = outbox.batch()
+        assert not first.may_be_there
+        outbox.send(first)
+    with Outbox(folder) as outbox:
+        again = outbox.batch()
+        assert (again.records, again.may_be_there) == (first.records, True)
+        outbox.acknowledge(again)
+        journal.log_metrics({"loss": 2}, step=2)
+        assert not outbox.batch().may_be_there
+
+
+@pytest.mark.parametrize("damage", [b"\x00\xff\n", b"1 2 3\n", b"9 5\n", b"0 99999\n"])
+def test_where_the_note_is_damaged_everything_may_be_there(journal, folder, damage):
+    journal.log_metrics({"loss": 1}, step=1)
+    assert len(points(folder)) == 1
+    path = folder / "delivered"
+    path.write_bytes(path.read_bytes() + damage)
+    with Outbox(folder) as outbox:
+        assert outbox.batch().may_be_there
 
 
 def test_a_point_is_recorded_once(journal, folder):
     for step in (10, 20, 30):
         journal.log_metrics({"loss": step}, step=step)
-    journal.log_metrics({"loss": 20, "accuracy": 1}, step=20)
-    assert len(points(journal)) == 4
     journal.close()
-    again = Journal(folder)
+    assert len(points(folder)) == 3
+    again = reopened(folder)
     for step in (20, 25, 30, 40):
         again.log_metrics({"loss": step}, step=step)
-    assert points(again) == [("loss", 25, 25), ("loss", 40, 40)]
+    again.log_metrics({"loss": 20, "accuracy": 1}, step=20)
+    assert points(folder) == [("loss", 25, 25), ("loss", 40, 40), ("accuracy", 20, 1)]
 
 
-def test_batches_are_of_limited_size(journal):
-    for step in range(7000):
+def test_batches_are_of_limited_size(journal, folder):
+    for step in range(700):
         journal.log_metrics({"loss": 1, "accuracy": 1}, step=step)
-    delivered_first = journal.batch()
-    journal.acknowledge(delivered_first)
-    batch = journal.batch()
-    assert sum(len(record["metrics"]) for record in batch.records) == MAX_POINTS
-    journal.acknowledge(batch)
-    assert journal.waiting() == "4000 points"
+    with Outbox(folder) as outbox:
+        outbox.acknowledge(outbox.batch())
+        batch = outbox.batch()
+        assert sum(len(record["metrics"]) for record in batch.records) == MAX_POINTS
+        outbox.acknowledge(batch)
+    assert waiting(folder) == "400 points"
 
 
 def test_a_torn_line_is_dropped_wherever_it_is_torn(journal, folder):
@@ -103,11 +135,11 @@ def test_a_torn_line_is_dropped_wherever_it_is_torn(journal, folder):
     whole = path.read_bytes()
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
-        torn = Journal(folder)
+        torn = reopened(folder)
         num_whole = whole[:size].count(b"\n")
         torn.log_metrics({"loss": 3}, step=3)
         expected = [("loss", 1, 1), ("loss", 2, 2)][: max(0, num_whole - 1)]
-        assert points(torn) == [*expected, ("loss", 3, 3)]
+        assert points(folder) == [*expected, ("loss", 3, 3)]
         torn.close()
         (folder / "delivered").unlink()
 
@@ -120,7 +152,8 @@ def test_a_process_that_is_killed_leaves_every_point_it_recorded(workspace):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    found = points(Journal(Path("run"), wait_s=5))
+    reopened(Path("run"), wait_s=5)
+    found = points(Path("run"))
     assert [point for point in found if point[0] == "loss"] == [
         ("loss", step, step / 7) for step in range(len(found) // 2)
     ]
@@ -133,7 +166,8 @@ def test_a_damaged_line_is_left_out_and_said_so(journal, folder, caplog):
     path = folder / "journal.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:2], b"\x00\xff\n", *lines[3:]]))
-    assert points(Journal(folder)) == [("loss", 1, 1), ("loss", 3, 3)]
+    reopened(folder)
+    assert points(folder) == [("loss", 1, 1), ("loss", 3, 3)]
     assert f"{path} holds a damaged line, which is left out" in caplog.messages
 
 
@@ -148,18 +182,20 @@ def test_a_full_disk_is_told_once_and_ends_nothing(journal, folder, caplog):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     journal.log_metrics({"loss": 5}, step=5)
-    assert points(journal) == [("loss", 1, 1), ("loss", 5, 5)]
+    assert points(folder) == [("loss", 1, 1), ("loss", 5, 5)]
     path = folder / "journal.jsonl"
-    assert caplog.messages == [f"{path}: File too large; training goes on and is not recorded"]
+    assert caplog.messages == [f"{path}: File too large; training continues and is not recorded"]
 
 
 def test_it_is_open_in_one_place(journal, folder):
     with pytest.raises(JournalInUseError) as caught:
-        Journal(folder)
+        reopened(folder)
     assert str(caught.value) == f"{folder}/journal.jsonl is in use by another process"
+    with Outbox(folder), pytest.raises(JournalInUseError):
+        Outbox(folder)
     journal.close(remove=True)
-    assert journals.journals(folder.parent) == []
-    assert Journal(folder).waiting() == "nothing"
+    assert journals(folder.parent) == []
+    reopened(folder)
 
 
 def test_a_worker_that_outlives_its_process_does_not_keep_it(journal, folder):
@@ -169,7 +205,7 @@ def test_a_worker_that_outlives_its_process_does_not_keep_it(journal, folder):
         os._exit(0)
     try:
         journal.close()
-        assert not Journal(folder, wait_s=5).is_delivered
+        reopened(folder, wait_s=5)
     finally:
         os.kill(worker, signal.SIGKILL)
         os.waitpid(worker, 0)

@@ -92,4 +92,4 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
-    do_GET = do_POST = do_PUT = do_PATCH = _handle  # noqa: N815 (names of http.server)
+    do_GET = do_POST = do_PUT = do_PATCH = _handle

@@ -1,6 +1,7 @@
 """What becomes of a run when its server freezes, fails or dies: a real `mlflow server`."""
 
-import json
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,22 +11,19 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-
-from {{ package_name }} import register
-from {{ package_name }}.config import Config, TrackingConfig
-from {{ package_name }}.models.bundle import Bundle
-from {{ package_name }}.paths import BUNDLE, METRICS_JSON
-from {{ package_name }}.tracking import replay
-from {{ package_name }}.tracking.base import (
+from toy_project.config import Config, TrackingConfig
+from toy_project.paths import BUNDLE
+from toy_project.tracking.base import (
     RunStatus,
     Tracker,
     create_tracker,
 )
+from toy_project.tracking.mlflow import forwarding, replay
 
 from .mlflow_server import MlflowServer
 from .proxy import Mode, Proxy
 
-REPLAY = "python -m {{ package_name }}.tracking.replay"
+REPLAY = "python -m toy_project.tracking.mlflow.replay"
 CONFIG = TrackingConfig("mlflow", experiment="miniature", system_metrics=False)
 STEPS = range(10, 2001, 10)
 FIGURES: dict[str, Callable[[int], float]] = {"loss": lambda step: 1 / step, "learning_rate": float}
@@ -54,6 +52,23 @@ def proxy(server, workspace, monkeypatch) -> Iterator[Proxy]:
 def bundle_here(bundle) -> Path:
     bundle.save(BUNDLE)
     return BUNDLE
+
+
+KILLED = """
+import os, signal, time
+from toy_project.config import TrackingConfig
+from toy_project.tracking.base import create_tracker
+from toy_project.tracking.mlflow import forwarding
+
+forwarding.START_AFTER_S = 0
+config = TrackingConfig("mlflow", experiment="miniature", system_metrics=False)
+tracker = create_tracker(config).start("a run")
+time.sleep(0.5)
+for step in range(500):
+    tracker.log_metrics({"loss": step}, step=step)
+print(tracker.run_id, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def train(tracker: Tracker) -> None:
@@ -85,7 +100,7 @@ def journals() -> list[Path]:
 
 def test_a_frozen_server_holds_nothing_up(server, proxy, bundle_here, caplog):
     caplog.set_level("INFO")
-    tracker = create_tracker(CONFIG).start()
+    tracker = create_tracker(CONFIG).start("a run")
     server.freeze()
     try:
         started = time.monotonic()
@@ -102,8 +117,7 @@ def test_a_frozen_server_holds_nothing_up(server, proxy, bundle_here, caplog):
     waiting = f"run {tracker.run_id} is not delivered yet: {what} wait"
     assert caplog.messages == [
         f"no answer from the tracking server {proxy.uri}; "
-        "start it, or unset MLFLOW_TRACKING_URI to record in mlflow.db. "
-        f"Training goes on; figures wait in {folder}",
+        "start it, or unset MLFLOW_TRACKING_URI to record in mlflow.db",
         f"{waiting} in {folder}; deliver with `{REPLAY}`",
     ]
     caplog.clear()
@@ -119,53 +133,67 @@ def test_a_frozen_server_holds_nothing_up(server, proxy, bundle_here, caplog):
 
 
 def test_answers_that_are_lost_double_nothing_and_the_next_run_delivers(server, proxy):
-    tracker = create_tracker(CONFIG).start()
+    tracker = create_tracker(CONFIG).start("a run")
     train(tracker)
     proxy.mode = Mode.loses_answers
     tracker.finish()
     assert proxy.has_lost.is_set()
     assert [path.name for path in journals()] == [tracker.run_id]
     proxy.mode = Mode.passes
-    with create_tracker(CONFIG).start():
+    with create_tracker(CONFIG).start("a run"):
         pass
     assert_whole(server.uri, tracker)
     assert journals() == []
 
 
-def test_a_server_that_fails_for_a_while_is_told_twice(server, proxy, caplog):
-    tracker = create_tracker(CONFIG).start()
+def test_a_long_run_is_delivered_while_it_lasts_and_outages_are_told_twice(
+    server, proxy, capfd, monkeypatch
+):
+    monkeypatch.setattr(forwarding, "START_AFTER_S", 0)
+    client, deadline = MlflowClient(server.uri), time.monotonic() + 90
+    tracker = create_tracker(CONFIG).start("a run")
     proxy.mode = Mode.fails
     train(tracker)
-    deadline = time.monotonic() + 20
-    while not caplog.messages and time.monotonic() < deadline:
-        time.sleep(0.05)
+    err = ""
+    while "Training continues; figures wait in" not in err:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+        err += capfd.readouterr().err
     proxy.mode = Mode.passes
+    while len(client.get_metric_history(tracker.run_id, "loss")) < len(STEPS):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     tracker.finish()
-    [warning, all_clear] = caplog.messages
-    assert warning.endswith(f"Training goes on; figures wait in .tracking/{tracker.run_id}")
+    warning, all_clear = (err + capfd.readouterr().err).splitlines()
+    assert warning.endswith(f"Training continues; figures wait in .tracking/{tracker.run_id}")
     assert all_clear == "the tracking server answers again: all is delivered"
     assert_whole(server.uri, tracker)
+    assert journals() == []
 
 
-def test_a_bundle_is_not_registered_before_its_run_is_delivered(proxy, bundle, monkeypatch):
-    tracker = create_tracker(CONFIG).start()
-    lineage = replace(bundle.lineage, run_id=tracker.run_id)
-    Bundle(bundle.model, bundle.encoder, lineage).save(BUNDLE)
-    METRICS_JSON.parent.mkdir()
-    METRICS_JSON.write_text(json.dumps({"accuracy": 0.9, "macro_f1": 0.9}), "utf-8")
-    proxy.mode = Mode.fails
-    tracker.log_folder(BUNDLE, "model")
-    tracker.finish()
-    monkeypatch.setattr(sys, "argv", ["register"])
-    with pytest.raises(SystemExit) as caught:
-        register.main()
-    assert caught.value.code == (
-        f"error: run {tracker.run_id} is not delivered yet: model and its end wait; run `{REPLAY}`"
+def test_a_run_whose_process_is_killed_is_delivered_by_the_one_that_forwards(
+    server, proxy, tmp_path
+):
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
+    assert process.stdout
+    run_id = process.stdout.readline().strip()
+    process.wait()
+    assert process.returncode == -signal.SIGKILL
+    client, deadline = MlflowClient(server.uri), time.monotonic() + 60
+    while len(client.get_metric_history(run_id, "loss")) < 500:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    # It has not ended: its journal waits for the run to continue.
+    tracker = create_tracker(CONFIG).start("a run", run_id=run_id)
+    tracker.finish()
+    assert [m.step for m in client.get_metric_history(run_id, "loss")] == list(range(500))
+    assert journals() == []
 
 
 def test_a_folder_that_has_changed_is_not_delivered(server, proxy, bundle_here, caplog):
-    tracker = create_tracker(CONFIG).start()
+    tracker = create_tracker(CONFIG).start("a run")
     train(tracker)
     proxy.mode = Mode.fails
     tracker.log_folder(bundle_here, "model")
@@ -182,20 +210,22 @@ def test_a_folder_that_has_changed_is_not_delivered(server, proxy, bundle_here, 
     assert folders(server.uri, tracker) == set()
 
 
-def test_a_server_that_dies_ends_no_run_and_is_told_in_one_line(server, proxy, monkeypatch):
+def test_a_server_that_dies_ends_no_run_and_is_told_in_one_line(server, proxy, monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
-    tracker = create_tracker(CONFIG).start()
+    tracker = create_tracker(CONFIG).start("a run")
     server.kill()
     started = time.monotonic()
     train(tracker)
     tracker.finish()
     assert time.monotonic() - started < 10
+    caplog.clear()
     with pytest.raises(SystemExit) as caught:
         replay.main()
-    assert caught.value.code == (
-        f"error: no answer from the tracking server {server.uri}; "
+    assert caught.value.code == 1
+    assert caplog.messages == [
+        f"run {tracker.run_id}: no answer from the tracking server {server.uri}; "
         "start it, or unset MLFLOW_TRACKING_URI to record in mlflow.db"
-    )
+    ]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.store)
     replay.main()
     assert_whole(server.store, tracker)

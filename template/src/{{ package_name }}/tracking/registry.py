@@ -1,0 +1,62 @@
+"""What a registry of models does; each back-end has its own."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..config import TrackingConfig
+from ..lookup import find_function
+from .base import Tracker, TrackingError
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """One version of a registered model."""
+
+    name: str
+    version: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """What was known of it when it was registered: lineage, bundle version, test metrics."""
+
+
+class Registry(ABC):
+    """Versions of models, of which one may be the champion.
+
+    Every method may raise a TrackingError.
+    """
+
+    @abstractmethod
+    def register(
+        self, name: str, bundle: Path, *, run: Tracker, description: str, tags: Mapping[str, str]
+    ) -> RegisteredModel:
+        """Return the version of the model `name` that holds the files of `bundle`.
+
+        The run's version with the same tag `bundle_version` where there is one, else a new one.
+        """
+
+    @abstractmethod
+    def champion(self, name: str) -> RegisteredModel | None:
+        """Return the version with the alias `champion`, if there is one."""
+
+    @abstractmethod
+    def promote(self, model: RegisteredModel, *, run: Tracker) -> None:
+        """Move the alias `champion` to `model`."""
+
+    @abstractmethod
+    def download(self, model: RegisteredModel, folder: Path) -> Path:
+        """Fetch the bundle of `model` in place of what `folder` holds; return `folder`."""
+
+
+def create_registry(config: TrackingConfig) -> Registry:
+    """Return the registry of tracking/<config.name>/, which imports its library only now.
+
+    Raises:
+        TrackingError: The project tracks nothing.
+    """
+    if config.name == "none":
+        raise TrackingError("tracking=none has no registry; choose another tracker")
+    create = find_function(
+        "create_registry", folder="tracking", name=config.name, setting="tracking.name"
+    )
+    return create(config)
