@@ -156,6 +156,10 @@ def test_doctor_asks_the_tracking_server(toy: Path, monkeypatch: pytest.MonkeyPa
     assert "secret" not in answering.detail + silent.detail
 
 
+def test_doctor_says_nothing_of_tracking_where_nothing_is_tracked(render: Render) -> None:
+    assert "tracking" not in by_subject(doctor(render(tracking="none")))
+
+
 def test_doctor_looks_for_a_key_where_weights_and_biases_tracks(
     render: Render, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -284,13 +284,12 @@ def test_options_shows_what_each_choice_brings(tmp_path: Path) -> None:
         "tracking [mlflow]\n"
         "  Where runs are recorded and models are registered\n"
         "    mlflow        MLflow: a file on this machine, or a server\n"
-        "                  files: configs/tracking/mlflow.yaml, src/<package>/tracking/delivery.py,"
-        "\n"
+        "                  files: configs/tracking/mlflow.yaml, src/<package>/register.py,\n"
     ) in done.stdout
     assert "                  commands: make pipeline, make pipeline-local\n" in done.stdout
     assert (
         "\npresets\n"
-        "    minimal       serving=none ci=none\n"
+        "    minimal       tracking=none serving=none ci=none\n"
         "    standard      every default\n"
         "    full          distributed=ray orchestration=kubeflow\n"
     ) in done.stdout
@@ -311,7 +310,11 @@ def test_options_as_json_holds_the_same(tmp_path: Path) -> None:
         assert choices.keys() == components.keys()
         assert all(choices.values())
     assert "mlflow" in document["components"]["tracking"]["mlflow"]["dependencies"]
-    assert document["presets"]["minimal"] == {"serving": "none", "ci": "none"}
+    assert document["presets"]["minimal"] == {
+        "tracking": "none",
+        "serving": "none",
+        "ci": "none",
+    }
 
 
 def test_a_preset_gives_way_to_an_answer(tmp_path: Path) -> None:

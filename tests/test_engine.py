@@ -10,7 +10,10 @@ ENGINE = Path(__file__).parent / "engine"
 
 
 @pytest.mark.slow
-def test_the_engine_holds(render: Render, run_in: Run) -> None:
-    project = render(with_git=True)
+@pytest.mark.parametrize(
+    ("tracking", "tests"), [("mlflow", "tests/engine"), ("wandb", "tests/engine/tracking")]
+)
+def test_the_engine_holds(tracking: str, tests: str, render: Render, run_in: Run) -> None:
+    project = render(with_git=True, tracking=tracking)
     shutil.copytree(ENGINE, project / "tests" / "engine")
-    run_in(project, "python", "-m", "pytest", "--quiet", "tests/engine", timeout_s=1200)
+    run_in(project, "python", "-m", "pytest", "--quiet", tests, timeout_s=1200)

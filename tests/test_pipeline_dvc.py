@@ -53,7 +53,8 @@ def project(original: Path, tmp_path: Path) -> Path:
 
 def test_a_csv_of_ones_own_needs_one_setting(original: Path) -> None:
     assert read(original / "data/raw/dataset.csv") == read(original / "data/external/mine.csv")
-    assert json.loads(read(original / "data/processed/spec.json"))["labels"] == sorted(WORDS)
+    spec = json.loads(read(original / "data/processed/spec.json"))
+    assert spec["objective"]["labels"] == sorted(WORDS)
 
 
 def test_the_second_repro_runs_nothing_and_leaves_nothing_to_commit(
@@ -75,7 +76,7 @@ def test_an_experiment_trains_with_its_setting_as_the_stage_itself_does(
     project: Path, run_in: Run
 ) -> None:
     """The trap: DVC records `-S` while the stage composes its own configuration and ignores it."""
-    setting = "training.learning_rate=0.05"
+    setting = "optimizer.learning_rate=0.05"
     before = losses(project)
     experiment = run_in(project, "dvc", "exp", "run", "--set-param", setting).stdout
     assert stages_run(experiment) == ["train", "evaluate"]
@@ -89,10 +90,10 @@ def test_an_experiment_trains_with_its_setting_as_the_stage_itself_does(
 
 def test_a_sweep_records_an_experiment_for_each_point(project: Path, run_in: Run) -> None:
     before = losses(project)
-    run_in(project, "make", "sweep", "GRID=training.learning_rate=0.05")
+    run_in(project, "make", "sweep", "GRID=optimizer.learning_rate=0.05")
     table = run_in(project, "dvc", "exp", "show", "--csv").stdout.splitlines()
     done = [row for row in csv.DictReader(table) if row["State"] == "Success"]
-    assert [row["training.learning_rate"] for row in done] == ["0.05"]
+    assert [row["optimizer.learning_rate"] for row in done] == ["0.05"]
     assert float(done[0]["loss"]) != before["test_loss"]
     assert losses(project) == before, "a sweep leaves the working tree as it was"
 

@@ -58,7 +58,8 @@ def test_every_make_target_of_the_projects_readme_is_there(
     project = render(**answers)
     lines = [line.split() for line in commands(project / "README.md")]
     asked = {words[1] for words in lines if words[0] == "make"}
-    assert {"setup", "repro", "register"} <= asked
+    assert {"setup", "repro"} <= asked
+    assert ("register" in asked) == (answers["tracking"] != "none")
     assert ("serve" in asked) == (answers["serving"] != "none")
     assert asked <= targets(project / "Makefile")
 

@@ -55,8 +55,8 @@ def test_signals_end_a_run_that_goes_on_as_the_same_run(
         assert code == 128 + number, text
         assert "Traceback" not in text
     assert "going on after step " in text
-    changed = run_in(project, *command, "training.learning_rate=0.1", env=env, code=1).stderr
-    assert "was trained with training.learning_rate=0.003 (now 0.1); resume=never" in changed
+    changed = run_in(project, *command, "optimizer.learning_rate=0.1", env=env, code=1).stderr
+    assert "was trained with optimizer.learning_rate=0.003 (now 0.1); resume=never" in changed
     assert changed.count("\n") == 1
     run_in(project, *command, env=env)
     assert result(project) == whole
@@ -101,7 +101,8 @@ def test_a_compiled_model_learns_what_the_model_does(project: Path, run_in: Run)
     settings += ("model.dropout=0", "model.word_dropout=0")
     losses, kernels = [], project / "kernels"
     for compiled in ("false", "true"):
-        assert not kernels.exists()
+        # Importing PyTorch's compiler makes the folder already.
+        assert not any(path.is_file() for path in kernels.rglob("*"))
         run_in(
             project,
             *("python", "-m", "toy_project.train", *settings, "training.max_steps=20"),

@@ -32,7 +32,7 @@ from pathlib import Path
 from toy_project.models.bundle import Bundle
 from toy_project.serving.predictor import Predictor
 predictor = Predictor(Bundle.load(Path("models/bundle")))
-print(json.dumps(predictor.predict(json.load(sys.stdin))))
+print(json.dumps(predictor.predict([{"text": text} for text in json.load(sys.stdin)])))
 """
 
 

@@ -6,19 +6,27 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from toy_project.compose import main as compose
 from toy_project.config import Config
-from toy_project.data.preprocessing import Processed
-from toy_project.data.validation import DataError, read_csv
+from toy_project.data.preprocessing import Processed, read_rows
+from toy_project.data.text import TextEncoder, TextEncoderConfig
+from toy_project.data.validation import DataError
 from toy_project.models.bundle import Bundle
+from toy_project.models.embedding import TextModelConfig
+from toy_project.models.transformer import TransformerConfig
+from toy_project.objectives.classification import ClassificationConfig
+from toy_project.rules import ConfigError, typed
 
 HUGE = "1" + "0" * 400
 HOSTILE = ("nan", "inf", "-inf", "1e308", "-1", HUGE, "x", "[1]", "'\"1e308\"'")
-GROUPS = ("data", "model", "training", "tracking", "launcher")
+GROUPS = ("data", "model", "objective", "optimizer", "schedule", "training", "launcher")
 NUL = "a NUL byte, which UTF-8 text does not have"
 CR = "a carriage return without a line feed; lines end with LF or CRLF"
 SMALL = ("tracking=none", "model=mlp", "training=smoke")
@@ -51,7 +59,8 @@ def said(setting: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_number_that_makes_no_sense_is_refused(
     name: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for value in HOSTILE:
+    allowed = {"-1"} if name == "registry.threshold" else set()
+    for value in (value for value in HOSTILE if value not in allowed):
         message = said(f"{name}={value}", monkeypatch)
         assert message.startswith((f"error: {name}", "error: a number among the settings is too "))
     assert [path.name for path in workspace.iterdir()] == ["configs"]
@@ -61,15 +70,14 @@ def test_a_number_that_makes_no_sense_is_refused(
     ("setting", "message"),
     [
         (
-            "training.learning_rate=1e308",
-            "training.learning_rate must be at most 4294967295, got 1e+308",
+            "optimizer.learning_rate=1e308",
+            "optimizer.learning_rate must be at most 4294967295, got 1e+308",
         ),
-        ("training.learning_rate=nan", "training.learning_rate must be > 0, got nan"),
+        ("optimizer.learning_rate=nan", "optimizer.learning_rate must be > 0, got nan"),
         ("seed=4294967296", "seed must be at most 4294967295, got 4294967296"),
-        ("model.hidden_size=65537", "model.hidden_size must be in [1, 65536], got 65537"),
         ("launcher.num_threads=1025", "launcher.num_threads must be in [0, 1024], got 1025"),
         (
-            f"training.weight_decay={HUGE}",
+            f"optimizer.weight_decay={HUGE}",
             "a number among the settings is too large: int too large to convert to float",
         ),
         ("seed=???", "seed has no value, only ???"),
@@ -79,6 +87,26 @@ def test_a_setting_is_refused_with_its_name_and_range(
     setting: str, message: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert said(setting, monkeypatch) == f"error: {message}"
+
+
+@pytest.mark.parametrize(
+    "kind", [TransformerConfig, TextModelConfig, TextEncoderConfig, ClassificationConfig]
+)
+def test_a_number_of_a_piece_that_makes_no_sense_is_refused(kind: Any) -> None:
+    numbers = [field.name for field in fields(kind) if field.type in (int, float)]
+    for name, value in product(numbers, map(yaml.safe_load, HOSTILE)):
+        with pytest.raises(ConfigError, match=rf"^piece\.{name}|\.{name} must be "):
+            typed("piece", kind, {"name": "piece", name: value})
+
+
+def test_a_models_setting_is_refused_before_there_is_data(workspace: Path) -> None:
+    for stage, setting, message in (
+        ("train", "model.hidden_size=65537", "model.hidden_size must be in [1, 65536], got 65537"),
+        ("train", "+model.size=3", "model.size is not a setting; "),
+    ):
+        done = run(stage, setting)
+        assert done.stderr.startswith(f"error: {message}")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
 
 
 @pytest.mark.parametrize("value", ["null", "1", "[1]", "{a: 1}", "true", "nan"])
@@ -116,14 +144,15 @@ def test_a_csv_of_another_kind_is_refused(
     path = tmp_path / "data.csv"
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
-        read_csv(path, group_column="module")
+        read_rows(path, Config())
     assert str(caught.value) == f"{path}:{line}: {reason}"
 
 
 def test_lines_may_end_with_both(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_bytes(b'text,label\r\n"a\r\ncat",a\r\nan oak,b\r\n')
-    assert [row.text for row in read_csv(path, group_column="module")] == ["a\r\ncat", "an oak"]
+    texts = [row.values["text"] for row in read_rows(path, Config())]
+    assert texts == ["a\r\ncat", "an oak"]
 
 
 @pytest.fixture
@@ -135,8 +164,8 @@ def ready(workspace: Path, processed: Processed, bundle: Bundle) -> Path:
     return workspace
 
 
-def run(stage: str) -> subprocess.CompletedProcess[str]:
-    command = [*AS_USER, sys.executable, "-m", f"toy_project.{stage}", *SMALL]
+def run(stage: str, *settings: str) -> subprocess.CompletedProcess[str]:
+    command = [*AS_USER, sys.executable, "-m", f"toy_project.{stage}", *SMALL, *settings]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -227,8 +256,9 @@ def test_a_disk_that_is_read_only_ends_in_one_line(ready: Path) -> None:
 
 def test_a_bundle_of_other_data_is_not_scored(ready: Path, processed: Processed) -> None:
     rows = {name: rows[:-1] for name, rows in processed.rows.items()}
-    encoder = type(processed.encoder).fit(["a few words"], max_tokens=16, min_count=1)
-    Processed(rows, encoder, processed.spec).save(Path("data/processed"), group_column="module")
+    encoder = TextEncoder.fit([{"text": "a few words"}], TextEncoderConfig(min_count=1))
+    spec = replace(processed.spec, encoder=encoder)
+    Processed(rows, spec).save(Path("data/processed"), group_column="module")
     done = run("evaluate")
     message = "models/bundle was trained on other data than data/processed; run `make train`"
     assert (done.returncode, done.stderr) == (1, f"error: {message}\n")

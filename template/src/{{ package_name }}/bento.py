@@ -11,23 +11,24 @@ from bentoml.images import Image
 
 from .compose import one_line_errors, to_config
 from .paths import CONFIGS, require
-from .serving.config import ServeConfig, ServingConfig
+from .serving.config import ServeConfig
 from .serving.engine import Engine
+from .serving.schema import schema_of
 from .serving.service import create_service
 
 if TYPE_CHECKING:
     from .serving.predictor import Predictor
 
 
-def settings() -> ServingConfig:
+def settings() -> ServeConfig:
     """Return the settings of the server.
 
     Raises:
         ProjectError: One has a value that cannot be used, or there is no bundle.
     """
     with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
-        config = to_config(hydra.compose("serve"), ServeConfig).serving
-    require(Path(config.model), stage="train")
+        config = to_config(hydra.compose("serve"), ServeConfig)
+    require(Path(config.serving.model), stage="train")
     return config
 
 
@@ -40,7 +41,8 @@ def load() -> "Predictor":
     from .models.bundle import Bundle
     from .serving.predictor import Predictor
 
-    return Predictor(Bundle.load(Path(config.model)), num_threads=config.num_threads)
+    serving = config.serving
+    return Predictor(Bundle.load(Path(serving.model)), num_threads=serving.num_threads)
 
 
 with one_line_errors():
@@ -52,4 +54,4 @@ image = Image(
     build_include_paths=["pyproject.toml", "uv.lock"],
     post_commands=["uv sync --directory src --active --locked --no-dev --no-install-project"],
 )
-service = create_service(Engine(load), config, image=image)
+service = create_service(Engine(load), config.serving, schema_of(config), image=image)

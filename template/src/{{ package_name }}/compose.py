@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -23,12 +23,14 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from yaml import YAMLError
 
 from .artifacts import new_file
-from .config import MODEL_CONFIGS, Config, ModelConfig
+from .config import Config
 from .errors import ProjectError, file_errors
 from .paths import CONFIGS, PARAMS
 from .rules import ConfigError, require
 
 C = TypeVar("C", bound=Config)
+
+log = logging.getLogger(__name__)
 
 # Hydra's own folder and log file per run: DVC and the tracker already keep what they would hold.
 _QUIET = (
@@ -102,16 +104,25 @@ def to_config(composed: DictConfig, schema: type[C]) -> C:
     """
     if missing := OmegaConf.missing_keys(composed):
         raise ConfigError(f"{min(missing)} has no value, only ???")
-    model_name = OmegaConf.select(composed, "model.name", default=ModelConfig.name)
-    model_config = MODEL_CONFIGS.get(model_name, ModelConfig)
-    typed = OmegaConf.structured(schema(model=model_config()))
+    typed = OmegaConf.structured(schema(model={"name": "?"}))
     for section in filter(OmegaConf.is_config, typed.values()):
         OmegaConf.set_readonly(section, False)  # frozen classes make frozen nodes
     try:
-        return cast(C, OmegaConf.to_object(OmegaConf.merge(typed, composed)))
+        return _renamed(cast(C, OmegaConf.to_object(OmegaConf.merge(typed, composed))))
     except OverflowError as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"a number among the settings is too large: {reason}") from error
+
+
+def _renamed(config: C) -> C:
+    """Return the configuration with what was given under a former name under its present one."""
+    rate = config.training.learning_rate
+    if rate is None:
+        return config
+    log.warning("training.learning_rate is now optimizer.learning_rate")
+    training = replace(config.training, learning_rate=None)
+    optimizer = replace(config.optimizer, learning_rate=rate)
+    return replace(config, training=training, optimizer=optimizer)
 
 
 def explain(error: Exception) -> str:

@@ -9,23 +9,15 @@ from .rules import (
     AT_LEAST_ONE,
     FILE_NAME,
     LIMIT,
+    NAMED,
     NOT_EMPTY,
     NOT_NEGATIVE,
     POSITIVE,
     SHARE,
-    UNIT,
     check,
     require,
-    require_size,
     up_to,
 )
-
-
-class Metric(StrEnum):
-    """A figure by which models are compared; higher is better."""
-
-    accuracy = "accuracy"
-    macro_f1 = "macro_f1"
 
 
 class Device(StrEnum):
@@ -75,18 +67,14 @@ class DataConfig:
     """A CSV of your own to use instead: columns `text` and `label`, UTF-8."""
     group_column: str = "module"
     """Rows with the same value of this column stay in one split; no such column, no groups."""
-    labels: list[str] = field(default_factory=list)
-    """The labels that are allowed; empty allows every label in the file."""
     validation_fraction: float = 0.15
     """Share of the rows by which training is steered, in (0, 1)."""
     test_fraction: float = 0.15
     """Share of the rows that only `evaluate` looks at, in (0, 1)."""
     split_seed: int = 0
     """Which of the possible splits is taken."""
-    max_tokens: int = 128
-    """Length in tokens at which a text is cut."""
-    min_count: int = 2
-    """How often a token must occur in the training split to enter the vocabulary."""
+    encoder: dict[str, Any] = field(default_factory=lambda: {"name": "text"})
+    """How a row becomes tensors: `name` is a file in data/, which says what else there is."""
 
     def __post_init__(self) -> None:
         check(
@@ -97,67 +85,48 @@ class DataConfig:
             validation_fraction=POSITIVE,
             test_fraction=POSITIVE,
             split_seed=NOT_NEGATIVE,
-            max_tokens=AT_LEAST_ONE,
-            min_count=AT_LEAST_ONE,
+            encoder=NAMED,
         )
         held_out = self.validation_fraction + self.test_fraction
         require(held_out < 1, "data.validation_fraction + data.test_fraction", "< 1", held_out)
-        require(len(self.labels) != 1, "data.labels", "empty or two and more", self.labels)
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """What every model has. One with knobs of its own has a subclass, listed in MODEL_CONFIGS."""
+class OptimizerConfig:
+    """What changes the weights, and how fast."""
 
-    name: str = "transformer"
-    """The file in models/ that holds the model."""
-    hidden_size: int = 64
-    """Width of the embeddings and of the layers above them."""
-    num_bigram_buckets: int = 32_768
-    """Rows of the hashed embedding of token pairs."""
-    word_dropout: float = 0.5
-    """Share of tokens that are hidden in training, in [0, 1)."""
-    dropout: float = 0.3
-    """Share of activations that are zeroed in training, in [0, 1)."""
+    name: str = "flat_adamw"
+    """A class of torch.optim, such as `SGD`, or a file in training/ that defines an optimizer."""
+    learning_rate: float = 3e-3
+    """The highest rate of the schedule."""
+    weight_decay: float = 0.01
+    """Decay of matrices and convolutions; embeddings, norms and biases have none."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """Further keyword arguments of the optimizer."""
 
     def __post_init__(self) -> None:
         check(
-            "model",
+            "optimizer",
             self,
             name=NOT_EMPTY,
-            hidden_size=up_to(65_536),
-            num_bigram_buckets=up_to(2**30),
-            word_dropout=SHARE,
-            dropout=SHARE,
+            learning_rate=POSITIVE,
+            weight_decay=NOT_NEGATIVE,
         )
 
 
 @dataclass(frozen=True)
-class TransformerConfig(ModelConfig):
-    """A pre-norm transformer encoder."""
+class ScheduleConfig:
+    """How the learning rate changes: it rises linearly, then follows a function."""
 
-    num_layers: int = 2
-    """Encoder layers."""
-    num_heads: int = 4
-    """Attention heads; must divide `hidden_size`."""
-    feedforward_size: int = 256
-    """Width of the layer inside each block's feed-forward part."""
+    name: str = "cosine"
+    """A function of training/schedules.py."""
+    warmup_fraction: float = 0.1
+    """Share of all steps in which the rate rises, in [0, 1)."""
+    decay_fraction: float = 0.2
+    """Share of the steps after the warm-up in which `wsd` falls to zero, in [0, 1)."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        check(
-            "model",
-            self,
-            num_layers=up_to(1000),
-            num_heads=AT_LEAST_ONE,
-            feedforward_size=up_to(2**20),
-        )
-        divisor = f"a divisor of model.hidden_size={self.hidden_size}"
-        require(self.hidden_size % self.num_heads == 0, "model.num_heads", divisor, self.num_heads)
-
-
-MODEL_CONFIGS: dict[str, type[ModelConfig]] = {"transformer": TransformerConfig}
-"""The models with knobs of their own; any other file in models/ is configured by `ModelConfig`."""
+        check("schedule", self, name=NOT_EMPTY, warmup_fraction=SHARE, decay_fraction=SHARE)
 
 
 @dataclass(frozen=True)
@@ -170,16 +139,10 @@ class TrainingConfig:
     """Rows per optimiser step, of all workers together."""
     accumulation_steps: int = 1
     """Parts that a worker computes its share of a batch in, one after the other, to save memory."""
-    learning_rate: float = 3e-3
-    """Peak of the schedule: linear warm-up, then cosine to zero."""
-    warmup_fraction: float = 0.1
-    """Share of all steps that the learning rate rises, in [0, 1)."""
-    weight_decay: float = 0.01
-    """AdamW's decay of matrices; embeddings, norms and biases have none."""
+    learning_rate: float | None = None
+    """The former name of `optimizer.learning_rate`, which it sets; None leaves that as it is."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to this L2 norm."""
-    label_smoothing: float = 0.0
-    """Share of the target spread evenly over all labels, in [0, 1)."""
     ema_decay: float = 0.0
     """Share of the moving average of the weights that each step keeps, in [0, 1). The average is
     what is evaluated and becomes the bundle; 0 takes the weights as they are."""
@@ -198,10 +161,10 @@ class TrainingConfig:
     fall to 0; 0 takes all."""
     evaluate_every_n_steps: int | None = None
     """Optimiser steps from one evaluation to the next; null evaluates at each epoch's end."""
-    monitor: Metric = Metric.accuracy
-    """The validation metric that picks the best weights."""
+    monitor: str = "accuracy"
+    """The validation metric that picks the best weights: `loss`, or one of the objective's."""
     min_delta: float = 0.0
-    """By how much `monitor` must rise to count as better."""
+    """By how much `monitor` must improve to count as better."""
     patience: int = 3
     """Evaluations without a better `monitor` before training stops."""
     log_every_n_steps: int = 10
@@ -214,6 +177,9 @@ class TrainingConfig:
     """What follows gradients that are infinite or not a number."""
     on_save_error: OnSaveError = OnSaveError.go_on
     """What follows a checkpoint that cannot be written."""
+    callbacks: list[Any] = field(default_factory=list)
+    """Callbacks beside those that are always there: names of classes in training/callbacks.py or
+    of files in training/, or `{name: ..., <argument>: ...}`."""
     profile_steps: int = 0
     """Steps that torch.profiler traces into reports/trace.json; 0 for none."""
 
@@ -224,11 +190,7 @@ class TrainingConfig:
             epochs=AT_LEAST_ONE,
             batch_size=AT_LEAST_ONE,
             accumulation_steps=AT_LEAST_ONE,
-            learning_rate=POSITIVE,
-            warmup_fraction=SHARE,
-            weight_decay=NOT_NEGATIVE,
             max_grad_norm=POSITIVE,
-            label_smoothing=SHARE,
             ema_decay=SHARE,
             num_data_workers=up_to(256, least=0),
             max_steps=LIMIT,
@@ -264,15 +226,15 @@ class RegistryConfig:
 
     model_name: str = "model"
     """Name of the registered model."""
-    metric: Metric = Metric.macro_f1
-    """The test metric that decides."""
+    metric: str = "macro_f1"
+    """The test metric that decides: `loss`, or one of the objective's."""
     threshold: float = 0.4
-    """The least value of `metric`, in [0, 1]."""
+    """The value that `metric` must reach, from above where lower is better."""
     tolerance: float = 0.0
-    """How far below the present champion `metric` may lie, in [0, 1]."""
+    """By how much `metric` may be worse than the present champion's."""
 
     def __post_init__(self) -> None:
-        check("registry", self, model_name=FILE_NAME, threshold=UNIT, tolerance=UNIT)
+        check("registry", self, model_name=FILE_NAME, tolerance=NOT_NEGATIVE)
 
 
 @dataclass(frozen=True)
@@ -319,7 +281,12 @@ class Config:
     resume_changed: bool = False
     """Go on from a checkpoint although settings or data have changed since."""
     data: DataConfig = field(default_factory=DataConfig)
-    model: ModelConfig = field(default_factory=TransformerConfig)
+    model: dict[str, Any] = field(default_factory=lambda: {"name": "transformer"})
+    """`name` is a file in models/, which says what else can be set."""
+    objective: dict[str, Any] = field(default_factory=lambda: {"name": "classification"})
+    """`name` is a file in objectives/, which says what else can be set."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     registry: RegistryConfig = field(default_factory=RegistryConfig)
@@ -327,7 +294,7 @@ class Config:
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed", ">= 0", self.seed)
-        require_size("seed", self.seed)
+        check("", self, model=NAMED, objective=NAMED)
         require(bool(self.resume), "resume", "auto, never or a checkpoint", self.resume)
 
 
@@ -338,3 +305,12 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         nested = isinstance(value, Mapping)
         named |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": str(value)}
     return named
+
+
+def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Return, for each setting that is not the same, what it was and is."""
+    names = [name for name in old.keys() | new.keys() if old.get(name) != new.get(name)]
+    return [
+        f"{name}={old.get(name, 'nothing')} (now {new.get(name, 'nothing')})"
+        for name in sorted(names)
+    ]

@@ -22,7 +22,7 @@ def main(config: Config) -> None:
     if config.data.path is None:
         rows = dataset_rows(config.data.name)
         with new_file(RAW_CSV) as new:
-            number = write_csv(rows, new, group_column=config.data.group_column)
+            number = write_csv(rows, new)
         log.info("%s: %d rows of %s", RAW_CSV, number, config.data.name)
         return
     source = Path(config.data.path)

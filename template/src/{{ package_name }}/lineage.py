@@ -3,17 +3,22 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
+from importlib.metadata import distributions
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
+from typing import Any
 
 from .config import Config
 from .models.bundle import Lineage
 from .paths import PROCESSED
 
 ANSWERS = Path(".copier-answers.yml")
+MAX_PATCH_BYTES = 2**20
 
 
 def current_lineage(config: Config, *, run_id: str | None) -> Lineage:
@@ -32,10 +37,46 @@ def current_lineage(config: Config, *, run_id: str | None) -> Lineage:
     )
 
 
+def save_code(folder: Path) -> Path:
+    """Replace `folder` with what the commit does not say of the code; return it.
+
+    packages.txt has the installed packages, diff.patch how tracked files differ from the commit,
+    where they do. A file that git does not track is in neither.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    packages = {f"{package.name}=={package.version}\n" for package in distributions()}
+    (folder / "packages.txt").write_text("".join(sorted(packages, key=str.lower)), "utf-8")
+    if patch := _patch():
+        (folder / "diff.patch").write_bytes(patch)
+    return folder
+
+
+def _patch() -> bytes:
+    """Return how tracked files differ from the commit; more than fits in the limit is cut off."""
+    # What a user has configured for the eye must not change what `git apply` reads.
+    command = ["git", "diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD"]
+    try:
+        with subprocess.Popen(command, stdout=PIPE, stderr=DEVNULL) as git:
+            assert git.stdout
+            patch = git.stdout.read(MAX_PATCH_BYTES + 1)
+    except OSError:
+        return b""
+    is_cut = len(patch) > MAX_PATCH_BYTES
+    note = f"Cut off after {MAX_PATCH_BYTES} bytes.\n".encode() if is_cut else b""
+    return note + patch[:MAX_PATCH_BYTES]
+
+
+def made_by(config: Config) -> dict[str, Any]:
+    """Return the settings that make a model, and none of where and how that is recorded."""
+    settings = asdict(config)
+    names = ("seed", "data", "model", "objective", "optimizer", "schedule", "training")
+    return {name: settings[name] for name in names}
+
+
 def config_hash(config: Config) -> str:
-    """Return the SHA-256 of the settings that make a model: seed, data, model and training."""
-    parts = {name: asdict(config)[name] for name in ("seed", "data", "model", "training")}
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    """Return the SHA-256 of the settings that make a model."""
+    return hashlib.sha256(json.dumps(made_by(config), sort_keys=True).encode()).hexdigest()
 
 
 def dvc_hash(folder: Path) -> str:

@@ -10,6 +10,7 @@ RAW_CSV = Path("data/raw/dataset.csv")
 PROCESSED = Path("data/processed")
 CHECKPOINTS = Path("models/checkpoints")
 BUNDLE = Path("models/bundle")
+CODE = Path("models/code")
 REPORTS = Path("reports")
 HISTORY_CSV = REPORTS / "history.csv"
 TRACE = REPORTS / "trace.json"

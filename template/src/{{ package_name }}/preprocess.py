@@ -13,15 +13,14 @@ log = logging.getLogger(__name__)
 @stage(Config)
 @running("preprocess")
 def main(config: Config) -> None:
-    """Turn data/raw/dataset.csv into splits, an encoder and a spec."""
-    from .data.preprocessing import preprocess
-    from .data.validation import read_csv
+    """Turn data/raw/dataset.csv into splits and a spec."""
+    from .data.preprocessing import preprocess, read_rows
+    from .data.spec import save_settings
 
-    data = config.data
-    path = require(RAW_CSV, stage="fetch")
-    rows = read_csv(path, group_column=data.group_column, labels=data.labels)
-    processed = preprocess(rows, data)
-    processed.save(PROCESSED, group_column=data.group_column)
+    rows = read_rows(require(RAW_CSV, stage="fetch"), config)
+    processed = preprocess(rows, config)
+    processed.save(PROCESSED, group_column=config.data.group_column)
+    save_settings(PROCESSED, config)
     kept = sum(map(len, processed.rows.values()))
     log.info("%d rows, %d exact duplicates removed", kept, len(rows) - kept)
     for name, split in processed.rows.items():

@@ -13,9 +13,8 @@ from .paths import BUNDLE, METRICS_JSON, PROCESSED, REPORTS, require
 from .running import running
 
 if TYPE_CHECKING:
-    from .evaluation.metrics import Metrics
     from .models.bundle import Bundle
-    from .tracking.base import RegisteredModel, Tracker
+    from .tracking.registry import RegisteredModel, Registry
 
 log = logging.getLogger(__name__)
 
@@ -29,22 +28,25 @@ class GateError(ProjectError):
 def main(config: Config) -> None:
     """Register the bundle, or say why not."""
     from .models.bundle import Bundle
-    from .tracking.base import create_tracker
+    from .tracking.registry import create_registry
 
     bundle = Bundle.load(require(BUNDLE, stage="train"))
     metrics = _test_metrics(bundle)
-    _require_threshold(metrics, config.registry)
+    sign = bundle.spec.objective.sign(config.registry.metric, setting="registry.metric")
+    _require_threshold(metrics, config.registry, sign=sign)
 
-    tracker = create_tracker(replace(config.tracking, system_metrics=False))
-    _require_delivered(bundle, tracker)
-    champion = tracker.champion(config.registry.model_name)
+    if config.tracking.name == "none":
+        log.info("the model passes the quality gate; tracking=none has no registry to keep it")
+        return
+    registry = create_registry(config.tracking)
+    champion = registry.champion(config.registry.model_name)
     if champion and champion.tags.get("bundle_version") == bundle.version:
         log.info("%s is the champion already: version %s", champion.name, champion.version)
         return
     if champion:
-        theirs = _champion_metric(champion, tracker, bundle, config)
-        _require_no_worse(metrics, theirs, champion.version, config.registry)
-    model = _register(bundle, metrics, tracker, config)
+        theirs = _champion_metric(champion, registry, bundle, config)
+        _require_no_worse(metrics, theirs, champion.version, config.registry, sign=sign)
+    model = _register(bundle, metrics, registry, config)
     log.info("%s is now the champion: version %s", model.name, model.version)
 
 
@@ -56,31 +58,25 @@ def _test_metrics(bundle: "Bundle") -> dict[str, float]:
     return {name: value for name, value in recorded.items() if isinstance(value, float)}
 
 
-def _require_threshold(metrics: Mapping[str, float], gate: RegistryConfig) -> None:
+def _require_threshold(metrics: Mapping[str, float], gate: RegistryConfig, *, sign: int) -> None:
     value = metrics[gate.metric]
-    if not value >= gate.threshold:  # NaN is not either
+    if not sign * value >= sign * gate.threshold:  # NaN is not either
         limit = f"registry.threshold is {gate.threshold:g}"
         raise GateError(f"not registered: {gate.metric} is {value:.4f}, {limit}")
 
 
-def _require_delivered(bundle: "Bundle", tracker: "Tracker") -> None:
-    run_id = bundle.lineage.run_id
-    if run_id and (what := tracker.undelivered(run_id)):
-        raise ProjectError(what)
-
-
 def _require_no_worse(
-    metrics: Mapping[str, float], theirs: float, champion: str, gate: RegistryConfig
+    metrics: Mapping[str, float], theirs: float, champion: str, gate: RegistryConfig, *, sign: int
 ) -> None:
     value = metrics[gate.metric]
-    if not value >= theirs - gate.tolerance:
+    if not sign * value >= sign * theirs - gate.tolerance:
         limit = f"the champion, version {champion}, has {theirs:.4f}"
         tolerance = f"registry.tolerance is {gate.tolerance:g}"
         raise GateError(f"not registered: {gate.metric} is {value:.4f}, {limit}; {tolerance}")
 
 
 def _champion_metric(
-    champion: "RegisteredModel", tracker: "Tracker", bundle: "Bundle", config: Config
+    champion: "RegisteredModel", registry: "Registry", bundle: "Bundle", config: Config
 ) -> float:
     """Return the champion's metric on the present test split.
 
@@ -93,41 +89,48 @@ def _champion_metric(
 
     from .champion import load_champion
 
-    other = load_champion(tracker, champion)
-    if set(other.spec.labels) != set(bundle.spec.labels):
-        reason = f"the champion, version {champion.version}, has other labels"
+    other = load_champion(registry, champion)
+    about, wanted = other.spec.objective.about(), bundle.spec.objective.about()
+    if about != wanted:
+        what = " and ".join(about.keys() | wanted.keys())
+        reason = f"the champion, version {champion.version}, has other {what}"
         way_out = "set another registry.model_name for these"
         raise GateError(f"not registered: {reason}; {way_out}")
     return _measure(other, config)[metric]
 
 
-def _measure(bundle: "Bundle", config: Config) -> "Metrics":
+def _measure(bundle: "Bundle", config: Config) -> dict[str, float]:
     from .data.dataset import Split
-    from .data.validation import read_csv
+    from .data.preprocessing import read_rows
     from .evaluation.metrics import evaluate
 
-    rows = read_csv(PROCESSED / "test.csv", group_column=config.data.group_column)
-    texts = [bundle.encoder.encode(row.text) for row in rows]
-    classes = [bundle.spec.labels.index(row.label) for row in rows]
-    return evaluate(bundle.model, Split.from_rows(texts, classes))
+    encoder, objective = bundle.spec.encoder, bundle.spec.objective
+    rows = [row.values for row in read_rows(PROCESSED / "test.csv", config)]
+    split = Split.from_rows(map(encoder.encode, rows), objective.encode(rows))
+    return evaluate(bundle.model, objective, split)
 
 
 def _register(
-    bundle: "Bundle", metrics: Mapping[str, float], tracker: "Tracker", config: Config
+    bundle: "Bundle", metrics: Mapping[str, float], registry: "Registry", config: Config
 ) -> "RegisteredModel":
+    from .tracking.base import create_tracker, run_name
+
     lineage = bundle.lineage
-    with tracker.start(lineage.run_id):
+    tracker = create_tracker(replace(config.tracking, system_metrics=False))
+    with tracker.start(run_name(config), run_id=lineage.run_id):
         if tracker.run_id != lineage.run_id:  # the bundle came by `dvc pull`, its run is elsewhere
             tracker.log_config(config, tags=lineage.tags())
             tracker.log_metrics({f"test_{name}": value for name, value in metrics.items()}, step=0)
             tracker.log_folder(REPORTS, "reports")
-        tracker.log_folder(BUNDLE, "model")
-        model = tracker.register(
+            tracker.log_folder(BUNDLE, "model")
+        model = registry.register(
             config.registry.model_name,
+            BUNDLE,
+            run=tracker,
             description=_description(metrics, bundle),
             tags=bundle.tags() | {name: repr(value) for name, value in metrics.items()},
         )
-        tracker.promote(model)
+        registry.promote(model, run=tracker)
     return model
 
 

@@ -1,7 +1,8 @@
 """What settings are checked against when they are built, and JSON when it is read back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import fields
+from difflib import get_close_matches
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -31,7 +32,10 @@ AT_LEAST_ONE = Rule(">= 1", lambda value: value >= 1)
 LIMIT = Rule(">= 1 or null", lambda value: value is None or value >= 1)
 POSITIVE = Rule("> 0", lambda value: value > 0)
 SHARE = Rule("in [0, 1)", lambda value: 0 <= value < 1)
-UNIT = Rule("in [0, 1]", lambda value: 0 <= value <= 1)
+NAMED = Rule(
+    "a group with a name",
+    lambda value: isinstance(value, dict) and isinstance(value.get("name"), str),
+)
 FILE_NAME = Rule(
     "a name without / \\ :, not of dots alone",
     lambda name: bool(name.strip(".")) and not set(name) & set("/\\:") and name.isprintable(),
@@ -50,9 +54,11 @@ def check(section: str, config: Any, **rules: Rule) -> None:
     """Check the fields of one section, each against its rule, and numbers against LARGEST too."""
     for name, rule in rules.items():
         value = getattr(config, name)
-        require(rule.holds(value), f"{section}.{name}", rule.expected, value)
+        full_name = f"{section}.{name}" if section else name
+        require(rule.holds(value), full_name, rule.expected, value)
     for field in fields(config):
-        require_size(f"{section}.{field.name}", getattr(config, field.name))
+        full_name = f"{section}.{field.name}" if section else field.name
+        require_size(full_name, getattr(config, field.name))
 
 
 def require_size(name: str, value: object) -> None:
@@ -68,19 +74,28 @@ def require(condition: bool, name: str, expected: str, given: object) -> None:
 
 
 def typed(section: str, kind: type[T], values: Any) -> T:
-    """Return the dataclass that `values`, which were JSON, describe.
+    """Return the dataclass that `values`, settings or JSON, describe.
 
     Raises:
         ConfigError: A field is unknown, or its value is of another type than it declares.
         TypeError: A field is missing that has no default.
     """
     require(isinstance(values, dict), section, "an object", values)
-    kinds = get_type_hints(kind)
+    known = get_type_hints(kind)
     for name, value in values.items():
-        require(name in kinds, section, f"one of {', '.join(kinds)}", name)
-        expected = getattr(kinds[name], "__name__", kinds[name])
-        require(_is_of(value, kinds[name]), f"{section}.{name}", f"of type {expected}", value)
+        require_known(name, known, section=section)
+        expected = getattr(known[name], "__name__", known[name])
+        require(_is_of(value, known[name]), f"{section}.{name}", f"of type {expected}", value)
     return kind(**values)
+
+
+def require_known(name: str, known: Collection[str], *, section: str) -> None:
+    """Raise the ConfigError that names the nearest setting, unless `name` is one."""
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(known)}"
+        shown = name if name.isprintable() else ascii(name)
+        raise ConfigError(f"{section}.{shown} is not a setting; {hint}")
 
 
 def _is_of(value: Any, kind: Any) -> bool:
@@ -94,4 +109,7 @@ def _is_of(value: Any, kind: Any) -> bool:
     if get_origin(kind) in (list, tuple):
         item_kind = get_args(kind)[0]
         return isinstance(value, list) and all(_is_of(item, item_kind) for item in value)
+    if get_origin(kind) is dict:
+        item_kind = get_args(kind)[1]
+        return isinstance(value, dict) and all(_is_of(item, item_kind) for item in value.values())
     return True

@@ -1,12 +1,12 @@
 """Last stage: answer predictions over HTTP, from models/bundle/ or the registry's champion."""
 
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .compose import stage
 from .config import Config
+from .lookup import find_function
 from .serving.config import ServeConfig
 
 if TYPE_CHECKING:
@@ -19,8 +19,12 @@ CHAMPION = "champion"
 @stage(ServeConfig, "serve")
 def main(config: ServeConfig) -> None:
     """Serve until interrupted."""
-    server = import_module(f".serving.{config.serving.name}", __package__)
-    server.serve(partial(load_predictor, config), config.serving)
+    from .serving.schema import schema_of
+
+    serve = find_function(
+        "serve", folder="serving", name=config.serving.name, setting="serving.name"
+    )
+    serve(partial(load_predictor, config), config.serving, schema_of(config))
 
 
 def load_predictor(config: ServeConfig) -> "Predictor":
@@ -43,13 +47,14 @@ def load_predictor(config: ServeConfig) -> "Predictor":
 
 def _champion(config: Config) -> tuple["Bundle", str]:
     from .champion import load_champion
-    from .tracking.base import TrackingError, create_tracker
+    from .tracking.base import TrackingError
+    from .tracking.registry import create_registry
 
-    tracker = create_tracker(config.tracking)
-    champion = tracker.champion(config.registry.model_name)
+    registry = create_registry(config.tracking)
+    champion = registry.champion(config.registry.model_name)
     if champion is None:
         raise TrackingError(f"{config.registry.model_name} has no champion; run `make register`")
-    return load_champion(tracker, champion), champion.version
+    return load_champion(registry, champion), champion.version
 
 
 if __name__ == "__main__":

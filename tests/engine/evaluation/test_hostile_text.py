@@ -48,7 +48,7 @@ ACTIVE = ("=", "+", "-", "@", "\t", "\r")
 
 
 @pytest.fixture
-def made(workspace: Path, store, monkeypatch, capfd) -> str:
+def made(workspace: Path, tracking, monkeypatch, capfd) -> str:
     """What the stages print, run to the end on hostile data: the champion is registered."""
     with Path("mine.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -124,7 +124,7 @@ def test_hostile_data_goes_all_the_way_and_is_only_ever_shown(made):
     [first, *_] = (REPORTS / "predictions.csv").read_text("utf-8").splitlines()
     assert first == '"actual","predicted","confidence"'
     assert {
-        prediction.actual for prediction in read_predictions(REPORTS / "predictions.csv")
+        prediction["actual"] for prediction in read_predictions(REPORTS / "predictions.csv")
     } == set(LABELS)
 
     assert "\x1b" not in made

@@ -18,12 +18,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from toy_project.champion import load_champion
-from toy_project.config import ModelConfig, TransformerConfig
 from toy_project.data.preprocessing import Processed
 from toy_project.models.base import build_model
 from toy_project.models.bundle import Bundle, BundleError
 from toy_project.paths import BUNDLE
 from toy_project.tracking.base import create_tracker
+from toy_project.tracking.registry import create_registry
 
 WEIGHTS, CONFIG, LINEAGE = "model.safetensors", "config.json", "lineage.json"
 MAX_BYTES, MAX_S = 2**27, 10
@@ -35,10 +35,11 @@ Tamper = Callable[[dict[str, Any], Path], object]
 @pytest.fixture(params=["mlp", "transformer"])
 def folder(request, bundle: Bundle, processed: Processed, tmp_path: Path) -> Path:
     """A bundle on disk, of each model."""
-    config = ModelConfig("mlp", hidden_size=8, num_bigram_buckets=64)
+    settings = {"name": request.param, "hidden_size": 8, "num_bigram_buckets": 64}
     if request.param == "transformer":
-        config = TransformerConfig(hidden_size=8, num_bigram_buckets=64, feedforward_size=16)
-    Bundle(build_model(config, processed.spec), bundle.encoder, bundle.lineage).save(tmp_path / "b")
+        settings["feedforward_size"] = 16
+    model = build_model(settings, processed.spec)
+    Bundle(model, processed.spec, bundle.lineage).save(tmp_path / "b")
     return tmp_path / "b"
 
 
@@ -166,19 +167,22 @@ MALFORMED: dict[str, Tamper] = {
     "buckets are giant": set_to("model", "num_bigram_buckets", value=10**12),
     "dropout is not a number": set_to("model", "dropout", value=float("nan")),
     "dropout is text": set_to("model", "dropout", value="0.1"),
-    "spec is a list": set_to("spec", value=[]),
-    "spec is null": set_to("spec", value=None),
-    "task is another": set_to("spec", "task", value="image"),
-    "labels are null": set_to("spec", "labels", value=None),
-    "labels are a text": set_to("spec", "labels", value="abc"),
-    "labels are numbers": set_to("spec", "labels", value=[1, 2, 3]),
-    "labels are lists": set_to("spec", "labels", value=[[], [], []]),
-    "labels are the same": set_to("spec", "labels", value=["a", "a", "a"]),
-    "no labels": set_to("spec", "labels", value=[]),
-    "a label is no text": set_to("spec", "labels", value=["\ud800", "a", "b"]),
-    "num_embeddings is negative": set_to("spec", "num_embeddings", value=-1),
-    "num_embeddings is giant": set_to("spec", "num_embeddings", value=10**12),
-    "max_length is another": set_to("spec", "max_length", value=17),
+    "objective is a list": set_to("objective", value=[]),
+    "objective is null": set_to("objective", value=None),
+    "no objective": lambda config, _: config.pop("objective"),
+    "objective is no objective": set_to("objective", "name", value="base"),
+    "objective has no name": lambda config, _: config["objective"].pop("name"),
+    "smoothing is giant": set_to("objective", "label_smoothing", value=1e308),
+    "weights are too few": set_to("objective", "weights", value=[1.0]),
+    "a weight is negative": set_to("objective", "weights", value=[1.0, 1.0, -1.0]),
+    "encoder is no encoder": set_to("encoder", "name", value="rows"),
+    "labels are null": set_to("objective", "labels", value=None),
+    "labels are a text": set_to("objective", "labels", value="abc"),
+    "labels are numbers": set_to("objective", "labels", value=[1, 2, 3]),
+    "labels are lists": set_to("objective", "labels", value=[[], [], []]),
+    "labels are the same": set_to("objective", "labels", value=["a", "a", "a"]),
+    "no labels": set_to("objective", "labels", value=[]),
+    "a label is no text": set_to("objective", "labels", value=["\ud800", "a", "b"]),
     "no encoder": lambda config, _: config.pop("encoder"),
     "encoder is a list": set_to("encoder", value=["tokens", "max_tokens"]),
     "encoder is null": set_to("encoder", value=None),
@@ -192,10 +196,7 @@ MALFORMED: dict[str, Tamper] = {
     ),
     "max_tokens is negative": set_to("encoder", "max_tokens", value=-1),
     "max_tokens is text": set_to("encoder", "max_tokens", value="16"),
-    "max_tokens is giant": lambda config, _: (
-        config["encoder"].update(max_tokens=10**30),
-        config["spec"].update(max_length=10**30),
-    ),
+    "max_tokens is giant": lambda config, _: (config["encoder"].update(max_tokens=10**30),),
     "schema_version is missing": lambda config, _: config.pop("schema_version"),
     "sha256 is a list": set_to("sha256", value=[]),
     "sha256 is null": set_to("sha256", value=None),
@@ -246,7 +247,6 @@ OF_TRANSFORMERS: dict[str, Tamper] = {
     "heads are none": set_to("model", "num_heads", value=0),
     "as many positions as one likes": lambda config, _: (
         config["encoder"].update(max_tokens=10**9),
-        config["spec"].update(max_length=10**9),
     ),
 }
 
@@ -289,7 +289,7 @@ def test_every_byte_is_covered(folder, name):
 
 
 CHANGED: dict[str, Tamper] = {
-    "labels": lambda config, _: config["spec"]["labels"].reverse(),
+    "labels": lambda config, _: config["objective"]["labels"].reverse(),
     "tokens": lambda config, _: config["encoder"]["tokens"].reverse(),
     "settings": set_to("model", "dropout", value=0.5),
     "weights": tensors(lambda w: w[FIRST][0].fill_(1)),
@@ -323,15 +323,15 @@ def test_its_hash_is_that_in_its_config(folder):
 
 
 @pytest.mark.parametrize("tamper", [*CHANGED.values(), lineage(git_commit="0" * 40)])
-def test_the_registry_notices_another_bundle(folder, tamper, store):
+def test_the_registry_notices_another_bundle(folder, tamper, tracking):
     tags = Bundle.load(folder).tags()
     tampered(folder, tamper)
-    with create_tracker(store.config).start() as tracker:
-        tracker.log_folder(folder, "model")
-        model = tracker.register("model", description="", tags=tags)
+    registry = create_registry(tracking)
+    with create_tracker(tracking).start("one") as tracker:
+        model = registry.register("model", folder, run=tracker, description="", tags=tags)
     message = f"version {model.version} of model is not the model that was registered"
     with pytest.raises(BundleError, match=f"^{message}$"):
-        load_champion(tracker, model)
+        load_champion(registry, model)
 
 
 def test_a_bundle_of_an_older_release_says_what_to_do(folder):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from toy_project.config import Config, DataConfig, TransformerConfig
+from toy_project.config import Config, DataConfig
 from toy_project.data.preprocessing import preprocess
 from toy_project.data.rows import Row
 from toy_project.lineage import current_lineage
@@ -62,15 +62,16 @@ Serve = Callable[..., AbstractContextManager[Served]]
 def slow_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an untrained transformer that reads 128 tokens of a text."""
     rows = [
-        Row(f"{animal} n{i}", animal, group=f"{animal}{i // 4}")
+        Row({"text": f"{animal} n{i}", "label": animal}, group=f"{animal}{i // 4}")
         for animal in ("cat", "dog")
         for i in range(40)
     ]
-    processed = preprocess(rows, DataConfig(max_tokens=128, min_count=1))
-    config = TransformerConfig(hidden_size=256, num_layers=4, feedforward_size=1024)
-    model = build_model(config, processed.spec).eval()
+    encoder = {"name": "text", "min_count": 1}
+    processed = preprocess(rows, Config(data=DataConfig(encoder=encoder)))
+    sizes = {"hidden_size": 256, "num_layers": 4, "feedforward_size": 1024}
+    model = build_model({"name": "transformer", **sizes}, processed.spec).eval()
     folder = tmp_path_factory.mktemp("slow") / "bundle"
-    Bundle(model, processed.encoder, current_lineage(Config(), run_id=None)).save(folder)
+    Bundle(model, processed.spec, current_lineage(Config(), run_id=None)).save(folder)
     return folder
 
 

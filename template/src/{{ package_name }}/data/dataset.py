@@ -1,9 +1,9 @@
 """A split as tensors, and its batches."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import ProjectError
-from .mapped import MappedTensor
+from .mapped import MappedTensor, mapped_tensors
 
 IN_MEMORY_BYTES = 2**30
 """A larger file of a split is not read as a whole."""
@@ -21,41 +21,49 @@ BATCHES_PER_BUCKET = 50
 
 @dataclass(frozen=True)
 class Split:
-    """Encoded rows of any length, stored end to end.
-
-    Row i is `values[offsets[i]:offsets[i + 1]]`, its class `labels[i]`.
-    """
+    """Encoded rows, each of the same shape or of a length of its own."""
 
     values: Tensor | MappedTensor
-    """[total length], int64."""
-    offsets: Tensor
-    """[rows + 1], int64."""
-    labels: Tensor
-    """[rows], int64."""
+    """[rows, ...], or rows of any length end to end: [total length, ...]."""
+    targets: Tensor
+    """[rows, ...]."""
+    offsets: Tensor | None = None
+    """[rows + 1], int64: row i is `values[offsets[i]:offsets[i + 1]]`. None for equal shapes."""
 
     @classmethod
-    def from_rows(cls, rows: list[list[int]], labels: list[int]) -> Self:
-        """Return the split that holds `rows`, each a list of token ids."""
-        lengths = torch.tensor([0, *map(len, rows)], dtype=torch.int64)
-        values = torch.tensor([value for row in rows for value in row], dtype=torch.int64)
-        return cls(values, lengths.cumsum(0), torch.tensor(labels, dtype=torch.int64))
+    def from_rows(cls, rows: Iterable[Any], targets: Tensor) -> Self:
+        """Return the split of rows, each nested numbers or an array."""
+        tensors = [torch.as_tensor(row) for row in rows]
+        if len({tensor.shape for tensor in tensors}) == 1:
+            return cls(torch.stack(tensors), targets)
+        lengths = torch.tensor([0, *map(len, tensors)], dtype=torch.int64)
+        return cls(torch.cat(tensors), targets, lengths.cumsum(0))
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
 
     @property
     def lengths(self) -> Tensor:
         """Length of each row: [rows], int64."""
+        if self.offsets is None:
+            return torch.ones(len(self), dtype=torch.int64)
         return self.offsets.diff()
 
-    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Return inputs [batch, longest], padded with 0, and labels [batch] of some rows."""
+    def inputs(self, indices: Tensor) -> Tensor:
+        """Return some rows: [batch, ...], those of any length padded with 0 to the longest."""
+        if self.offsets is None:
+            return self.values[indices]
         starts = self.offsets[indices]
         lengths = self.offsets[indices + 1] - starts
         columns = torch.arange(int(lengths.max()))
         is_padding = columns >= lengths.unsqueeze(-1)  # [batch, longest]
         places = (starts.unsqueeze(-1) + columns).masked_fill(is_padding, 0)
-        return self.values[places].masked_fill(is_padding, 0), self.labels[indices]
+        rows = self.values[places]  # [batch, longest, ...]
+        return rows.masked_fill(is_padding.view(*is_padding.shape, *[1] * (rows.ndim - 2)), 0)
+
+    def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets of some rows."""
+        return self.inputs(indices), self.targets[indices]
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield every row once, in order."""
@@ -69,6 +77,8 @@ class Split:
         """
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
         order = torch.randperm(len(self), generator=generator)
+        if self.offsets is None:
+            return list(order.split(size))
         lengths = self.lengths
         batches: list[Tensor] = []
         for rows in order.split(size * BATCHES_PER_BUCKET):
@@ -78,7 +88,8 @@ class Split:
     def save(self, path: Path) -> None:
         """Write the tensors as safetensors."""
         assert isinstance(self.values, Tensor), "what is mapped lies in a file already"
-        save_file({"values": self.values, "offsets": self.offsets, "labels": self.labels}, path)
+        tensors = {name: tensor for name, tensor in vars(self).items() if tensor is not None}
+        save_file(tensors, path)
 
     @classmethod
     def load(cls, path: Path, *, max_bytes: int = IN_MEMORY_BYTES) -> Self:
@@ -93,5 +104,5 @@ class Split:
             except (OSError, TypeError, SafetensorError) as error:
                 message = f"{path} cannot be read ({error}); run `make preprocess`"
                 raise ProjectError(message) from error
-        values, offsets, labels = (MappedTensor(path, f.name) for f in fields(cls))
-        return cls(values, offsets.read(), labels.read())
+        mapped = mapped_tensors(path)
+        return cls(mapped.pop("values"), **{name: rest.read() for name, rest in mapped.items()})

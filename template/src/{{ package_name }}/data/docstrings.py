@@ -5,7 +5,7 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from .rows import Row
+from .rows import Values
 
 TOPICS: dict[str, tuple[str, ...]] = {
     "networking": (
@@ -59,12 +59,12 @@ MIN_WORDS = 3
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def rows() -> Iterator[Row]:
+def rows() -> Iterator[Values]:
     """Yield each docstring with its topic and module file, in the order of files and lines."""
     for module, label, path in _labelled_files():
         for text in _docstrings(path):
             if len(text.split()) >= MIN_WORDS:
-                yield Row(text, label, group=module)
+                yield {"text": text, "label": label, "module": module}
 
 
 def _labelled_files() -> list[tuple[str, str, Path]]:

@@ -1,67 +1,77 @@
-"""What a model must know about the data, and nothing more."""
+"""What a dataset is to a model: how a row is read, and what is predicted of it."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from ..rules import AT_LEAST_ONE, Rule, check, typed
+from ..config import Config, differences, flat
+from ..objectives.base import Objective, objective_class, objective_settings
+from ..rules import NAMED, ConfigError, require
+from .encoder import Encoder, encoder_class, encoder_settings
 
-SPEC_JSON = "spec.json"
-TASK = Rule("text", lambda task: task == "text")
-LABELS = Rule(
-    "two or more names that differ",
-    lambda labels: len(labels) >= 2 and all(labels) and len(set(labels)) == len(labels),
-)
+SPEC_JSON, SETTINGS_JSON = "spec.json", "settings.json"
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """The shape of one example and the names of the classes."""
+    """An encoder and an objective that were fitted to the same training split."""
 
-    task: str
-    """What an input is: `text`."""
-    labels: tuple[str, ...]
-    """Names of the classes, in the order of the logits."""
-    num_embeddings: int
-    """Token ids lie in [0, num_embeddings), frequent ones first; 0 is padding."""
-    max_length: int
-    """Tokens of the longest input."""
-
-    def __post_init__(self) -> None:
-        check(
-            "spec",
-            self,
-            task=TASK,
-            labels=LABELS,
-            num_embeddings=AT_LEAST_ONE,
-            max_length=AT_LEAST_ONE,
-        )
-
-    @property
-    def num_classes(self) -> int:
-        """The number of labels."""
-        return len(self.labels)
+    encoder: Encoder
+    objective: Objective
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
+        """Return both as JSON values."""
+        return {"encoder": self.encoder.to_dict(), "objective": self.objective.to_dict()}
 
     @classmethod
-    def from_dict(cls, values: Any) -> Self:
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return the spec that `to_dict` described.
 
         Raises:
             ConfigError: It described none.
         """
-        spec = typed("spec", cls, values)
-        return replace(spec, labels=tuple(spec.labels))
+        for name in ("encoder", "objective"):
+            require(NAMED.holds(values.get(name)), name, NAMED.expected, values.get(name))
+        encoder, objective = values["encoder"], values["objective"]
+        return cls(
+            encoder_class(encoder["name"]).from_dict(encoder),
+            objective_class(objective["name"]).from_dict(objective),
+        )
 
     def save(self, folder: Path) -> None:
         """Write spec.json."""
-        (folder / SPEC_JSON).write_text(json.dumps(self.to_dict(), indent=2) + "\n", "utf-8")
+        text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2)
+        (folder / SPEC_JSON).write_text(text + "\n", "utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Return the spec that spec.json holds."""
         return cls.from_dict(json.loads((folder / SPEC_JSON).read_text("utf-8")))
+
+
+def save_settings(folder: Path, config: Config) -> None:
+    """Write the settings that made what is in `folder` as settings.json."""
+    (folder / SETTINGS_JSON).write_text(json.dumps(_settings(config), indent=2) + "\n", "utf-8")
+
+
+def check_settings(folder: Path, config: Config) -> None:
+    """Raise the ConfigError that names the settings that have changed since `save_settings`.
+
+    They are part of the data by now, so another value would do nothing.
+    """
+    path = folder / SETTINGS_JSON
+    made_with = json.loads(path.read_text("utf-8")) if path.exists() else _settings(config)
+    if differing := differences(made_with, _settings(config)):
+        raise ConfigError(
+            f"{folder} was made with {', '.join(differing)}; "
+            "run `preprocess` with the same settings first, or `make repro` for all"
+        )
+
+
+def _settings(config: Config) -> dict[str, str]:
+    """Return what the data depends on but for where rows come from, which data/raw/ has settled."""
+    data = asdict(config.data) | {"encoder": asdict(encoder_settings(config.data.encoder))}
+    del data["name"], data["path"]
+    return flat({"data": data, "objective": asdict(objective_settings(config.objective))})

@@ -3,11 +3,11 @@
 import csv
 import io
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import ProjectError
-from .rows import Row
+from .rows import Row, Values
 
 MAX_FIELD_SIZE = 10_000_000
 """Characters of one field, at most; the csv module's own limit is 131,072."""
@@ -27,48 +27,43 @@ class DataError(ProjectError):
         self.path, self.line, self.reason = path, line, reason
 
 
-def read_csv(path: Path, *, group_column: str, labels: Collection[str] = ()) -> list[Row]:
-    """Return the rows of a UTF-8 file with the columns text and label.
+def read_csv(
+    path: Path,
+    *,
+    columns: Sequence[str],
+    group_column: str,
+    problem: Callable[[Values], str] = lambda values: "",
+) -> list[Row]:
+    """Return the rows of a UTF-8 file that has these columns, and no more columns than these.
 
     The group is the value of `group_column`; without that column each row is its own group.
-    With `labels`, only those are allowed.
 
     Raises:
         DataError: The file is missing, no UTF-8, or has a NUL or a lone carriage return, a column
-            is missing, a text or a label is empty, a label is unknown, or fewer than two occur.
+            is missing, or `problem` has said what is wrong with a row.
     """
-    rows = list(_checked(path, group_column, frozenset(labels)))
-    found = {row.label for row in rows}
-    if len(found) < 2:
-        raise DataError(path, 1, f"expected two labels or more, found {sorted(found)}")
-    return rows
+    return list(_checked(path, columns, group_column, problem))
 
 
-def _checked(path: Path, group_column: str, labels: frozenset[str]) -> Iterator[Row]:
+def _checked(
+    path: Path, columns: Sequence[str], group_column: str, problem: Callable[[Values], str]
+) -> Iterator[Row]:
     csv.field_size_limit(MAX_FIELD_SIZE)
     reader = csv.DictReader(io.StringIO(_decoded(path), newline=""), strict=True)
     line = 1
     try:
         found = reader.fieldnames
-        if missing := [name for name in ("text", "label") if name not in (found or ())]:
+        if missing := [name for name in columns if name not in (found or ())]:
             raise DataError(path, line, f"missing column {' and '.join(missing)}; found {found}")
         line = reader.line_num + 1
-        for values in reader:
-            text, label = (values["text"] or "").strip(), (values["label"] or "").strip()
-            _check(path, line, text, label, labels)
-            yield Row(text, label, values.get(group_column) or f"line {line}")
+        for row in reader:
+            values = {name: (row[name] or "").strip() for name in columns}
+            if reason := problem(values):
+                raise DataError(path, line, reason)
+            yield Row(values, row.get(group_column) or f"line {line}")
             line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(path, line, f"not valid CSV ({error})") from error
-
-
-def _check(path: Path, line: int, text: str, label: str, labels: frozenset[str]) -> None:
-    if not text:
-        raise DataError(path, line, "the text is empty")
-    if not label:
-        raise DataError(path, line, "the label is empty")
-    if labels and label not in labels:
-        raise DataError(path, line, f"unknown label {label!r}; data.labels are {sorted(labels)}")
 
 
 def _decoded(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Text from data, such as a label, for what would take some of it for something else than text."""
 
 import re
+from typing import Any
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What moves a terminal's cursor, or the direction of the text that follows."""
@@ -25,11 +26,14 @@ def markdown_code(text: str) -> str:
     return f"`{re.sub('[`|]', '�', one_line(text))}`"
 
 
-def cell(text: str) -> str:
-    """Return the text for a cell of a CSV; what a spreadsheet would compute gets a `'` before it.
+def cell(value: Any) -> Any:
+    """Return a value for a cell of a CSV; text that a spreadsheet would compute gets a `'` first.
 
     See https://owasp.org/www-community/attacks/CSV_Injection. A number stays as it is.
     """
+    if not isinstance(value, str):
+        return value
+    text = value
     is_computed = text.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(text)
     return f"'{text}" if is_computed else text
 

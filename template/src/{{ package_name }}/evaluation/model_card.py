@@ -3,18 +3,12 @@
 Sections after Mitchell et al. 2019, "Model Cards for Model Reporting", arXiv:1810.03993.
 """
 
-from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict
 from importlib import import_module
-from math import sqrt
 
-from sklearn.metrics import precision_recall_fscore_support
-
-from ..config import Config, DataConfig
-from ..lineage import config_hash
+from ..config import Config, DataConfig, flat
+from ..lineage import config_hash, made_by
 from .escaping import markdown, markdown_code, one_line
-from .metrics import Metrics
 from .report import Report
 
 
@@ -24,7 +18,7 @@ def model_card(report: Report, config: Config) -> str:
         _head(report, config),
         _data(report, config.data),
         _results(report),
-        _labels(report),
+        *_tables(report),
         _training(report, config),
         _lineage(report),
         _limits(report),
@@ -33,14 +27,13 @@ def model_card(report: Report, config: Config) -> str:
 
 
 def _head(report: Report, config: Config) -> str:
-    model, spec = report.bundle.model, report.bundle.spec
+    model, objective = report.bundle.model, report.bundle.spec.objective
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    labels = ", ".join(map(markdown, spec.labels))
     return f"""\
 # {markdown(config.registry.model_name)}
 
-A text classifier, `{model.config.name}` with {num_parameters:,} parameters, version
-`{report.bundle.version}`. Its {spec.num_classes} labels: {labels}."""
+`{model.config.name}` with {num_parameters:,} parameters, version `{report.bundle.version}`.
+{markdown(objective.summary())}"""
 
 
 def _data(report: Report, config: DataConfig) -> str:
@@ -66,10 +59,18 @@ def _source(config: DataConfig) -> str:
 
 
 def _results(report: Report) -> str:
-    ours = report.metrics
-    first = ("**this model**", f"**{ours.accuracy:.3f}**", f"**{ours.macro_f1:.3f}**")
-    others = [_beside(ours, name, other) for name, other in report.baselines.items()]
-    table = _table(("", "accuracy", "macro F1"), [first, *others])
+    objective = report.bundle.spec.objective
+    names = list(objective.metrics)
+    first = ("**this model**", *(f"**{report.metrics[name]:.3f}**" for name in names))
+    others = [
+        (
+            method.replace("_", " "),
+            *(f"{values[n]:.3f} ({report.gain(n, method):+.3f})" for n in names),
+        )
+        for method, values in report.baselines.items()
+    ]
+    table = _table(("", *(name.replace("_", " ") for name in names)), [first, *others])
+    pictures = "\n\n".join(f"![{name}]({name}.png)" for name in report.figures)
     return f"""\
 ## Results
 
@@ -77,34 +78,22 @@ def _results(report: Report) -> str:
 
 In brackets: by how much this model is better.
 
-![Confusion matrix](confusion.png)"""
+{pictures}"""
 
 
-def _beside(ours: Metrics, name: str, other: Metrics) -> tuple[str, ...]:
-    pairs = (ours.accuracy, other.accuracy), (ours.macro_f1, other.macro_f1)
-    return name.replace("_", " "), *(f"{theirs:.3f} ({own - theirs:+.3f})" for own, theirs in pairs)
-
-
-def _labels(report: Report) -> str:
-    names = report.bundle.spec.labels
-    figures = precision_recall_fscore_support(
-        report.actual, report.predicted, labels=names, zero_division=0
-    )
-    rows = (
-        (markdown(label), f"{precision:.2f}", f"{recall:.2f}", f"{f1:.2f}", f"{support:,}")
-        for label, precision, recall, f1, support in zip(names, *figures, strict=True)
-    )
-    table = _table(("label", "precision", "recall", "F1", "test rows"), rows)
-    return f"## Each label\n\n{table}\n\n![F1 per label, beside the baselines](f1.png)"
+def _tables(report: Report) -> list[str]:
+    tables = report.bundle.spec.objective.tables(report.targets, report.scores)
+    return [
+        f"## {title}\n\n{_table(table.header, (map(markdown, row) for row in table.rows))}"
+        for title, table in tables.items()
+    ]
 
 
 def _training(report: Report, config: Config) -> str:
     if config_hash(config) != report.bundle.lineage.config_hash:
         return "## Training\n\nWith other settings than those that `evaluate` was given."
-    groups = {"data": config.data, "model": config.model, "training": config.training}
-    lines = [f"seed={config.seed}"]
-    for group, values in groups.items():
-        lines += [one_line(f"{group}.{name}={value}") for name, value in asdict(values).items()]
+    settings = flat(made_by(config))
+    lines = [one_line(f"{name}={value}") for name, value in settings.items()]
     return "\n".join(("## Training", "", "```", *lines, "```"))
 
 
@@ -123,30 +112,16 @@ def _lineage(report: Report) -> str:
 
 
 def _limits(report: Report) -> str:
-    num_rows, accuracy = len(report.actual), report.metrics.accuracy
-    noise = 1.96 * sqrt(accuracy * (1 - accuracy) / num_rows)
-    confidence = sum(report.confidence) / num_rows
+    spec = report.bundle.spec
+    limits = [*spec.objective.limits(report.targets, report.scores), *spec.encoder.limits()]
+    listed = "\n".join(f"- {markdown(limit)}" for limit in limits)
     return f"""\
 ## Intended use and limits
 
-For texts like those above, to sort or to suggest, where a wrong label costs little. Not for
+For inputs like those above, to sort or to suggest, where a mistake costs little. Not for
 decisions about people.
 
-- A text that fits none of the labels gets one all the same.
-- {_most_confused(report)}
-- It is right in {accuracy:.0%} of the cases; its mean confidence is {confidence:.0%}.
-- {num_rows:,} test rows give the accuracy to about ±{noise:.3f} (95 %, taking rows as independent).
-- It reads the first {report.bundle.spec.max_length} tokens of a text."""
-
-
-def _most_confused(report: Report) -> str:
-    pairs = zip(report.actual, report.predicted, strict=True)
-    wrong = Counter((actual, predicted) for actual, predicted in pairs if actual != predicted)
-    if not wrong:
-        return "It made no mistake on the test split, which is reason to doubt the split."
-    (actual, predicted), number = wrong.most_common(1)[0]
-    mistake = f"{markdown(predicted)} for {markdown(actual)}"
-    return f"Its most frequent mistake is {mistake}: {number:,} of {report.actual.count(actual):,}."
+{listed}"""
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -4,6 +4,7 @@ Without pyplot, so without a screen and without global state.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from .escaping import one_line
 
 BLUE, ORANGE = "#1f5fa8", "#c8651b"
 INK, MUTED, PALE = "#222222", "#6b6b6b", "#c9c9c9"
+CURVE_COLOURS = (BLUE, ORANGE, "#3f8f5f", "#7a4fa3")
 BAR_COLOURS = (BLUE, "#8a8a8a", PALE)
 DARK_CELL = 0.55
 """Share of a row from which a cell is so dark that its number is white."""
@@ -73,13 +75,16 @@ def f1_figure(
 
 
 def history_figure(history: Sequence[Mapping[str, float]]) -> Figure:
-    """Return the learning curve: loss and scores by epoch, from the rows of history.csv."""
+    """Return the learning curve: loss and metrics by epoch, from the rows of history.csv."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     loss, scores = figure.subplots(1, 2)
     _curve(loss, history, {"train": "train_loss", "validation": "validation_loss"})
-    _title(loss, "cross-entropy (nats)")
-    _curve(scores, history, {"accuracy": "validation_accuracy", "macro F1": "validation_macro_f1"})
-    _title(scores, "validation scores")
+    _title(loss, "loss")
+    names = [name for name in history[0] if name.startswith("validation_")]
+    metrics = {name.removeprefix("validation_").replace("_", " "): name for name in names}
+    metrics.pop("loss")
+    _curve(scores, history, metrics)
+    _title(scores, "validation metrics")
     return figure
 
 
@@ -109,7 +114,7 @@ def _names(labels: Sequence[str]) -> dict[str, Any]:
 
 def _curve(axes: Axes, history: Sequence[Mapping[str, float]], columns: Mapping[str, str]) -> None:
     epochs = [row["epoch"] for row in history]
-    for (name, column), colour in zip(columns.items(), (BLUE, ORANGE), strict=True):
+    for (name, column), colour in zip(columns.items(), cycle(CURVE_COLOURS)):
         values = [row[column] for row in history]
         axes.plot(epochs, values, marker="o", markersize=4, linewidth=1.8, color=colour, label=name)
     axes.set_xlabel("epoch")

@@ -2,30 +2,24 @@
 
 import csv
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import get_type_hints
 
-from torch.nn.functional import cross_entropy
+from matplotlib.figure import Figure
+from torch import Tensor
 
 from ..data.dataset import Split
-from ..data.validation import read_csv
+from ..data.rows import Row
 from ..models.bundle import Bundle
 from .baselines import baselines
 from .escaping import cell, from_cell
-from .metrics import Metrics, predict_logits, score
-from .plots import confusion_figure, f1_figure, save_figure
+from .metrics import figures, predict_outputs
+from .plots import save_figure
 
 METRICS_JSON, PREDICTIONS_CSV = "metrics.json", "predictions.csv"
-CONFUSION_PNG, F1_PNG = "confusion.png", "f1.png"
-
-
-class TestPrediction(NamedTuple):
-    """A row of predictions.csv."""
-
-    actual: str
-    predicted: str
-    confidence: float
 
 
 @dataclass(frozen=True)
@@ -33,87 +27,92 @@ class Report:
     """A model's test results beside the baselines'."""
 
     bundle: Bundle
-    metrics: Metrics
-    actual: list[str]
-    """The true label of each test row."""
-    predicted: list[str]
-    """The model's label of each test row."""
-    confidence: list[float]
-    """The probability the model gave to that label."""
-    baseline_predictions: dict[str, list[str]]
-    """The labels that each baseline gave."""
-    num_rows: dict[str, int]
+    outputs: Tensor
+    """The model's, of each test row: [rows, num_outputs]."""
+    targets: Tensor
+    """[rows, ...]."""
+    baseline_scores: Mapping[str, Tensor]
+    """The scores that each baseline gave to the test rows."""
+    num_rows: Mapping[str, int]
     """Rows of each split."""
 
     @property
-    def baselines(self) -> dict[str, Metrics]:
+    def scores(self) -> Tensor:
+        """What metrics take of the model's outputs."""
+        return self.bundle.spec.objective.scores(self.outputs)
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """The figures of the model, by name."""
+        return figures(self.bundle.spec.objective, self.outputs, self.targets)
+
+    @cached_property
+    def baselines(self) -> dict[str, dict[str, float]]:
         """The metrics of each baseline."""
-        predictions = self.baseline_predictions.items()
-        return {name: score(self.actual, predicted) for name, predicted in predictions}
+        measure = self.bundle.spec.objective.measure
+        return {
+            name: measure(self.targets, scores) for name, scores in self.baseline_scores.items()
+        }
+
+    @cached_property
+    def figures(self) -> dict[str, Figure]:
+        """The objective's pictures, by name."""
+        scores = {"model": self.scores, **self.baseline_scores}
+        return self.bundle.spec.objective.figures(self.targets, scores)
+
+    def gain(self, metric: str, baseline: str) -> float:
+        """Return by how much the model is better than a baseline, whichever way is better."""
+        sign = self.bundle.spec.objective.sign(metric, setting="metric")
+        return sign * (self.metrics[metric] - self.baselines[baseline][metric])
 
     def table(self) -> str:
-        """Return accuracy and macro-F1 of the model and the baselines, and the differences."""
-        ours = self.metrics
-        lines = [
-            f"{'':26}accuracy  macro-F1",
-            f"{'model':26}{ours.accuracy:8.4f}  {ours.macro_f1:8.4f}",
-        ]
-        for name, other in self.baselines.items():
-            gains = f"{ours.accuracy - other.accuracy:+.4f}  {ours.macro_f1 - other.macro_f1:+.4f}"
-            figures = f"{other.accuracy:8.4f}  {other.macro_f1:8.4f}"
-            lines.append(f"{name:26}{figures}   model {gains}")
+        """Return the metrics of the model and the baselines, and how much better the model is."""
+        names = list(self.bundle.spec.objective.metrics)
+        lines = [f"{'':26}" + "  ".join(f"{name:>9}" for name in names)]
+        for method, values in {"model": self.metrics, **self.baselines}.items():
+            line = f"{method:26}" + "  ".join(f"{values[name]:9.4f}" for name in names)
+            if method in self.baselines:
+                gains = "  ".join(f"{self.gain(name, method):+.4f}" for name in names)
+                line += f"   model {gains}"
+            lines.append(line)
         return "\n".join(lines)
 
     def save(self, folder: Path) -> None:
         """Write the figures, the predictions and their pictures."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._save_figures(folder)
-        compared = {name: metrics.to_dict() for name, metrics in self.baselines.items()}
-        which = {"bundle_version": self.bundle.version}
-        figures = which | self.metrics.to_dict() | {"baselines": compared}
-        (folder / METRICS_JSON).write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
+        objective = self.bundle.spec.objective
+        for name, figure in self.figures.items():
+            save_figure(figure, folder / f"{name}.png")
+        written = {"bundle_version": self.bundle.version, **self.metrics}
+        text = json.dumps(written | {"baselines": self.baselines}, indent=2)
+        (folder / METRICS_JSON).write_text(text + "\n", "utf-8")
+        predictions = objective.predictions(self.scores)
         with (folder / PREDICTIONS_CSV).open("w", encoding="utf-8", newline="") as file:
             # In quotes, since some spreadsheets take a semicolon for the end of a cell.
             writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-            writer.writerow(TestPrediction._fields)
-            labels = map(cell, self.actual), map(cell, self.predicted)
-            writer.writerows(zip(*labels, self.confidence, strict=True))
-
-    def _save_figures(self, folder: Path) -> None:
-        labels = self.bundle.spec.labels
-        predictions = {"model": self.predicted, **self.baseline_predictions}
-        confusion = confusion_figure(self.actual, self.predicted, labels=labels)
-        save_figure(confusion, folder / CONFUSION_PNG)
-        save_figure(f1_figure(self.actual, predictions, labels=labels), folder / F1_PNG)
+            _, *others = get_type_hints(objective.prediction)
+            writer.writerow(("actual", "predicted", *others))
+            pairs = zip(objective.actual(self.targets), predictions, strict=True)
+            writer.writerows(map(cell, (actual, *prediction)) for actual, prediction in pairs)
 
 
-def read_predictions(path: Path) -> list[TestPrediction]:
+def read_predictions(path: Path) -> list[dict[str, str]]:
     """Return the rows of predictions.csv, in the order of the test split."""
     with path.open(encoding="utf-8", newline="") as file:
-        return [
-            TestPrediction(from_cell(actual), from_cell(predicted), float(confidence))
-            for actual, predicted, confidence in list(csv.reader(file))[1:]
-        ]
+        rows = csv.DictReader(file)
+        return [{name: from_cell(value) for name, value in row.items()} for row in rows]
 
 
-def evaluate_bundle(bundle: Bundle, processed: Path, *, group_column: str) -> Report:
-    """Return the results of `bundle`, and of the baselines, on the test split in `processed`."""
-    train, validation, test = (
-        read_csv(processed / f"{name}.csv", group_column=group_column)
-        for name in ("train", "validation", "test")
-    )
+def evaluate_bundle(bundle: Bundle, processed: Path, rows: Mapping[str, list[Row]]) -> Report:
+    """Return the results of `bundle`, and of the baselines, on the test split in `processed`.
+
+    `rows` are those of each split there.
+    """
     split = Split.load(processed / "test.safetensors")
-    logits = predict_logits(bundle.model, split)  # [rows, classes]
-    confidence, classes = logits.softmax(dim=-1).max(dim=-1)
-    loss = cross_entropy(logits, split.labels).item()
-    actual = [row.label for row in test]
-    predicted = [bundle.spec.labels[index] for index in classes.tolist()]
     return Report(
         bundle=bundle,
-        metrics=score(actual, predicted, loss=loss),
-        actual=actual,
-        predicted=predicted,
-        confidence=[round(value, 6) for value in confidence.tolist()],
-        baseline_predictions=baselines(train, test),
-        num_rows={"train": len(train), "validation": len(validation), "test": len(test)},
+        outputs=predict_outputs(bundle.model, split),
+        targets=split.targets,
+        baseline_scores=baselines(bundle.spec, rows["train"], rows["test"]),
+        num_rows={name: len(found) for name, found in rows.items()},
     )

@@ -1,43 +1,51 @@
-"""What a model is: logits of a batch, built from its configuration and the data's spec."""
+"""What a model is: outputs of a batch, built from its settings and the data's spec."""
 
 from abc import ABC, abstractmethod
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ..config import ModelConfig
 from ..data.spec import DataSpec
-from ..rules import ConfigError
+from ..lookup import find_class
+from ..rules import typed
 
 
 class Model(nn.Module, ABC):
-    """A classifier. Each file in models/ that `model.name` may name holds one subclass.
+    """A module whose output an objective reads. Each file in models/ holds one subclass.
 
     Single-device code: launchers own processes and devices. Parameters are registered first and
     filled then, as PyTorch's modules do it, so that a bundle whose sizes are wrong takes no memory.
     """
 
-    def __init__(self, config: ModelConfig, spec: DataSpec) -> None:
+    settings: ClassVar[type]
+    """The dataclass of the settings under `model`."""
+
+    def __init__(self, config: Any, spec: Any, num_outputs: int) -> None:
+        """Take the model's settings, the spec of the encoder's inputs and the output's width."""
         super().__init__()
         self.config = config
-        self.spec = spec
 
     @abstractmethod
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return logits [batch, classes] of inputs [batch, length], where 0 is padding."""
+        """Return outputs [batch, num_outputs] of inputs [batch, ...]."""
 
 
-def build_model(config: ModelConfig, spec: DataSpec) -> Model:
-    """Return the untrained model that models/<config.name>.py defines.
+def model_class(name: str) -> type[Model]:
+    """Return the model that models/<name>.py defines."""
+    return find_class(Model, folder="models", name=name, setting="model.name")
+
+
+def model_settings(values: Mapping[str, Any]) -> Any:
+    """Return the checked settings of the model that they name."""
+    return typed("model", model_class(values["name"]).settings, values)
+
+
+def build_model(values: Mapping[str, Any], spec: DataSpec) -> Model:
+    """Return the untrained model that the settings describe.
 
     Raises:
-        ConfigError: There is no such file, or it defines no model.
+        ConfigError: There is no such model, or a setting is none of its own.
     """
-    module_name = f"{__package__}.{config.name}"
-    if not config.name.isidentifier() or find_spec(module_name) is None:
-        raise ConfigError(f"model.name must be a file in models/, got {config.name!r}")
-    for value in vars(import_module(module_name)).values():
-        if isinstance(value, type) and issubclass(value, Model) and value.__module__ == module_name:
-            return value(config, spec)
-    raise ConfigError(f"model.name must be a file that defines a Model, got {config.name!r}")
+    kind = model_class(values["name"])
+    return kind(model_settings(values), spec.encoder.spec, spec.objective.num_outputs)

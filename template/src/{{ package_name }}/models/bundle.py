@@ -2,7 +2,7 @@
 
 model.safetensors   the weights
 lineage.json        code, data, configuration and run that made the model
-config.json         model, encoder and spec; the schema's version; the SHA-256 of all three files
+config.json         model, encoder, objective; the schema's version; SHA-256 of all three files
 
 The hashes tell of damage. Whoever can write a bundle can write hashes that fit: that one bundle was
 put in the place of another is told by the registry, which has the hash of what was registered.
@@ -23,11 +23,9 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from ..artifacts import new_folder
-from ..config import MODEL_CONFIGS, ModelConfig
 from ..data.spec import DataSpec
-from ..data.text import TextEncoder
 from ..errors import ProjectError
-from ..rules import FILE_NAME, LINE, check, require, typed
+from ..rules import FILE_NAME, LINE, NAMED, check, require, typed
 from .base import Model, build_model
 
 SCHEMA_VERSION = 2
@@ -47,13 +45,13 @@ class Lineage:
     """Where a model came from, so that a prediction can be traced to its data."""
 
     git_commit: str | None
-    """The project's commit; null outside a repository."""
+    """The project's commit; None outside a repository."""
     git_dirty: bool
     """Whether files differed from that commit."""
     data_hash: str
     """DVC's hash of data/processed, as it stands in dvc.lock."""
     config_hash: str
-    """SHA-256 of the settings that make a model: seed, data, model and training."""
+    """SHA-256 of the settings that make a model."""
     run_id: str | None
     """The tracked run that trained the model."""
     template_version: str | None
@@ -74,21 +72,12 @@ class Lineage:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained model with its encoder, ready to predict."""
+    """A trained model, with what reads its inputs and its outputs."""
 
     model: Model
-    encoder: TextEncoder
+    spec: DataSpec
+    """The encoder and the objective that the model was trained with."""
     lineage: Lineage
-
-    def __post_init__(self) -> None:
-        encoded = self.encoder.num_embeddings, self.encoder.max_tokens
-        expected = self.spec.num_embeddings, self.spec.max_length
-        require(encoded == expected, "the encoder's vocabulary and length", f"{expected}", encoded)
-
-    @property
-    def spec(self) -> DataSpec:
-        """The shape of the data that the model was made for."""
-        return self.model.spec
 
     @cached_property
     def version(self) -> str:
@@ -112,8 +101,7 @@ class Bundle:
         return {
             "schema_version": SCHEMA_VERSION,
             "model": asdict(self.model.config),
-            "encoder": self.encoder.to_dict(),
-            "spec": self.spec.to_dict(),
+            **self.spec.to_dict(),
             "sha256": hashes,
         }
 
@@ -139,14 +127,9 @@ class Bundle:
         with _explained(folder):
             _require_files(folder)
             config = _checked_config(folder)
-            spec = DataSpec.from_dict(config["spec"])
-            encoder = TextEncoder.from_dict(config["encoder"])
-            kind = MODEL_CONFIGS.get(config["model"]["name"], ModelConfig)
-            settings = typed("model", kind, config["model"])
+            spec = DataSpec.from_dict(config)
             lineage = typed("lineage", Lineage, json.loads(_checked(folder, LINEAGE, config)))
-
-            model = _read_model(folder, config, settings, spec)
-            return cls(model.eval(), encoder, lineage)
+            return cls(_read_model(folder, config, spec).eval(), spec, lineage)
 
 
 @contextmanager
@@ -211,14 +194,13 @@ def _checked(folder: Path, name: str, config: dict[str, Any]) -> bytes:
     return content
 
 
-def _read_model(
-    folder: Path, config: dict[str, Any], settings: ModelConfig, spec: DataSpec
-) -> Model:
+def _read_model(folder: Path, config: dict[str, Any], spec: DataSpec) -> Model:
+    require(NAMED.holds(config["model"]), "model", NAMED.expected, config["model"])
     path = folder / WEIGHTS
     with safe_open(path, "pt") as file:
         shapes = {name: [*file.get_slice(name).get_shape()] for name in file.keys()}  # noqa: SIM118
     with _no_larger_than(path.stat().st_size, num_tensors=len(shapes)):
-        model = build_model(settings, spec)
+        model = build_model(config["model"], spec)
     expected = model.state_dict()
     _require_same(shapes, {name: [*tensor.shape] for name, tensor in expected.items()})
     weights = load(_checked(folder, WEIGHTS, config))

@@ -1,14 +1,42 @@
 """The models' input layer for text: token vectors, how much each counts, and a bag of them."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..config import ModelConfig
-from ..data.spec import DataSpec
+from ..data.text import TextSpec
+from ..rules import NOT_EMPTY, SHARE, check, up_to
 
 HASH_MULTIPLIER = 1_000_003
+
+
+@dataclass(frozen=True)
+class TextModelConfig:
+    """What every model with this input layer has."""
+
+    name: str
+    """The file in models/ that holds the model."""
+    hidden_size: int = 64
+    """Width of the embeddings and of the layers above them."""
+    num_bigram_buckets: int = 32_768
+    """Rows of the hashed embedding of token pairs."""
+    word_dropout: float = 0.5
+    """Share of tokens that are hidden in training, in [0, 1)."""
+    dropout: float = 0.3
+    """Share of activations that are zeroed in training, in [0, 1)."""
+
+    def __post_init__(self) -> None:
+        check(
+            "model",
+            self,
+            name=NOT_EMPTY,
+            hidden_size=up_to(65_536),
+            num_bigram_buckets=up_to(2**30),
+            word_dropout=SHARE,
+            dropout=SHARE,
+        )
 
 
 class Embedded(NamedTuple):
@@ -29,7 +57,7 @@ class TextEmbedding(nn.Module):
     Zipf's law the logarithm of an id is about the inverse document frequency: weights start there.
     """
 
-    def __init__(self, config: ModelConfig, spec: DataSpec) -> None:
+    def __init__(self, config: TextModelConfig, spec: TextSpec) -> None:
         super().__init__()
         self.word_dropout = config.word_dropout
         self.tokens = nn.Embedding(spec.num_embeddings, config.hidden_size)

@@ -1,27 +1,30 @@
 """A bag of tokens and token pairs under one hidden layer: fast, and hard to beat on small data."""
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
-from ..config import ModelConfig
-from ..data.spec import DataSpec
+from ..data.text import TextSpec
 from .base import Model
-from .embedding import TextEmbedding
+from .embedding import TextEmbedding, TextModelConfig
 
 
 class MLP(Model):
-    """The bag through a hidden layer to logits."""
+    """The bag through a hidden layer to outputs."""
 
-    def __init__(self, config: ModelConfig, spec: DataSpec) -> None:
-        super().__init__(config, spec)
+    settings: ClassVar = TextModelConfig
+
+    def __init__(self, config: TextModelConfig, spec: TextSpec, num_outputs: int) -> None:
+        super().__init__(config, spec, num_outputs)
         width = 2 * config.hidden_size
         self.embedding = TextEmbedding(config, spec)
         self.head = nn.Sequential(
             nn.Linear(width, width),
             nn.GELU(),
             nn.Dropout(config.dropout),
-            nn.Linear(width, spec.num_classes),
+            nn.Linear(width, num_outputs),
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return logits [batch, classes] of token ids [batch, length], where 0 is padding."""
+        """Return outputs [batch, num_outputs] of token ids [batch, length], where 0 is padding."""
         return self.head(self.embedding(inputs).bag)

@@ -2,31 +2,60 @@
 arXiv:1706.03762; Xiong et al. 2020, arXiv:2002.04745).
 """
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..config import TransformerConfig
-from ..data.spec import DataSpec
+from ..data.text import TextSpec
+from ..rules import AT_LEAST_ONE, check, require, up_to
 from .base import Model
-from .embedding import TextEmbedding, weighted_mean
+from .embedding import TextEmbedding, TextModelConfig, weighted_mean
+
+
+@dataclass(frozen=True)
+class TransformerConfig(TextModelConfig):
+    """The settings of the encoder beside those of its input layer."""
+
+    num_layers: int = 2
+    """Encoder layers."""
+    num_heads: int = 4
+    """Attention heads; must divide `hidden_size`."""
+    feedforward_size: int = 256
+    """Width of the layer inside each block's feed-forward part."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(
+            "model",
+            self,
+            num_layers=up_to(1000),
+            num_heads=AT_LEAST_ONE,
+            feedforward_size=up_to(2**20),
+        )
+        divisor = f"a divisor of model.hidden_size={self.hidden_size}"
+        require(self.hidden_size % self.num_heads == 0, "model.num_heads", divisor, self.num_heads)
 
 
 class Transformer(Model):
-    """The mean of the encoder's output joins the bag in a linear classifier."""
+    """The mean of the encoder's output joins the bag in a linear layer."""
 
-    def __init__(self, config: TransformerConfig, spec: DataSpec) -> None:
-        super().__init__(config, spec)
+    settings: ClassVar = TransformerConfig
+
+    def __init__(self, config: TransformerConfig, spec: TextSpec, num_outputs: int) -> None:
+        super().__init__(config, spec, num_outputs)
         hidden = config.hidden_size
         self.embedding = TextEmbedding(config, spec)
         self.positions = nn.Parameter(torch.empty(spec.max_length, hidden))
         nn.init.normal_(self.positions, std=0.02)
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_layers))
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(3 * hidden, spec.num_classes)
+        self.head = nn.Linear(3 * hidden, num_outputs)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return logits [batch, classes] of token ids [batch, length], where 0 is padding."""
+        """Return outputs [batch, num_outputs] of token ids [batch, length], where 0 is padding."""
         tokens, weights, bag = self.embedding(inputs)
         encoded = tokens + self.positions[: inputs.shape[1]]  # [batch, length, hidden]
         for layer in self.layers:

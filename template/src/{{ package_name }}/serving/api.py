@@ -16,21 +16,15 @@ from .batching import Batcher
 from .config import ServingConfig
 from .engine import RETRY_LATER, Engine, UnavailableError
 from .metrics import RequestMetrics
-from .schema import (
-    BatchResponse,
-    Health,
-    PredictResponse,
-    error_body,
-    max_body_bytes,
-    request_models,
-)
+from .schema import Health, Schema, error_body, max_body_bytes
 from .server import run
 
 if TYPE_CHECKING:
     from .predictor import Predictor
 
 T = TypeVar("T")
-TextBatcher = Batcher[str, PredictResponse]
+Row = dict[str, Any]
+Answer = dict[str, Any]
 
 CLIENT_GONE = 499
 """What /metrics counts a request as whose client did not wait for the answer; nginx's number."""
@@ -42,7 +36,7 @@ class MetricsResponse(Response):
     media_type = CONTENT_TYPE_LATEST
 
 
-def serve(load: Callable[[], "Predictor"], config: ServingConfig) -> None:
+def serve(load: Callable[[], "Predictor"], config: ServingConfig, schema: Schema) -> None:
     """Answer requests until SIGINT or SIGTERM, and finish those that are being answered.
 
     Raises:
@@ -50,12 +44,12 @@ def serve(load: Callable[[], "Predictor"], config: ServingConfig) -> None:
         ProjectError: `load` raised it, and the server has stopped.
     """
     engine = Engine(load)
-    run(create_app(engine, config), engine, config, documented_at="/docs")
+    run(create_app(engine, config, schema), engine, config, documented_at="/docs")
 
 
-def create_app(engine: Engine, config: ServingConfig) -> FastAPI:
+def create_app(engine: Engine, config: ServingConfig, schema: Schema) -> FastAPI:
     """Return the app; the engine has a thread of its own as long as it runs."""
-    batcher = TextBatcher(
+    batcher = Batcher[Row, Answer](
         max_batch_size=config.max_batch_size,
         max_queue_size=config.max_queue_size,
         max_wait_s=config.max_wait_s,
@@ -80,29 +74,31 @@ def create_app(engine: Engine, config: ServingConfig) -> FastAPI:
     app.add_exception_handler(400, _undecodable)
     app.add_exception_handler(UnavailableError, _unavailable)
     app.add_exception_handler(ClientDisconnect, _gone)
-    app.include_router(_prediction_routes(engine, batcher, config))
+    app.include_router(_prediction_routes(engine, batcher, config, schema))
     app.include_router(_status_routes(engine))
     return app
 
 
-def _prediction_routes(engine: Engine, batcher: TextBatcher, config: ServingConfig) -> APIRouter:
-    router, requests = APIRouter(), request_models(config)
+def _prediction_routes(
+    engine: Engine, batcher: Batcher[Row, Answer], config: ServingConfig, schema: Schema
+) -> APIRouter:
+    router = APIRouter()
 
-    async def predict(request: Request, rows: list[str]) -> list[PredictResponse]:
+    async def predict(request: Request, rows: list[Row]) -> list[Answer]:
         engine.require_loaded()
         engine.require_time(batcher.num_inside, config)
         return await _while_connected(request, batcher.submit(rows))
 
-    @router.post("/predict")
-    async def predict_one(request: Request, body: requests.one) -> PredictResponse:
-        """Label one text."""
-        [response] = await predict(request, body.rows())
-        return response
+    @router.post("/predict", response_model=schema.response)
+    async def predict_one(request: Request, body: schema.request) -> Answer:
+        """Predict one input."""
+        [answer] = await predict(request, body.rows())
+        return answer
 
-    @router.post("/predict/batch")
-    async def predict_batch(request: Request, body: requests.batch) -> BatchResponse:
-        """Label several texts."""
-        return BatchResponse(predictions=await predict(request, body.rows()))
+    @router.post("/predict/batch", response_model=schema.batch_response)
+    async def predict_batch(request: Request, body: schema.batch_request) -> dict[str, Any]:
+        """Predict several inputs."""
+        return {"predictions": await predict(request, body.rows())}
 
     return router
 

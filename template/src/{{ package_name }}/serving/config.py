@@ -20,7 +20,7 @@ class ServingConfig:
     """TCP port; 0 takes a free one."""
     num_threads: int = 1
     """Threads of one forward pass. One is the fastest for small models under load."""
-    max_batch_size: int = 32
+    max_batch_size: int = 64
     """Inputs that are predicted together, and that one request may send."""
     max_text_length: int = 20_000
     """Characters of one text, at most."""

@@ -2,17 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from ..data.rows import Values
 from .config import ServingConfig
 from .metrics import ServingMetrics
-from .schema import PredictResponse
 
-if TYPE_CHECKING:  # PyTorch is imported by `load`, while the server answers /health already
+if TYPE_CHECKING:
     from .predictor import Predictor
 
 log = logging.getLogger(__name__)
@@ -76,25 +76,21 @@ class Engine:
             commit = predictor.bundle.lineage.git_commit or "unknown"
             log.info("model %s of commit %s is ready", predictor.version, commit[:12])
 
-    def predict(self, inputs: list[str]) -> list[PredictResponse]:
-        """Return a response for each input, in their order. Not for several threads at once.
+    def predict(self, rows: Sequence[Values]) -> list[dict[str, Any]]:
+        """Return an answer for each input, in their order. Not for several threads at once.
 
         Raises:
             UnavailableError: The model is not loaded yet.
         """
         predictor = self.require_loaded()
-        self.metrics.batch_size.observe(len(inputs))
-        started, responses = perf_counter(), []
-        for label, confidence in predictor.predict(inputs):
-            self.metrics.predictions.labels(label).inc()
-            responses.append(
-                PredictResponse(
-                    prediction=label, confidence=confidence, model_version=predictor.version
-                )
-            )
+        self.metrics.batch_size.observe(len(rows))
+        started, answers = perf_counter(), []
+        for prediction in predictor.predict(rows):
+            self.metrics.count(prediction[0])
+            answers.append({**prediction._asdict(), "model_version": predictor.version})
         # The newest batch counts for a half, the one before it for a quarter, and so on.
         self._seconds_per_batch = (self._seconds_per_batch + perf_counter() - started) / 2
-        return responses
+        return answers
 
     def about(self) -> dict[str, Any]:
         """Return which model answers, and where it comes from.
@@ -103,5 +99,6 @@ class Engine:
             UnavailableError: It is not loaded yet.
         """
         predictor = self.require_loaded()
-        about = {"model_version": predictor.version, "labels": predictor.bundle.spec.labels}
-        return about | asdict(predictor.bundle.lineage)
+        bundle = predictor.bundle
+        about = {"model_version": predictor.version, **bundle.spec.objective.about()}
+        return about | asdict(bundle.lineage)

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .config import ServingConfig
 from .engine import RETRY_LATER, Engine, UnavailableError
-from .schema import error_body, max_body_bytes, request_models
+from .schema import Schema, error_body, max_body_bytes
 
 
 class TooLargeError(Exception):
@@ -30,13 +30,12 @@ class Gate:
     It leaves the request's inputs in `request.state.rows`, so that nobody parses the body again.
     """
 
-    def __init__(self, app: ASGIApp, engine: Engine, config: ServingConfig) -> None:
-        requests = request_models(config)
+    def __init__(self, app: ASGIApp, engine: Engine, config: ServingConfig, schema: Schema) -> None:
         self.app = app
         self._engine, self._config = engine, config
         kinds = [
-            Kind("/predict", TypeAdapter(requests.one)),
-            Kind("/predict/batch", TypeAdapter(requests.batch)),
+            Kind("/predict", TypeAdapter(schema.request)),
+            Kind("/predict/batch", TypeAdapter(schema.batch_request)),
         ]
         self._kinds = {kind.path: kind for kind in kinds}
         self._max_body_bytes = max_body_bytes(config)
@@ -61,7 +60,7 @@ class Gate:
         finally:
             self._inside -= len(checked)
 
-    async def _check(self, request: Request, kind: Kind) -> list[str] | Response:
+    async def _check(self, request: Request, kind: Kind) -> list[dict[str, Any]] | Response:
         """Return the inputs, or the answer to a request that has none or comes too early."""
         try:
             body = _decode(await self._read(request), request.headers.get("Content-Type", ""))

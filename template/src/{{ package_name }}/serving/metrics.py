@@ -1,6 +1,7 @@
 """Figures of a running server, for Prometheus."""
 
 from time import perf_counter
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,8 +29,12 @@ class ServingMetrics:
             "batch_size", "Inputs predicted together.", buckets=BATCH_BUCKETS, registry=registry
         )
         self.predictions = Counter(
-            "predictions", "Inputs that were given a label.", ("label",), registry=registry
+            "predictions", "Inputs that were predicted.", ("label",), registry=registry
         )
+
+    def count(self, prediction: Any) -> None:
+        """Count a prediction, by its label if it is one."""
+        self.predictions.labels(prediction if isinstance(prediction, str) else "").inc()
 
     def render(self) -> bytes:
         """Return the figures as Prometheus reads them."""

@@ -1,11 +1,14 @@
-"""What a client sends and gets. Another kind of input changes this file and nothing else here."""
+"""What a client sends and gets: what the encoder reads and what the objective predicts."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from .config import ServingConfig
+from ..data import encoder
+from ..data.encoder import encoder_class
+from ..objectives.base import objective_class
+from .config import ServeConfig, ServingConfig
 
 STRICT = ConfigDict(extra="forbid", strict=True)
 MAX_BYTES_PER_CHARACTER = 6
@@ -21,50 +24,59 @@ class Health(BaseModel):
     model_loaded: bool
 
 
-class PredictResponse(BaseModel):
-    """A label for one input."""
+class InputRequest(BaseModel):
+    """One input. Its fields are those that the encoder reads."""
 
-    prediction: str
-    confidence: Annotated[float, Field(ge=0, le=1)]
-    """The probability that the model gives to the label."""
-    model_version: str
-    """The version in the registry; of a bundle on disk, a hash of its weights."""
+    model_config = STRICT
 
-
-class BatchResponse(BaseModel):
-    """A label for each input, in their order."""
-
-    predictions: list[PredictResponse]
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the input as the encoder takes it."""
+        return [self.model_dump()]
 
 
-class RequestModels(NamedTuple):
-    """The classes of the requests. Each has a method `rows`: the inputs, as the model takes them.
+class InputsRequest(BaseModel):
+    """Several inputs."""
 
-    They are made when the limits are known, so a type checker can't name them.
-    """
+    model_config = STRICT
+    inputs: list[Any]
 
-    one: Any
-    batch: Any
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the inputs as the encoder takes them."""
+        return [request.model_dump() for request in self.inputs]
 
 
-def request_models(config: ServingConfig) -> RequestModels:
-    """Return the requests that predict, with the limits of `config`."""
+class Schema(NamedTuple):
+    """The classes of requests and responses, which a type checker can't name: they are made."""
 
-    class TextRequest(BaseModel):
-        model_config = STRICT
-        text: Annotated[str, Field(min_length=1, max_length=config.max_text_length, pattern=r"\S")]
+    request: Any
+    batch_request: Any
+    response: Any
+    batch_response: Any
 
-        def rows(self) -> list[str]:
-            return [self.text]
 
-    class BatchRequest(BaseModel):
-        model_config = STRICT
-        inputs: Annotated[list[TextRequest], Field(min_length=1, max_length=config.max_batch_size)]
+def schema_of(config: ServeConfig) -> Schema:
+    """Return the classes for the encoder and the objective, with the server's limits."""
+    limits = config.serving
+    inputs = encoder_class(config.data.encoder["name"])
+    objective = objective_class(config.objective["name"])
+    fields: dict[str, Any] = {
+        name: (field.type, Field(**_limited(field, limits.max_text_length)))
+        for name, field in inputs.fields().items()
+    }
+    request: Any = create_model("PredictRequest", __base__=InputRequest, **fields)
+    several: Any = Field(min_length=1, max_length=limits.max_batch_size)
+    batch = create_model("BatchRequest", __base__=InputsRequest, inputs=(list[request], several))
+    predicted: dict[str, Any] = {
+        name: (kind, ...) for name, kind in get_type_hints(objective.prediction).items()
+    }
+    response: Any = create_model("PredictResponse", **predicted, model_version=(str, ...))
+    batch_response = create_model("BatchResponse", predictions=(list[response], ...))
+    return Schema(request, batch, response, batch_response)
 
-        def rows(self) -> list[str]:
-            return [request.text for request in self.inputs]
 
-    return RequestModels(TextRequest, BatchRequest)
+def _limited(field: encoder.Field, max_text_length: int) -> dict[str, Any]:
+    length = {"max_length": max_text_length} if field.type is str else {}
+    return {**length, **field.limits}
 
 
 def max_body_bytes(config: ServingConfig) -> int:

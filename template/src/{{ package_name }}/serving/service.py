@@ -23,12 +23,7 @@ from .config import ServingConfig
 from .engine import RETRY_LATER, Engine, UnavailableError
 from .gate import Gate
 from .metrics import RequestMetrics
-from .schema import (
-    BatchResponse,
-    Health,
-    PredictResponse,
-    request_models,
-)
+from .schema import Health, Schema
 from .server import run
 
 if TYPE_CHECKING:
@@ -41,7 +36,7 @@ MAX_LATENCY_MS = 3_600_000
 the first few batches says, slow ones of a cold start. `max_queue_size` is the limit instead."""
 
 
-def serve(load: Callable[[], "Predictor"], config: ServingConfig) -> None:
+def serve(load: Callable[[], "Predictor"], config: ServingConfig, schema: Schema) -> None:
     """Answer requests until SIGINT or SIGTERM, and finish those that are being answered.
 
     Raises:
@@ -50,17 +45,18 @@ def serve(load: Callable[[], "Predictor"], config: ServingConfig) -> None:
     """
     logging.getLogger("bentoml").setLevel(logging.WARNING)
     engine = Engine(load)
-    run(create_app(engine, config), engine, config, documented_at="/")
+    run(create_app(engine, config, schema), engine, config, documented_at="/")
 
 
-def create_app(engine: Engine, config: ServingConfig) -> ASGIApp:
+def create_app(engine: Engine, config: ServingConfig, schema: Schema) -> ASGIApp:
     """Return the app that a worker of `bentoml serve` would run."""
-    return create_service(engine, config).to_asgi()
+    return create_service(engine, config, schema).to_asgi()
 
 
-def create_service(engine: Engine, config: ServingConfig, **options: Any) -> bentoml.Service[Any]:
+def create_service(
+    engine: Engine, config: ServingConfig, schema: Schema, **options: Any
+) -> bentoml.Service[Any]:
     """Return the service; `options` are those of `bentoml.service`."""
-    requests = request_models(config)
     batched = partial(
         bentoml.api,
         batchable=config.max_batch_size > 1,
@@ -79,7 +75,7 @@ def create_service(engine: Engine, config: ServingConfig, **options: Any) -> ben
     )
     @bentoml.asgi_app(_status_app(engine))
     class PredictionService:
-        """Labels for texts."""
+        """Predictions of the model."""
 
         @bentoml.on_startup
         async def load(self) -> None:
@@ -93,25 +89,26 @@ def create_service(engine: Engine, config: ServingConfig, **options: Any) -> ben
 
         @batched(
             route="/predict",
-            input_spec=_spec(FromGate, requests.one),
-            output_spec=_spec(ToOne, PredictResponse),
+            input_spec=_spec(FromGate, schema.request),
+            output_spec=_spec(ToOne, schema.response),
         )
-        def predict(self, text: list[str]) -> list[PredictResponse]:
-            """Label one text."""
-            return engine.predict(text)
+        def predict(self, *rows: Any, **by_field: Any) -> list[dict[str, Any]]:
+            """Predict one input."""
+            [inputs] = (*rows, *by_field.values())  # named, where BentoML does not batch
+            return engine.predict(inputs)
 
         @batched(
             route="/predict/batch",
-            input_spec=_spec(FromGate, requests.batch),
-            output_spec=_spec(ToBatch, BatchResponse),
+            input_spec=_spec(FromGate, schema.batch_request),
+            output_spec=_spec(ToBatch, schema.batch_response),
         )
-        def predict_batch(self, inputs: list[str]) -> list[PredictResponse]:
-            """Label several texts."""
+        def predict_batch(self, inputs: list[Any]) -> list[dict[str, Any]]:
+            """Predict several inputs."""
             return engine.predict(inputs)
 
     add_middleware: Any = PredictionService.add_asgi_middleware  # annotated as if for functions
     add_middleware(RequestMetrics, metrics=engine.metrics)
-    add_middleware(Gate, engine=engine, config=config)
+    add_middleware(Gate, engine=engine, config=config, schema=schema)
     return PredictionService
 
 
@@ -129,19 +126,19 @@ class ToOne(bentoml.IODescriptor):
     """How BentoML answers a request with one input."""
 
     @classmethod
-    async def to_http_response(cls, obj: list[PredictResponse], serde: Any) -> Response:
+    async def to_http_response(cls, obj: list[dict[str, Any]], serde: Any) -> Response:
         """Return the only response of a batch."""
-        [response] = obj
-        return JSONResponse(response.model_dump())
+        [answer] = obj
+        return JSONResponse(answer)
 
 
 class ToBatch(bentoml.IODescriptor):
     """How BentoML answers a request with several inputs."""
 
     @classmethod
-    async def to_http_response(cls, obj: list[PredictResponse], serde: Any) -> Response:
+    async def to_http_response(cls, obj: list[dict[str, Any]], serde: Any) -> Response:
         """Return all responses of a batch."""
-        return JSONResponse(BatchResponse(predictions=obj).model_dump())
+        return JSONResponse({"predictions": obj})
 
 
 def _spec(how: type[bentoml.IODescriptor], model: type[BaseModel]) -> Any:

@@ -19,9 +19,9 @@ class Part(NamedTuple):
     """Rows of a batch whose gradients are computed at once."""
 
     inputs: Tensor
-    """[rows, longest]."""
-    labels: Tensor
-    """[rows]."""
+    """[rows, ...]."""
+    targets: Tensor
+    """[rows, ...]."""
     weight: float
     """By which the mean loss over these rows counts in that of the batch."""
 
@@ -52,8 +52,8 @@ def to_parts(split: Split, indices: Tensor, *, num_parts: int, device: torch.dev
 
 
 def _part(split: Split, rows: Tensor, *, weight: float, device: torch.device) -> Part:
-    inputs, labels = split.batch(rows)
-    return Part(_copied(inputs, device), _copied(labels, device), weight)
+    inputs, targets = split.batch(rows)
+    return Part(_copied(inputs, device), _copied(targets, device), weight)
 
 
 def _copied(tensor: Tensor, device: torch.device) -> Tensor:

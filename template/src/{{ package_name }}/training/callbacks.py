@@ -3,14 +3,17 @@
 import csv
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 from torch.profiler import profile, schedule
 from tqdm import tqdm
 
 from ..config import OnSaveError
+from ..lookup import find_class
+from ..rules import ConfigError, require
 from ..tracking.base import Tracker
 from .checkpoint import Checkpoint, CheckpointError, Checkpoints
 from .distributed import rank
@@ -157,8 +160,8 @@ class EarlyStopping(Callback):
 class Profiling(Callback):
     """Traces some steps with torch.profiler into a file that chrome://tracing and Perfetto show."""
 
-    def __init__(self, path: Path, num_steps: int) -> None:
-        self.path = path
+    def __init__(self, path: Path | str, num_steps: int) -> None:
+        self.path = Path(path)
         self.num_steps = num_steps
         self._profiler: profile | None = None
 
@@ -184,3 +187,25 @@ class Profiling(Callback):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         profiler.export_chrome_trace(str(self.path))
         log.info("%s: a trace of at most %d steps", self.path, self.num_steps)
+
+
+def chosen_callbacks(chosen: Sequence[Any]) -> list[Callback]:
+    """Return the callbacks that `training.callbacks` names.
+
+    Raises:
+        ConfigError: There is no such callback, or it does not take these arguments.
+    """
+    return [_chosen({"name": one} if isinstance(one, str) else one) for one in chosen]
+
+
+def _chosen(entry: Any) -> Callback:
+    is_named = isinstance(entry, dict) and isinstance(entry.get("name"), str)
+    require(is_named, "training.callbacks", "names, or mappings with a name", entry)
+    name = entry["name"]
+    kind = globals().get(name)
+    if not (isinstance(kind, type) and issubclass(kind, Callback)):
+        kind = find_class(Callback, folder="training", name=name, setting="training.callbacks")
+    try:
+        return kind(**{key: value for key, value in entry.items() if key != "name"})
+    except TypeError as error:
+        raise ConfigError(f"training.callbacks: {error}") from error

@@ -10,7 +10,6 @@ import logging
 import os
 import pickle
 import shutil
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, Self
 
 import torch
 
-from ..config import Config, flat
+from ..config import Config, differences, flat
 from ..errors import ProjectError
 from .distributed import world_size
 
@@ -223,17 +222,11 @@ def find_checkpoint(
 def settings_of(config: Config, *, data_hash: str) -> dict[str, str]:
     """Return all that a run's result depends on, by name."""
     settings = asdict(config)
-    parts = {name: settings[name] for name in ("seed", "model", "training")}
+    parts = {
+        name: settings[name]
+        for name in ("seed", "model", "objective", "optimizer", "schedule", "training")
+    }
     return flat(parts) | {"processes": str(world_size()), "data": data_hash}
-
-
-def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Return, for each setting that is not the same, what it was and is."""
-    names = [name for name in old.keys() | new.keys() if old.get(name) != new.get(name)]
-    return [
-        f"{name}={old.get(name, 'nothing')} (now {new.get(name, 'nothing')})"
-        for name in sorted(names)
-    ]
 
 
 def _flush_folder(folder: Path) -> None:

@@ -1,30 +1,39 @@
 """The training of a model, as one process runs it: alone, or as one of a group that shares it."""
 
 import logging
-import math
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..config import Config, TrackingConfig
 from ..data.dataset import Split
-from ..data.preprocessing import load_encoder
-from ..data.spec import DataSpec
+from ..data.spec import DataSpec, check_settings
 from ..errors import file_errors
-from ..lineage import current_lineage
-from ..models.base import Model, build_model
+from ..lineage import current_lineage, save_code
+from ..models.base import Model, build_model, model_settings
 from ..models.bundle import Bundle, Lineage
-from ..paths import BUNDLE, CHECKPOINTS, HISTORY_CSV, PROCESSED, TRACE, require
+from ..paths import BUNDLE, CHECKPOINTS, CODE, HISTORY_CSV, PROCESSED, TRACE, require
 from ..rules import ConfigError
 from ..running import running
-from ..tracking.base import Tracker, create_tracker
-from .callbacks import Checkpointing, EarlyStopping, History, Profiling, ProgressBar, Tracking
+from ..tracking.base import Tracker, create_tracker, run_name
+from .callbacks import (
+    Checkpointing,
+    EarlyStopping,
+    History,
+    Profiling,
+    ProgressBar,
+    Tracking,
+    chosen_callbacks,
+)
 from .checkpoint import Checkpoint, CheckpointError, Checkpoints, find_checkpoint, settings_of
 from .distributed import from_main, process_group, rank
 from .interruption import Interruption
 from .machine import choose_device, seed_everything, set_threads
+from .optimizers import check_optimizer
+from .schedules import check_schedule
 from .trainer import Callback, Trainer
 
 log = logging.getLogger(__name__)
@@ -34,7 +43,11 @@ KEPT = Checkpoints(CHECKPOINTS)
 
 @file_errors()
 def fit(config: Config) -> None:
-    """Train, or go on with a run that was interrupted, and save the bundle of the best weights."""
+    """Train, or continue a run that was interrupted, and save the bundle of the best weights."""
+    check_schedule(config.schedule)
+    arguments = check_optimizer(config.optimizer)
+    chosen = chosen_callbacks(config.training.callbacks)
+    model_settings(config.model)
     set_threads(config.launcher)
     device = choose_device(config.launcher.device)
     with process_group(device), ExitStack() as held:
@@ -42,31 +55,39 @@ def fit(config: Config) -> None:
         from_main(lambda: held.enter_context(running("train")))
         if rank() > 0:
             logging.disable(logging.INFO)  # what rank 0 says is true of all
-        spec = DataSpec.load(require(PROCESSED, stage="preprocess"))
-        model = _new_model(config, spec)
-        lineage = current_lineage(config, run_id=None)
-        path = from_main(lambda: _checkpoint(config, lineage))
-        checkpoint = Checkpoint.load(path) if path else None
-        # Only rank 0 is recorded.
-        recorded = config.tracking if rank() == 0 else TrackingConfig()
-        with create_tracker(recorded).start(checkpoint.run_id if checkpoint else None) as tracker:
-            lineage = replace(lineage, run_id=tracker.run_id)
-            tracker.log_config(config, tags=lineage.tags())
-            trainer = Trainer(
-                model,
-                config.training,
-                seed=config.seed,
-                device=device,
-                callbacks=_callbacks(config, tracker, lineage),
-            )
-            if checkpoint:
-                _resume(trainer, checkpoint)
-            trainer.fit(_split("train"), _split("validation"))
-            if rank() == 0:
-                _save_bundle(trainer, lineage)
-                tracker.log_folder(BUNDLE, "model")
+        # Whatever refers to the group goes with this frame, while there is the group: freed later,
+        # it would wait for a thread that waits for Python.
+        _fit(config, device, arguments=arguments, chosen=chosen)
         if rank() == 0:
             KEPT.forget_steps()
+
+
+def _fit(
+    config: Config, device: torch.device, *, arguments: dict[str, Any], chosen: list[Callback]
+) -> None:
+    spec = DataSpec.load(require(PROCESSED, stage="preprocess"))
+    check_settings(PROCESSED, config)
+    model = _new_model(config, spec)
+    lineage = current_lineage(config, run_id=None)
+    path = from_main(lambda: _checkpoint(config, lineage))
+    checkpoint = Checkpoint.load(path) if path else None
+    # Only rank 0 is recorded.
+    recorded = config.tracking if rank() == 0 else TrackingConfig()
+    run_id = checkpoint.run_id if checkpoint else None
+    with create_tracker(recorded).start(run_name(config), run_id=run_id) as tracker:
+        lineage = replace(lineage, run_id=tracker.run_id)
+        optimizer = replace(config.optimizer, arguments=arguments)
+        tracker.log_config(replace(config, optimizer=optimizer), tags=lineage.tags())
+        if tracker.run_id:
+            tracker.log_folder(save_code(CODE), "code")
+        callbacks = [*chosen, *_callbacks(config, tracker, lineage)]
+        trainer = Trainer(model, spec.objective, config, device=device, callbacks=callbacks)
+        if checkpoint:
+            _resume(trainer, checkpoint)
+        trainer.fit(_split("train"), _split("validation"))
+        if rank() == 0:
+            _save_bundle(trainer, spec, lineage)
+            tracker.log_folder(BUNDLE, "model")
 
 
 def _new_model(config: Config, spec: DataSpec) -> Model:
@@ -105,7 +126,7 @@ def _checkpoint(config: Config, lineage: Lineage) -> Path | None:
 
 
 def _callbacks(config: Config, tracker: Tracker, lineage: Lineage) -> list[Callback]:
-    """Return what watches the loop; a checkpoint is made when all else has seen the step."""
+    """Return what always watches; a checkpoint is made when all else has seen the step."""
     settings = settings_of(config, data_hash=lineage.data_hash)
     checkpointing = Checkpointing(KEPT, settings=settings, run_id=tracker.run_id)
     on_every_rank: list[Callback] = [checkpointing, Interruption(checkpointing)]
@@ -130,19 +151,18 @@ def _resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
     log.info("going on after step %d", progress.step)
     if progress.best_step and from_main(KEPT.best_step) != progress.best_step:
         log.warning("the best weights so far, of step %d, are not there", progress.best_step)
-        progress.best, progress.best_step = -math.inf, 0
+        progress.best, progress.best_step = None, 0
 
 
-def _save_bundle(trainer: Trainer, lineage: Lineage) -> None:
+def _save_bundle(trainer: Trainer, spec: DataSpec, lineage: Lineage) -> None:
     """Write the bundle of the best weights; of the last where those could not be kept."""
     is_best_kept = KEPT.best_step() == trainer.progress.best_step
     if is_best_kept:
         trainer.load_state_dict(Checkpoint.load(KEPT.best).trainer)
-    with trainer.optimizer.averaged():
-        Bundle(trainer.model.cpu(), load_encoder(PROCESSED), lineage).save(BUNDLE)
+    Bundle(trainer.evaluated_model.cpu(), spec, lineage).save(BUNDLE)
     monitor, progress = trainer.config.monitor, trainer.progress
     if is_best_kept:
-        log.info("%s: step %d, %s %.4f", BUNDLE, progress.step, monitor, progress.best)
+        log.info("%s: step %d, %s %.4g", BUNDLE, progress.step, monitor, progress.best)
     else:
         log.warning(
             "%s: step %d; the best weights, of step %d, were not kept",

@@ -7,17 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
-from torch.nn import functional
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
-from ..config import OnNonFinite, Precision, TrainingConfig
+from ..config import Config, OnNonFinite, Precision
 from ..data.dataset import Split
 from ..errors import ProjectError
 from ..evaluation.metrics import evaluate
 from ..models.base import Model
+from ..objectives.base import Objective
 from .batches import Batch, Part, prepared
 from .distributed import (
     accumulating,
@@ -29,7 +30,15 @@ from .distributed import (
     world_size,
 )
 from .machine import rng_state, set_rng_state
-from .optimizer import FlatAdamW
+from .optimizers import (
+    build_optimizer,
+    clip_grad_norm,
+    load_optimizer,
+    moving_average,
+    parameters_of,
+    step,
+)
+from .schedules import scheduled
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +53,8 @@ class Progress:
 
     step: int = 0
     """Optimiser steps done."""
-    best: float = -math.inf
-    """The best value of the monitored metric."""
+    best: float | None = None
+    """The best value of the monitored metric; None before there was one."""
     best_step: int = 0
     """The step after which it was reached."""
     num_worse: int = 0
@@ -79,7 +88,7 @@ class Callback:
 
 
 class Trainer:
-    """Fits a model with AdamW, linear warm-up and cosine decay.
+    """Fits a model to a split, as an objective says.
 
     Where processes train together, each has a trainer and takes its shard of every batch: the
     steps, the schedule and the gradients are those of one process. Every rank has to call each
@@ -89,26 +98,36 @@ class Trainer:
     def __init__(
         self,
         model: Model,
-        config: TrainingConfig,
+        objective: Objective,
+        config: Config,
         *,
-        seed: int,
         device: torch.device,
         callbacks: Sequence[Callback] = (),
     ) -> None:
         self.model = model.to(device)
-        self.config = config
-        self.seed = seed
+        self.objective = objective
+        self.config = config.training
+        self.seed = config.seed
+        self.schedule = config.schedule
+        self.sign = objective.sign(self.config.monitor, setting="training.monitor")
+        self.peak_rate = config.optimizer.learning_rate
         self.device = device
         self.callbacks = callbacks
-        self.optimizer = FlatAdamW(
-            self.model, weight_decay=config.weight_decay, ema_decay=config.ema_decay
-        )
+        self.optimizer = build_optimizer(config.optimizer, self.model)
+        self.weights = parameters_of(self.optimizer)
+        self.average = self._new_average()
+        """The moving average of the weights, where there is one."""
+        # `self.model` stays as it is: the wrappers would change the names in its `state_dict`.
         self.parallel_model = data_parallel(self.model)
-        self.forward = torch.compile(self.parallel_model) if config.compile else self.parallel_model
-        self.autocast = autocast(config.precision, device)
+        compiled = self.config.compile
+        self.forward = torch.compile(self.parallel_model) if compiled else self.parallel_model
+        self.autocast = autocast(self.config.precision, device)
         self.progress = Progress()
         self.window: list[Tensor] = []
-        """Loss, norm of gradients, loss, norm, ... of the steps since the last log."""
+        """Loss, norm of gradients, loss, norm, ... of the steps since the last log.
+
+        They stay on the device until then: to read them is to wait for it.
+        """
         self.num_steps = self.steps_per_epoch = 0
         self.should_stop = False
         self._start_clock()
@@ -150,31 +169,42 @@ class Trainer:
         """Take one optimiser step. The host does not wait for the device."""
         self.optimizer.zero_grad()
         losses = [self._backward(part, is_last=part is batch[-1]) for part in batch]
-        grad_norm = self.optimizer.clip_grad_norm(self.config.max_grad_norm)
-        is_good = (grad_norm < math.inf).float()
-        self.optimizer.step(self.learning_rate(self.progress.step), is_good=is_good)
+        # One gradient that is not finite makes the norm so: no other check is needed.
+        grad_norm = clip_grad_norm(self.weights, self.config.max_grad_norm)
+        step(self.optimizer, grad_norm, learning_rate=self.learning_rate(self.progress.step))
         self.progress.step += 1
-        self.optimizer.update_average(self.progress.step)
+        # Also after a step that was left out: only the device knows of it yet.
+        if self.average:
+            self.average.update_parameters(self.model)
         self.window += (reduce(torch.add, losses), grad_norm)
 
     def _backward(self, part: Part, *, is_last: bool) -> Tensor:
         """Add the part's gradients; return what its loss adds to that of the batch."""
+        # The ranks exchange gradients once in a step, with those of the last part.
         with accumulating(self.parallel_model, not is_last):
             with self.autocast:
-                logits = self.forward(part.inputs)
-                loss = functional.cross_entropy(
-                    logits, part.labels, label_smoothing=self.config.label_smoothing
-                )
+                loss = self.objective.loss(self.forward(part.inputs), part.targets)
+                # Parts and shards may differ in size; so weighted they add up to the batch's mean.
                 if part.weight != 1:
                     loss = loss * part.weight
             loss.backward()
-        self._num_rows += len(part.labels)
+        self._num_rows += len(part.targets)
         return loss.detach()
+
+    @property
+    def evaluated_model(self) -> Model:
+        """The model with the weights that are evaluated, and kept when they are the best."""
+        return cast(Model, self.average.module) if self.average else self.model
+
+    def _new_average(self) -> AveragedModel | None:
+        decay = self.config.ema_decay
+        return moving_average(self.model, decay) if decay else None
 
     def learning_rate(self, step: int) -> float:
         """Return the rate of the step that follows `step` others."""
-        scheduled = learning_rate(step, self.num_steps, self.config)
-        return scheduled * self.progress.learning_rate_scale
+        # A function of the step alone, so that a run which resumes needs no state of a scheduler.
+        share = scheduled(step, self.num_steps, self.schedule)
+        return self.peak_rate * share * self.progress.learning_rate_scale
 
     def log(self) -> dict[str, float]:
         """Return what the steps since the last log gave. Here the host waits for the device.
@@ -185,13 +215,13 @@ class Trainer:
         progress = self.progress
         finite = self._finite_steps()
         loss_sum, norm_sum = mean_over_ranks(finite.sum(dim=0)).tolist()
-        rate = self.learning_rate(progress.step - 1)
+        rate = self.learning_rate(progress.step - 1)  # that of the last step, before it is halved
         self._respond(len(finite))
         elapsed_s = time.perf_counter() - self._clock
         metrics = {
             "train_loss": mean(loss_sum, len(finite)),
             "grad_norm": mean(norm_sum, len(finite)),
-            "weight_norm": torch.linalg.vector_norm(self.optimizer.weights).item(),
+            "weight_norm": nn.utils.get_total_norm(self.weights).item(),
             "learning_rate": rate,
             "samples_per_s": self._num_rows * world_size() / elapsed_s,
         }
@@ -209,6 +239,7 @@ class Trainer:
 
     def _finite_steps(self) -> Tensor:
         """Return those with finite gradients."""
+        # The same steps on every rank, since the norm is that of the averaged gradients.
         steps = self._steps()
         return steps[steps[:, 1] < math.inf]
 
@@ -222,7 +253,7 @@ class Trainer:
         match self.config.on_nonfinite:
             case OnNonFinite.stop:
                 raise TrainingError(
-                    f"{message}; a lower training.learning_rate may help, or "
+                    f"{message}; a lower optimizer.learning_rate may help, or "
                     "training.on_nonfinite=skip or lower, with resume_changed=true to go on"
                 )
             case OnNonFinite.lower:
@@ -234,20 +265,27 @@ class Trainer:
     def evaluate(self, validation: Split) -> dict[str, float]:
         """Return the figures since the last evaluation, and remember whether they are the best."""
         progress = self.progress
-        with self.optimizer.averaged():
-            metrics = from_main(lambda: evaluate(self.model, validation))
+        # Every rank gets the figures of one, so that all of them stop at the same step.
+        metrics = from_main(lambda: evaluate(self.evaluated_model, self.objective, validation))
         self.model.train()
-        if metrics[self.config.monitor] > progress.best + self.config.min_delta:
-            progress.best = metrics[self.config.monitor]
+        value = metrics[self.config.monitor]
+        if self._is_better(value):
+            progress.best = value
             progress.best_step, progress.num_worse = progress.step, 0
         else:
             progress.num_worse += 1
         train_loss = mean(progress.loss_sum, progress.num_losses)
         progress.loss_sum, progress.num_losses = 0.0, 0
-        self._start_clock()
-        validated = {f"validation_{name}": value for name, value in metrics.to_dict().items()}
+        self._start_clock()  # the time of an evaluation is not that of training
+        validated = {f"validation_{name}": value for name, value in metrics.items()}
         rate = self.learning_rate(progress.step - 1)
         return {"train_loss": train_loss, "learning_rate": rate} | validated
+
+    def _is_better(self, value: float) -> bool:
+        """Return whether a value of the monitored metric is the best so far; NaN never is."""
+        best = self.progress.best
+        least = -math.inf if best is None else self.sign * best + self.config.min_delta
+        return self.sign * value > least
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that is needed to go on after this step as if nothing had happened.
@@ -255,9 +293,11 @@ class Trainer:
         Raises:
             TrainingError: A step since the last log was bad, and `training.on_nonfinite` says stop.
         """
+        # Else whoever resumes would find the bad step in the window, and end with it each time.
         if self.config.on_nonfinite is OnNonFinite.stop:
             self._respond(len(self._finite_steps()))
-        return {
+        average = {"average": self.average.state_dict()} if self.average else {}
+        return average | {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "progress": asdict(self.progress),
@@ -268,7 +308,11 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` was taken."""
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
+        # One that the run did not have before begins with the weights that were just loaded.
+        self.average = self._new_average()
+        if self.average and "average" in state:
+            self.average.load_state_dict(state["average"])
         self.progress = Progress(**state["progress"])
         # A rank that the run did not have before draws from its own seed.
         steps = state["window"][rank() % len(state["window"])]
@@ -287,6 +331,7 @@ class Trainer:
 
     def _batches(self, train: Split) -> Iterator[Tensor]:
         """Yield the row indices of each batch that is left."""
+        # Seed, epoch and position decide them, so a run may resume in the middle of an epoch.
         step = self.progress.step
         while step < self.num_steps:
             epoch, position = divmod(step, self.steps_per_epoch)
@@ -304,18 +349,10 @@ class Trainer:
         self._clock, self._num_rows = time.perf_counter(), 0
 
 
-def learning_rate(step: int, num_steps: int, config: TrainingConfig) -> float:
-    """Return the rate of a step: linear warm-up, then cosine to zero (arXiv:1608.03983)."""
-    warmup_steps = math.ceil(config.warmup_fraction * num_steps)
-    if step < warmup_steps:
-        return config.learning_rate * (step + 1) / warmup_steps
-    done = (step - warmup_steps) / max(1, num_steps - warmup_steps)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-
-
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager:
     """Return the block in which a forward pass computes in the given precision."""
     is_cuda = device.type == "cuda"
+    # It has the range of float32: gradients need no scaling, as they would in float16.
     if precision is Precision.bfloat16 or (precision is Precision.auto and is_cuda):
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()

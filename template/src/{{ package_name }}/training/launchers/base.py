@@ -9,12 +9,10 @@ raised, or a WorkerError, and then none of them is left.
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
-from importlib.util import find_spec
 
 from ...config import Config
 from ...errors import ProjectError
-from ...rules import ConfigError
+from ...lookup import find_function
 
 Run = Callable[[Config], None]
 Launch = Callable[[Run, Config], None]
@@ -38,7 +36,9 @@ def start(run: Run, config: Config) -> None:
     Raises:
         WorkerError: A worker was lost once more than launcher.max_restarts.
     """
-    launch = find_launcher(config.launcher.name)
+    launch: Launch = find_function(
+        "launch", folder="training/launchers", name=config.launcher.name, setting="launcher.name"
+    )
     num_restarts, max_restarts = 0, config.launcher.max_restarts
     while True:
         try:
@@ -51,18 +51,3 @@ def start(run: Run, config: Config) -> None:
             num_restarts += 1
             log.warning("%s: restart %d of %d", error, num_restarts, max_restarts)
             config = replace(config, resume="auto")
-
-
-def find_launcher(name: str) -> Launch:
-    """Return the function `launch` of training/launchers/<name>.py.
-
-    Raises:
-        ConfigError: There is no such file, or no such function in it.
-    """
-    module_name = f"{__package__}.{name}"
-    if name.isidentifier() and find_spec(module_name):
-        module = import_module(module_name)
-        if hasattr(module, "launch"):
-            return module.launch
-    expected = "a file in training/launchers/ with a function launch()"
-    raise ConfigError(f"launcher.name must be {expected}, got {name!r}")

@@ -1,0 +1,94 @@
+"""What an encoder is: it turns the rows of a modality into what a model takes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Self
+
+from ..config import DataConfig
+from ..lookup import find_class
+from ..rules import typed
+from .rows import Values
+
+
+class Field(NamedTuple):
+    """One field of a request."""
+
+    type: type
+    limits: Mapping[str, Any]
+    """What pydantic's Field takes: min_length, pattern, ge, le, ..."""
+
+
+class Encoder(ABC):
+    """Reads rows of one modality. Each file in data/ that `data.encoder.name` names holds one.
+
+    It imports PyTorch nowhere, since a server asks it for the fields of a request before there is a
+    model.
+    """
+
+    settings: ClassVar[type]
+    """The dataclass of the settings under `data.encoder`."""
+    columns: ClassVar[Sequence[str]]
+    """The columns that a row must have."""
+    example: ClassVar[Values]
+    """A row to try a model with."""
+
+    @property
+    def name(self) -> str:
+        """The file that holds the encoder."""
+        return type(self).__module__.rpartition(".")[2]
+
+    @staticmethod
+    @abstractmethod
+    def problem(values: Values) -> str:
+        """Return why a row cannot be used; empty where it can."""
+
+    @staticmethod
+    @abstractmethod
+    def fields() -> Mapping[str, Field]:
+        """Return the fields of a request, which are the columns of a row."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, rows: Iterable[Values], settings: Any) -> Self:
+        """Return an encoder that has learned what it needs from the training split."""
+
+    @property
+    @abstractmethod
+    def spec(self) -> Any:
+        """What a model of the modality must know of its inputs."""
+
+    @abstractmethod
+    def encode(self, values: Values) -> Any:
+        """Return the row as nested numbers or an array; rows may differ in the first dimension."""
+
+    @abstractmethod
+    def features(self) -> tuple[str, Any]:
+        """Return a scikit-learn transformer of rows for the baseline, and its name."""
+
+    @abstractmethod
+    def limits(self) -> list[str]:
+        """Return what the model card says of the inputs."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return the encoder as JSON values."""
+
+    @classmethod
+    @abstractmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the encoder that `to_dict` described."""
+
+
+def encoder_class(name: str) -> type[Encoder]:
+    """Return the encoder that data/<name>.py defines."""
+    return find_class(Encoder, folder="data", name=name, setting="data.encoder.name")
+
+
+def fit_encoder(rows: Iterable[Values], config: DataConfig) -> Encoder:
+    """Return the encoder that the configuration names, fitted on `rows`."""
+    return encoder_class(config.encoder["name"]).fit(rows, encoder_settings(config.encoder))
+
+
+def encoder_settings(values: Mapping[str, Any]) -> Any:
+    """Return the checked settings of the encoder that they name."""
+    return typed("data.encoder", encoder_class(values["name"]).settings, values)

@@ -1,0 +1,52 @@
+"""Finds the piece that a setting names: a file in a folder of this package, and what it defines."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from .rules import ConfigError
+
+T = TypeVar("T")
+
+
+def find_function(function: str, *, folder: str, name: str, setting: str) -> Callable[..., Any]:
+    """Return the function `function` of the file `<folder>/<name>.py`.
+
+    Raises:
+        ConfigError: There is no such file, or no such function in it.
+    """
+    module = _module(folder, name)
+    if module is None or not callable(found := getattr(module, function, None)):
+        raise _error(f"a function {function}()", folder=folder, name=name, setting=setting)
+    return found
+
+
+def find_class(base: type[T], *, folder: str, name: str, setting: str) -> type[T]:
+    """Return the subclass of `base` that the file `<folder>/<name>.py` defines.
+
+    Raises:
+        ConfigError: There is no such file, or no such class in it.
+    """
+    module = _module(folder, name)
+    for value in vars(module).values() if module else ():
+        is_class = isinstance(value, type) and issubclass(value, base)
+        # An imported class is none of the file's own.
+        if is_class and value.__module__.endswith(f"{folder.replace('/', '.')}.{name}"):
+            return value
+    raise _error(f"a subclass of {base.__name__}", folder=folder, name=name, setting=setting)
+
+
+def _module(folder: str, name: str) -> ModuleType | None:
+    module_name = f"{__package__}.{folder.replace('/', '.')}.{name}"
+    return import_module(module_name) if name.isidentifier() and find_spec(module_name) else None
+
+
+def _error(what: str, *, folder: str, name: str, setting: str) -> ConfigError:
+    there = (Path(__file__).parent / folder).glob("[!_]*")
+    near = get_close_matches(name, sorted(path.stem for path in there), n=1)
+    hint = f"; did you mean {near[0]}?" if near and near[0] != name else ""
+    return ConfigError(f"{setting} must be a file in {folder}/ with {what}, got {name!r}{hint}")

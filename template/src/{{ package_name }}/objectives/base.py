@@ -1,0 +1,157 @@
+"""What an objective is. It knows neither the models nor what their inputs are."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from torch import Tensor
+
+from ..data.rows import Values
+from ..lookup import find_class
+from ..rules import require, typed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LOSS = "loss"
+"""The name of the objective's own loss among the figures of an evaluation; lower is better."""
+
+
+class Metric(NamedTuple):
+    """A figure by which models are compared."""
+
+    function: Callable[[np.ndarray, np.ndarray], float]
+    """Of targets and scores, as `Objective.encode` and `Objective.scores` give them."""
+    higher_is_better: bool = True
+
+
+class Table(NamedTuple):
+    """A table of the model card."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+class Objective(ABC):
+    """What a model is trained for. Each file in objectives/ that `objective.name` names holds one.
+
+    Targets are what rows hold, as tensors. Scores are a model's outputs as metrics take them, such
+    as probabilities; baselines give them too. Predictions are what a client gets.
+    """
+
+    settings: ClassVar[type]
+    """The dataclass of the settings under `objective`."""
+    columns: ClassVar[Sequence[str]]
+    """The columns that a row must have."""
+    metrics: ClassVar[Mapping[str, Metric]]
+    """By name: an entry here is in the reports, the tracker, `training.monitor` and the gate."""
+    prediction: ClassVar[type]
+    """The NamedTuple that a client gets; its first field is the prediction itself."""
+
+    @property
+    def name(self) -> str:
+        """The file that holds the objective."""
+        return type(self).__module__.rpartition(".")[2]
+
+    @staticmethod
+    @abstractmethod
+    def problem(values: Values, settings: Any) -> str:
+        """Return why a row cannot be used; empty where it can."""
+
+    @staticmethod
+    def stratum(values: Values) -> str:
+        """Return the stratum of a row: each is in every split, in about the same share."""
+        return ""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, rows: Sequence[Values], settings: Any) -> Self:
+        """Return an objective that has learned what it needs from the training split."""
+
+    @property
+    @abstractmethod
+    def num_outputs(self) -> int:
+        """The width of a model's output."""
+
+    @abstractmethod
+    def encode(self, rows: Iterable[Values]) -> Tensor:
+        """Return the targets [rows, ...] of rows."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return a scalar, the mean over rows, of outputs [rows, num_outputs] and targets."""
+
+    @abstractmethod
+    def scores(self, outputs: Tensor) -> Tensor:
+        """Return what metrics take of outputs [rows, num_outputs]."""
+
+    @abstractmethod
+    def predictions(self, scores: Tensor) -> list[Any]:
+        """Return a prediction for each row of the scores."""
+
+    @abstractmethod
+    def actual(self, targets: Tensor) -> list[Any]:
+        """Return the predictions that would have been right."""
+
+    @abstractmethod
+    def baselines(self) -> dict[str, Any]:
+        """Return scikit-learn estimators whose `predict_proba` or `predict` gives scores.
+
+        The first one ignores its inputs.
+        """
+
+    @abstractmethod
+    def figures(self, targets: Tensor, scores: Mapping[str, Tensor]) -> dict[str, "Figure"]:
+        """Return pictures by name, of the scores of the model and of each baseline."""
+
+    @abstractmethod
+    def summary(self) -> str:
+        """Return a sentence of the model card on what is predicted."""
+
+    @abstractmethod
+    def tables(self, targets: Tensor, scores: Tensor) -> dict[str, Table]:
+        """Return tables of the model card by title."""
+
+    @abstractmethod
+    def limits(self, targets: Tensor, scores: Tensor) -> list[str]:
+        """Return what the model card says of how far the model can be trusted."""
+
+    @abstractmethod
+    def about(self) -> dict[str, Any]:
+        """Return what a server tells of the objective."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return the objective as JSON values."""
+
+    @classmethod
+    @abstractmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the objective that `to_dict` described."""
+
+    def measure(self, targets: Tensor, scores: Tensor) -> dict[str, float]:
+        """Return every metric of the scores."""
+        arrays = targets.numpy(), scores.numpy()
+        return {name: float(metric.function(*arrays)) for name, metric in self.metrics.items()}
+
+    @classmethod
+    def sign(cls, metric: str, *, setting: str) -> int:
+        """Return 1 where a higher value of the metric is better, -1 where a lower one is.
+
+        Raises:
+            ConfigError: The metric that a setting names is none of the objective's.
+        """
+        names = [*cls.metrics, LOSS]
+        require(metric in names, setting, f"one of {', '.join(names)}", metric)
+        return 1 if metric != LOSS and cls.metrics[metric].higher_is_better else -1
+
+
+def objective_class(name: str) -> type[Objective]:
+    """Return the objective that objectives/<name>.py defines."""
+    return find_class(Objective, folder="objectives", name=name, setting="objective.name")
+
+
+def objective_settings(values: Mapping[str, Any]) -> Any:
+    """Return the checked settings of the objective that they name."""
+    return typed("objective", objective_class(values["name"]).settings, values)

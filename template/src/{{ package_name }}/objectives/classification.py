@@ -1,0 +1,275 @@
+"""One of several labels for each row."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..data.rows import Values
+from ..errors import ProjectError
+from ..rules import SHARE, Rule, check, require, typed
+from .base import Metric, Objective, Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INVERSE_REGULARISATION = 10.0
+"""Of the baseline; best of 1, 3, 10 and 30 on the validation split of the default data."""
+
+
+LABELS = Rule(
+    "two or more names that differ",
+    lambda labels: len(labels) >= 2 and all(labels) and len(set(labels)) == len(labels),
+)
+
+
+@dataclass(frozen=True)
+class ClassificationConfig:
+    """How labels are learned."""
+
+    name: str = "classification"
+    """This file."""
+    labels: list[str] = field(default_factory=list)
+    """The labels that are allowed; empty allows every label in the data."""
+    label_smoothing: float = 0.0
+    """Share of the target spread evenly over all labels, in [0, 1)."""
+    class_weights: str | dict[str, int | float] = "none"
+    """How rows count in the loss: `none` alike, `balanced` so that labels do, or by label."""
+
+    def __post_init__(self) -> None:
+        check("objective", self, label_smoothing=SHARE)
+        require(len(self.labels) != 1, "objective.labels", "empty or two and more", self.labels)
+        weights = self.class_weights
+        is_known = weights in ("none", "balanced")
+        is_known |= isinstance(weights, dict) and all(weight > 0 for weight in weights.values())
+        require(is_known, "objective.class_weights", "none, balanced or weights > 0", weights)
+
+
+class LabelPrediction(NamedTuple):
+    """The most probable label."""
+
+    prediction: str
+    confidence: float
+    """The probability that the model gives to the label, to six decimals."""
+
+
+def accuracy(targets: np.ndarray, scores: np.ndarray) -> float:
+    """Return the share of rows whose label is right."""
+    return float((targets == scores.argmax(axis=-1)).mean())
+
+
+def macro_f1(targets: np.ndarray, scores: np.ndarray) -> float:
+    """Return F1 averaged over labels with equal weight; 0 for a label that is never right.
+
+    The same as scikit-learn's, whose import takes longer than that of PyTorch.
+    """
+    predicted = scores.argmax(axis=-1)
+    size = scores.shape[-1]
+    hits = np.bincount(targets[targets == predicted], minlength=size)
+    sizes = np.bincount(targets, minlength=size) + np.bincount(predicted, minlength=size)
+    return float((2 * hits / np.maximum(sizes, 1))[sizes > 0].mean())
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """A classification as JSON."""
+
+    name: str
+    labels: list[str]
+    label_smoothing: float
+    weights: list[float] | None
+
+
+@dataclass(frozen=True)
+class Classification(Objective):
+    """Cross-entropy between the softmax of the outputs and one label of each row."""
+
+    settings: ClassVar = ClassificationConfig
+    columns: ClassVar = ("label",)
+    metrics: ClassVar = {
+        "accuracy": Metric(accuracy),
+        "macro_f1": Metric(macro_f1),
+    }
+    prediction: ClassVar = LabelPrediction
+
+    labels: tuple[str, ...]
+    """In the order of the outputs."""
+    label_smoothing: float = 0.0
+    weights: tuple[float, ...] | None = None
+    """How much a row of each label counts; None for all alike."""
+
+    def __post_init__(self) -> None:
+        check("objective", self, labels=LABELS, label_smoothing=SHARE)
+        weights = self.weights or [1.0] * len(self.labels)
+        are_good = len(weights) == len(self.labels) and all(0 < one < math.inf for one in weights)
+        require(are_good, "objective.weights", "one > 0 for each label", weights)
+
+    @staticmethod
+    def problem(values: Values, settings: ClassificationConfig) -> str:
+        """Return that a label is empty, or not one of those allowed."""
+        label, allowed = values["label"], settings.labels
+        if not label:
+            return "the label is empty"
+        if allowed and label not in allowed:
+            return f"unknown label {label!r}; objective.labels are {sorted(allowed)}"
+        return ""
+
+    @staticmethod
+    def stratum(values: Values) -> str:
+        """Return the label."""
+        return values["label"]
+
+    @classmethod
+    def fit(cls, rows: Sequence[Values], settings: ClassificationConfig) -> Self:
+        """Return the objective with the labels of `rows`, in alphabetical order.
+
+        Raises:
+            ProjectError: There are fewer than two, or a weight is of a label that does not occur.
+        """
+        counts = Counter(row["label"] for row in rows)
+        labels = tuple(sorted(counts))
+        if len(labels) < 2:
+            raise ProjectError(f"expected two labels or more, found {list(labels)}")
+        weights = _weights(counts, settings.class_weights)
+        return cls(labels, settings.label_smoothing, weights)
+
+    @property
+    def num_outputs(self) -> int:
+        """A logit for each label."""
+        return len(self.labels)
+
+    def encode(self, rows: Iterable[Values]) -> Tensor:
+        """Return the index of each row's label: [rows], int64."""
+        index_of = {label: index for index, label in enumerate(self.labels)}
+        return torch.tensor([index_of[row["label"]] for row in rows], dtype=torch.int64)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean cross-entropy in nats."""
+        if self.weights is None:
+            return functional.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
+        # PyTorch would divide by the sum of weights: then parts of a batch would not add up to it.
+        weight = outputs.new_tensor(self.weights)
+        losses = functional.cross_entropy(
+            outputs, targets, weight, reduction="none", label_smoothing=self.label_smoothing
+        )
+        return losses.mean()
+
+    def scores(self, outputs: Tensor) -> Tensor:
+        """Return the probability of each label: [rows, labels]."""
+        return outputs.softmax(dim=-1)
+
+    def predictions(self, scores: Tensor) -> list[LabelPrediction]:
+        """Return the most probable label of each row."""
+        confidences, indices = scores.max(dim=-1)
+        pairs = zip(indices.tolist(), confidences.tolist(), strict=True)
+        return [LabelPrediction(self.labels[index], round(share, 6)) for index, share in pairs]
+
+    def actual(self, targets: Tensor) -> list[str]:
+        """Return the labels."""
+        return [self.labels[index] for index in targets.tolist()]
+
+    def baselines(self) -> dict[str, Any]:
+        """Return the most frequent label, and logistic regression."""
+        from sklearn.dummy import DummyClassifier
+        from sklearn.linear_model import LogisticRegression
+
+        regression = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=1000)
+        return {
+            "majority": DummyClassifier(strategy="most_frequent"),
+            "logistic_regression": regression,
+        }
+
+    def figures(self, targets: Tensor, scores: Mapping[str, Tensor]) -> dict[str, "Figure"]:
+        """Return the confusion matrix of the model, and F1 of each label beside the baselines."""
+        from ..evaluation.plots import confusion_figure, f1_figure
+
+        actual = self.actual(targets)
+        predicted = {name: self._labels_of(values) for name, values in scores.items()}
+        model = next(iter(predicted.values()))
+        return {
+            "confusion": confusion_figure(actual, model, labels=self.labels),
+            "f1": f1_figure(actual, predicted, labels=self.labels),
+        }
+
+    def summary(self) -> str:
+        """Return the labels."""
+        return f"One of {len(self.labels)} labels: {', '.join(self.labels)}."
+
+    def tables(self, targets: Tensor, scores: Tensor) -> dict[str, Table]:
+        """Return precision, recall and F1 of each label."""
+        from sklearn.metrics import precision_recall_fscore_support
+
+        figures = precision_recall_fscore_support(
+            self.actual(targets), self._labels_of(scores), labels=self.labels, zero_division=0
+        )
+        rows = [
+            (label, f"{precision:.2f}", f"{recall:.2f}", f"{f1:.2f}", f"{support:,}")
+            for label, precision, recall, f1, support in zip(self.labels, *figures, strict=True)
+        ]
+        return {"Each label": Table(("label", "precision", "recall", "F1", "test rows"), rows)}
+
+    def limits(self, targets: Tensor, scores: Tensor) -> list[str]:
+        """Return the most frequent mistake, and what accuracy and confidence are worth."""
+        num_rows, share = len(targets), accuracy(targets.numpy(), scores.numpy())
+        noise = 1.96 * math.sqrt(share * (1 - share) / num_rows)
+        confidence = scores.max(dim=-1).values.mean().item()
+        return [
+            "An input that fits none of the labels gets one all the same.",
+            self._most_frequent_mistake(targets, scores),
+            f"It is right in {share:.0%} of the cases; its mean confidence is {confidence:.0%}.",
+            f"{num_rows:,} test rows give the accuracy to about ±{noise:.3f} (95 %, taking rows "
+            "as independent).",
+        ]
+
+    def about(self) -> dict[str, Any]:
+        """Return the labels."""
+        return {"labels": self.labels}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the objective as JSON values."""
+        weights = None if self.weights is None else list(self.weights)
+        return asdict(_Saved(self.name, list(self.labels), self.label_smoothing, weights))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the objective that `to_dict` described.
+
+        Raises:
+            ConfigError: It described none.
+        """
+        saved = typed("objective", _Saved, values)
+        weights = None if saved.weights is None else tuple(saved.weights)
+        return cls(tuple(saved.labels), saved.label_smoothing, weights)
+
+    def _labels_of(self, scores: Tensor) -> list[str]:
+        return self.actual(scores.argmax(dim=-1))
+
+    def _most_frequent_mistake(self, targets: Tensor, scores: Tensor) -> str:
+        actual = self.actual(targets)
+        pairs = zip(actual, self._labels_of(scores), strict=True)
+        wrong = Counter((label, guess) for label, guess in pairs if label != guess)
+        if not wrong:
+            return "It made no mistake on the test split, which is reason to doubt the split."
+        (label, guess), number = wrong.most_common(1)[0]
+        total = actual.count(label)
+        return f"Its most frequent mistake is {guess} for {label}: {number:,} of {total:,}."
+
+
+def _weights(counts: Mapping[str, int], wanted: str | dict[str, Any]) -> tuple[float, ...] | None:
+    """Return a weight for each label, such that the mean over rows is 1; None for all alike."""
+    if wanted == "none":
+        return None
+    if isinstance(wanted, dict):
+        expected = f"weights of {', '.join(sorted(counts))}"
+        require(wanted.keys() == counts.keys(), "objective.class_weights", expected, wanted)
+        weights = wanted
+    else:
+        weights = {label: 1 / count for label, count in counts.items()}
+    mean = sum(weights[label] * counts[label] for label in counts) / sum(counts.values())
+    return tuple(weights[label] / mean for label in sorted(counts))

@@ -1,0 +1,128 @@
+"""AdamW that sees all weights as one vector: a step costs less than one on dozens of tensors."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.adamw import adamw
+
+
+class FlatAdamW(Optimizer):
+    """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) of one vector that holds every parameter.
+
+    Each parameter becomes a view of its part of that vector, and its gradient one of the vector's
+    gradient, so the model sees no difference; it has to stay on its device. A parameter that no
+    loss reaches has a gradient of zero instead of None.
+    """
+
+    def __init__(
+        self,
+        groups: Iterable[dict[str, Any]],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        decayed: list[nn.Parameter] = []
+        spared: list[nn.Parameter] = []
+        for group in groups:
+            decays = group.get("weight_decay", weight_decay) > 0
+            (decayed if decays else spared).extend(group["params"])
+        vector, grads = flattened([*decayed, *spared])
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__([vector], defaults)
+        self.state[vector] = {
+            "step": torch.zeros((), device=vector.device),
+            "exp_avg": torch.zeros_like(grads),
+            "exp_avg_sq": torch.zeros_like(grads),
+        }
+        self._grads = grads
+        self._weights = vector.detach()
+        self._decayed = self._weights[: sum(parameter.numel() for parameter in decayed)]
+        self._one = torch.ones((), device=vector.device)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set all gradients to 0, in place: they are views."""
+        self._grads.zero_()
+
+    def step(self, closure: Any = None) -> Any:
+        """Change the weights."""
+        assert closure is None, "gradients are computed before"
+        self.step_where(self._one)
+
+    def step_where(self, is_taken: Tensor) -> None:
+        """Change the weights, unless `is_taken`, a scalar on the device, is 0 instead of 1.
+
+        PyTorch's hooks around `step`, which take as long as this, do not see it.
+        """
+        [group] = self.param_groups
+        state = self.state[group["params"][0]]
+        decay = group["lr"] * group["weight_decay"]
+        self._decayed.mul_(self._one.sub(is_taken, alpha=decay))
+        UPDATE(self._weights, self._grads, state, group, is_taken=is_taken)
+
+
+def public_update(
+    weights: Tensor,
+    grads: Tensor,
+    state: dict[str, Tensor],
+    group: dict[str, Any],
+    *,
+    is_taken: Tensor,
+) -> None:
+    """Take AdamW's step without decay, by the function that torch.optim.AdamW is made of."""
+    moments = [state["exp_avg"]], [state["exp_avg_sq"]]
+    beta1, beta2 = group["betas"]
+    adamw(
+        *([weights], [grads], *moments, [], [state["step"]]),
+        fused=True,
+        found_inf=1 - is_taken,
+        amsgrad=False,
+        maximize=False,
+        lr=group["lr"],
+        beta1=beta1,
+        beta2=beta2,
+        weight_decay=0.0,
+        eps=group["eps"],
+    )
+
+
+def fused_update(
+    weights: Tensor,
+    grads: Tensor,
+    state: dict[str, Tensor],
+    group: dict[str, Any],
+    *,
+    is_taken: Tensor,
+) -> None:
+    """Do what `public_update` does, by what it calls in the end: its preparations take longer."""
+    beta1, beta2 = group["betas"]
+    state["step"] += is_taken
+    torch._fused_adamw_(
+        *([weights], [grads], [state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]]),
+        lr=group["lr"],
+        beta1=beta1,
+        beta2=beta2,
+        weight_decay=0.0,
+        eps=group["eps"],
+        amsgrad=False,
+        maximize=False,
+        found_inf=1 - is_taken,
+    )
+
+
+UPDATE = fused_update if hasattr(torch, "_fused_adamw_") else public_update
+
+
+def flattened(parameters: list[nn.Parameter]) -> tuple[nn.Parameter, Tensor]:
+    """Lay the parameters end to end, and their gradients; return the two vectors."""
+    vector = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
+    vector.grad = grads = torch.zeros_like(vector)
+    sizes = [parameter.numel() for parameter in parameters]
+    parts = zip(parameters, vector.detach().split(sizes), grads.split(sizes), strict=True)
+    for parameter, its_weights, its_grads in parts:
+        parameter.data = its_weights.view_as(parameter)
+        parameter.grad = its_grads.view_as(parameter)
+    return vector, grads

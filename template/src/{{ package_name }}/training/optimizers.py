@@ -1,0 +1,137 @@
+"""The optimizer that `optimizer.name` names, and what the trainer does around its step."""
+
+import inspect
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
+
+from ..config import OptimizerConfig
+from ..lookup import find_class
+from ..rules import ConfigError, require
+from .flat_adamw import FlatAdamW
+
+
+def build_optimizer(config: OptimizerConfig, model: nn.Module) -> Optimizer:
+    """Return an optimizer of the model's trained parameters, in groups that decay or do not.
+
+    Raises:
+        ConfigError: There is no such optimizer, or it does not take these arguments.
+    """
+    decayed, spared = decay_groups(model)
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay, "is_spared": False},
+        {"params": spared, "weight_decay": 0.0, "is_spared": True},
+    ]
+    return _built(config, [group for group in groups if group["params"]])
+
+
+def check_optimizer(config: OptimizerConfig) -> dict[str, Any]:
+    """Return each of `optimizer.arguments`, defaults included, after a step on a dummy weight.
+
+    Raises:
+        ConfigError: There is no such optimizer, it does not take these arguments, or its step needs
+            more than gradients.
+    """
+    optimizer = _built(config, [{"params": [nn.Parameter(torch.ones(2, 2))]}])
+    for parameter in parameters_of(optimizer):
+        parameter.grad = torch.ones_like(parameter)
+    try:
+        optimizer.step()
+    except Exception as error:  # a class of somebody else may raise anything
+        given = f" with optimizer.arguments={config.arguments}" if config.arguments else ""
+        raise ConfigError(f"optimizer.name={config.name} cannot be used{given}: {error}") from error
+    return _own_arguments(type(optimizer)) | config.arguments
+
+
+def decay_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Return the trained parameters that decay, and those that do not: embeddings, norms, biases.
+
+    Embeddings do not, since a rare token would be forgotten between the batches that hold it.
+    """
+    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    spared = {parameter for module in embeddings for parameter in module.parameters()}
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    spared |= {parameter for parameter in trained if parameter.ndim < 2}
+    return [p for p in trained if p not in spared], [p for p in trained if p in spared]
+
+
+def parameters_of(optimizer: Optimizer) -> list[Tensor]:
+    """Return what the optimizer changes."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
+    """Scale the gradients down to the L2 norm `max_norm`; return what it was, a scalar."""
+    grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if len(grads) != 1:
+        return nn.utils.clip_grad_norm_(parameters, max_norm)
+    # One vector, as `flat_adamw` has it: half the time.
+    norm = torch.linalg.vector_norm(grads[0])
+    grads[0].div_((norm / max_norm).clamp_(min=1.0))
+    return norm
+
+
+def step(optimizer: Optimizer, grad_norm: Tensor, *, learning_rate: float) -> None:
+    """Take a step at this rate, unless the norm of the gradients is not finite."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    is_finite = grad_norm < math.inf  # NaN is not either
+    if isinstance(optimizer, FlatAdamW):
+        # It leaves the step out on the device itself, so that the host need not wait to know.
+        optimizer.step_where(is_finite.float())
+    elif is_finite:
+        optimizer.step()
+
+
+def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Continue from a state of `Optimizer.state_dict`, with the arguments of the present config."""
+    options = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, own in zip(optimizer.param_groups, options, strict=True):
+        group.update(own)
+
+
+def moving_average(model: nn.Module, decay: float) -> AveragedModel:
+    """Return a copy of the model whose weights follow it: fast at first, then slower."""
+
+    def followed(average: Tensor, weights: Tensor, num_updates: Tensor | int) -> Tensor:
+        share = min(decay, (1 + int(num_updates)) / (10 + int(num_updates)))
+        return average.lerp(weights, 1 - share)
+
+    return AveragedModel(model, avg_fn=followed)
+
+
+def _built(config: OptimizerConfig, groups: list[dict[str, Any]]) -> Optimizer:
+    kind = _optimizer_class(config.name)
+    known = _own_arguments(kind)
+    for name in config.arguments:
+        require(name in known, "optimizer.arguments", f"among {', '.join(known)}", name)
+    options: dict[str, Any] = {"lr": config.learning_rate, **config.arguments}
+    if "weight_decay" in inspect.signature(kind).parameters:
+        options["weight_decay"] = config.weight_decay
+    else:
+        expected = f"0, since {config.name} has none"
+        require(config.weight_decay == 0, "optimizer.weight_decay", expected, config.weight_decay)
+        groups = [{"params": group["params"]} for group in groups]
+    try:
+        return kind(groups, **options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"optimizer.arguments: {config.name} says: {error}") from error
+
+
+def _own_arguments(kind: type[Optimizer]) -> dict[str, Any]:
+    """Return what `kind` takes beside parameters, rate and decay, with its defaults."""
+    _, *parameters = inspect.signature(kind).parameters.values()
+    return {p.name: p.default for p in parameters if p.name not in ("lr", "weight_decay")}
+
+
+def _optimizer_class(name: str) -> type[Optimizer]:
+    found = getattr(torch.optim, name, None)
+    if isinstance(found, type) and issubclass(found, Optimizer) and found is not Optimizer:
+        return found
+    return find_class(Optimizer, folder="training", name=name, setting="optimizer.name")

@@ -1,0 +1,11 @@
+"""A dataset of a few rows: more of one label than of the other, and rows that share a module."""
+
+from collections.abc import Iterator
+
+
+def rows() -> Iterator[dict[str, str]]:
+    """Yield texts of 2 to 9 words, of which a few occur once."""
+    for number in range(36):
+        label, words = ("vowel", "aeiou") if number % 3 == 0 else ("consonant", "bcdfg")
+        text = " ".join(words[number * (place + 1) % 5] for place in range(2 + number % 8))
+        yield {"text": f"{text} n{number}", "label": label, "module": f"{label}{number // 6}"}
