@@ -89,7 +89,7 @@ def change_values(folder: Path, random: Random) -> None:
 def change_meaning(folder: Path, random: Random) -> None:
     """Makes another bundle that is as good: labels, tokens or settings that fit the weights."""
     config = json.loads((folder / CONFIG).read_bytes())
-    names = random.choice((config["spec"]["labels"], config["encoder"]["tokens"]))
+    names = random.choice((config["objective"]["labels"], config["encoder"]["tokens"]))
     match random.randrange(4):
         case 0:
             random.shuffle(names)
@@ -199,24 +199,26 @@ class Lab:
         config, rows = self.module("config"), self.module("data.rows")
         words = {"animals": "cat dog whale", "plants": "oak rose fern", "=1|<b>": "slate flint"}
         numbered = [(i, label, text) for label, text in words.items() for i in range(9)]
-        texts = [rows.Row(f"{text} n{i}", label, f"{i}") for i, label, text in numbered]
-        data = self.module("data.preprocessing").preprocess(
-            texts, config.DataConfig(max_tokens=16, min_count=1)
-        )
-        kind = config.MODEL_CONFIGS.get(name, config.ModelConfig)
-        settings = kind(name=name, hidden_size=8, num_bigram_buckets=64)
+        texts = [
+            rows.Row({"text": f"{text} n{i}", "label": label}, f"{i}")
+            for i, label, text in numbered
+        ]
+        encoder = {"name": "text", "max_tokens": 16, "min_count": 1}
+        whole = config.Config(data=config.DataConfig(encoder=encoder))
+        data = self.module("data.preprocessing").preprocess(texts, whole)
+        settings = {"name": name, "hidden_size": 8, "num_bigram_buckets": 64}
         lineage = self.module("lineage").current_lineage(config.Config(), run_id="run-7")
         model = self.module("models.base").build_model(settings, data.spec)
-        return self.bundle_module.Bundle(model, data.encoder, lineage)
+        return self.bundle_module.Bundle(model, data.spec, lineage)
 
     def predicted(self, folder: Path) -> tuple[str, str, str]:
         """The version of a bundle, its hash, and what it predicts, as a hash."""
         torch = import_module("torch")
         bundle = self.bundle_module.Bundle.load(folder)
         with torch.inference_mode():
-            ids = [torch.tensor([bundle.encoder.encode(text)]) for text in TEXTS]
+            ids = [torch.tensor([bundle.spec.encoder.encode({"text": text})]) for text in TEXTS]
             logits = [bundle.model(row)[0].tolist() for row in ids]
-        told = repr((bundle.spec.labels, logits)).encode()
+        told = repr((bundle.spec.objective.labels, logits)).encode()
         return bundle.version, bundle.sha256, hashlib.sha256(told).hexdigest()
 
     def outcome(self, folder: Path, name: str) -> tuple[str, str]:

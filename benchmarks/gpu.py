@@ -103,10 +103,11 @@ def ours(package: str) -> Loop:
             num_data_workers=2,
             evaluate_every_n_steps=1_000_000,
         )
+        classification = import_module(f"{package}.objectives.classification").Classification
         one = trainer.Trainer(
             size.model(),
-            settings,
-            seed=0,
+            classification(tuple("abcdefgh")),
+            config.Config(training=settings),
             device=torch.device("cuda"),
             callbacks=[Ticking(clock)],
         )

@@ -124,7 +124,7 @@ def _champion(lab: Lab, folder: Path) -> str:
 
     def ask() -> None:
         config = lab.config("tracking=mlflow")
-        champion = lab.module("tracking.base").create_tracker(config.tracking).champion("toy")
+        champion = lab.module("tracking.registry").create_registry(config.tracking).champion("toy")
         told.write_text(champion.tags["bundle_version"] if champion else "")
 
     assert ended(lab.fork(folder, ask)) == 0, lab.error(folder)
@@ -135,6 +135,7 @@ FAST = ("training.max_steps=10", "training.evaluate_every_n_steps=10")
 OTHER = (*FAST, "seed=1")
 REGISTRY = ("tracking=mlflow", "registry.model_name=toy", "registry.threshold=0")
 REGISTRY = (*REGISTRY, "registry.tolerance=1")
+CHANGED = "data.encoder.min_count=3"  # so that the champion is fetched, and measured anew
 
 PREPROCESS = Stage(
     "preprocess",
@@ -153,9 +154,9 @@ REGISTER = Stage(
     before=(
         ("preprocess",),
         *((name, *FAST, *REGISTRY) for name in ("train", "evaluate", "register")),
-        ("preprocess", "data.min_count=3"),  # so that the champion is fetched, and measured anew
-        *((name, *OTHER, *REGISTRY) for name in ("train", "evaluate")),
+        ("preprocess", CHANGED),
+        *((name, *OTHER, *REGISTRY, CHANGED) for name in ("train", "evaluate")),
     ),
-    command=("register", *OTHER, *REGISTRY),
+    command=("register", *OTHER, *REGISTRY, CHANGED),
     made=_registered,
 )

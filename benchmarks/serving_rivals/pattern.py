@@ -41,7 +41,7 @@ async def predict(request: PredictRequest):
         raise HTTPException(503, "Model not loaded")
 
     with torch.no_grad():
-        output = bundle.model(torch.tensor([bundle.encoder.encode(request.text)]))
+        output = bundle.model(torch.tensor([bundle.spec.encoder.encode({"text": request.text})]))
         prediction = output.argmax().item()
         confidence = output.softmax(-1).max().item()
 

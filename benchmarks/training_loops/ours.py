@@ -58,7 +58,6 @@ def ours(package: str) -> Loop:
             epochs=1000,
             max_steps=work.num_steps,
             batch_size=work.batch_size,
-            learning_rate=RATE,
             evaluate_every_n_steps=1_000_000,
         )
         tracking = config.TrackingConfig("mlflow", "benchmark", system_metrics=False)
@@ -67,8 +66,8 @@ def ours(package: str) -> Loop:
             texts = [
                 row[:n].tolist() for row, n in zip(work.inputs, work.lengths.tolist(), strict=True)
             ]
-            rows = Split.from_rows(texts, work.labels.tolist())
-        with part("tracking.base").create_tracker(tracking).start() as tracker:
+            rows = Split.from_rows(texts, work.labels)
+        with part("tracking.base").create_tracker(tracking).start("benchmark") as tracker:
             watching = [
                 callbacks.ProgressBar(),
                 callbacks.History(Path("history.csv")),
@@ -77,7 +76,12 @@ def ours(package: str) -> Loop:
                 Ticking(clock),
             ]
             device = torch.device("cpu")
-            one = trainer.Trainer(work.make(), settings, seed=0, device=device, callbacks=watching)
+            optimizer = config.OptimizerConfig(learning_rate=RATE)
+            whole = config.Config(optimizer=optimizer, training=settings)
+            labels = tuple(f"label {number}" for number in range(int(work.labels.max()) + 1))
+            objective = part("objectives.classification").Classification(labels)
+            model = work.make()
+            one = trainer.Trainer(model, objective, whole, device=device, callbacks=watching)
             one.evaluate = lambda _: dict.fromkeys(("train_loss", "validation_loss"), 0.0)
             one.fit(rows, rows)
 

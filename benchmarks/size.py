@@ -1,0 +1,54 @@
+"""Prints how many files and lines a project has, by preset and by folder.
+
+    .venv/bin/python benchmarks/size.py
+
+What git keeps is counted, but for the lock file; a line is one that an editor shows.
+"""
+
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from mlscaffold.new import new
+from mlscaffold.options import PRESETS
+
+ENGINE = ("evaluation", "pipelines", "serving", "tracking", "training")
+"""Folders of the package that template updates keep current."""
+
+
+def main() -> None:
+    """Prints a table for each preset."""
+    for preset in PRESETS:
+        with TemporaryDirectory() as folder:
+            project = Path(folder, "project")
+            new(str(project), given={}, preset=preset, with_git=False, with_lock=False)
+            files, lines = counted(project)
+        print(f"\n{preset}: {files.total()} files, {lines.total()} lines\n")
+        print(f"{'folder':32}{'files':>7}{'lines':>8}")
+        for name in sorted(files):
+            print(f"{name:32}{files[name]:7}{lines[name]:8}")
+
+
+def counted(project: Path) -> tuple[Counter[str], Counter[str]]:
+    """The files and the lines of each part of a project."""
+    files: Counter[str] = Counter()
+    lines: Counter[str] = Counter()
+    for path in project.rglob("*"):
+        if path.is_file():
+            name = part_of(path.relative_to(project))
+            files[name] += 1
+            lines[name] += len(path.read_bytes().splitlines())
+    return files, lines
+
+
+def part_of(path: Path) -> str:
+    """The folder that a file is counted to."""
+    first, *rest = path.parts
+    if first != "src":
+        return f"{first}/" if rest else "(top)"
+    below = rest[1] if len(rest) > 2 else ""
+    return f"src/{below}/{' (engine)' * (below in ENGINE)}" if below else "src/"
+
+
+if __name__ == "__main__":
+    main()
