@@ -21,7 +21,7 @@ lint: setup  ## Check style, format and types
 	ruff format --check
 	ty check
 
-format: setup  ## Mend style and format
+format: setup  ## Fix style and format
 	ruff check --fix
 	ruff format
 

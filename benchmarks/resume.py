@@ -1,4 +1,4 @@
-"""Proves that a training goes on after any interruption as if nothing had happened.
+"""Proves that training resumes after any interruption to the same result, bit for bit.
 
 Run it in a project that was set up (`make setup`) and has its data (`make preprocess`), with that
 project's own Python:

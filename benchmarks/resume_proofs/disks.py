@@ -86,7 +86,7 @@ def _mount(disk: Path, options: str) -> bool:
 
 
 def _check_struck(lab: Lab, row: Row, folder: Path, whole: Whole, code: int, number: int) -> None:
-    """It was killed, or ended in a line on the full disk, and goes on; or it went on at once.
+    """It was killed, or failed with one line on the full disk, and resumes; or it never stopped.
 
     Where it could not keep the best weights, it said so and took the last.
     """

@@ -89,13 +89,13 @@ class Bench:
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done to the server during training, and how it is mended after the process's end."""
+    """What is done to the server during training, and how it is repaired after it."""
 
     name: str
     hurt: Callable[[Bench], None]
-    mend: Callable[[Bench], None]
+    repair: Callable[[Bench], None]
     lasts_s: float | None = None
-    """Mended after this time, while training goes on; null: after the end of the process."""
+    """Repaired after this time, during training; `None`: after the end of the process."""
 
 
 def _mode(name: str) -> Callable[[Bench], None]:
@@ -177,18 +177,18 @@ def _trial(bench: Bench, name: str, number: int, tally: Tally) -> None:
 def _hurt(
     bench: Bench, fault: Fault, folder: Path, chance: random.Random
 ) -> subprocess.Popen[bytes]:
-    """Hurt the server at some time of a run; mend it when it is over, or while it goes on."""
+    """Break the server at some time of a run; repair it after the run, or during it."""
     process = bench.begin(folder)
     _wait_for(folder, "run_id")
     time.sleep(chance.uniform(0, NUM_STEPS * training.STEP_S))
     fault.hurt(bench)
     if fault.lasts_s:
         time.sleep(fault.lasts_s)
-        fault.mend(bench)
+        fault.repair(bench)
     process.wait(300)
     (folder / ENDED).touch()
     if not fault.lasts_s:
-        fault.mend(bench)
+        fault.repair(bench)
     return process
 
 
@@ -206,7 +206,7 @@ def _crashed(
         bench.proxy.has_lost.wait(30)
     process.send_signal(signal.SIGKILL)
     process.wait(60)
-    FAULTS[name].mend(bench)
+    FAULTS[name].repair(bench)
     reached = int((time.monotonic() - began) / training.STEP_S)
     first = chance.randrange(max(1, min(reached, NUM_STEPS) - 300), min(reached, NUM_STEPS) + 1)
     process = bench.begin(folder, first=min(first, _recorded_to(folder, run_id) + 1), run_id=run_id)

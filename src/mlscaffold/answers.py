@@ -40,7 +40,7 @@ def resolve(
     """An answer for each question that applies: the one given, else asked for, else a default.
 
     A suggestion replaces the template's default. Without `ask` nobody is asked.
-    Raises AnswerError at the first value that does not do.
+    Raises AnswerError at the first invalid value.
     """
     refuse_unknown(given, questions)
     answers: dict[str, Value] = {}
@@ -60,7 +60,7 @@ def resolve(
 
 
 def checked(question: Question, text: str, *, reserved: Collection[str]) -> Value:
-    """The value that `text` stands for; raises AnswerError when it does not do."""
+    """The value that `text` stands for; raises AnswerError when it is invalid."""
     value = question.parse(text)
     expected = names.complaint(question.name, text, reserved=reserved)
     if expected:

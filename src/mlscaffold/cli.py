@@ -262,7 +262,7 @@ def _doctor(
     project: Annotated[Path | None, typer.Argument(metavar="[PROJECT]")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what works on this machine, and the command that mends what does not."""
+    """Tell what works on this machine, and the command that fixes what does not."""
     from .doctor import State, doctor
 
     with _failing(as_json):

@@ -1,4 +1,4 @@
-"""Tells what works on this machine and in a project, and the command that mends what does not."""
+"""Tells what works on this machine and in a project, and the command that fixes what does not."""
 
 import json
 import os
@@ -77,7 +77,7 @@ class Finding:
     state: State
     detail: str
     mend: str = ""
-    """The command that mends it."""
+    """The command that fixes it."""
 
 
 def doctor(path: Path | None = None) -> list[Finding]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 _PROJECT = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 _PACKAGE = re.compile(r"[a-z][a-z0-9_]{0,49}")
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
-# Says what was expected when the value does not do, else the empty string.
+# Says what was expected when the value is invalid, else the empty string.
 Rule = Callable[[str, Collection[str]], str]
 
 

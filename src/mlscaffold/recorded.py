@@ -32,7 +32,7 @@ def answers_at(
 ) -> dict[str, Value]:
     """The project's answers at a release: those given, else those recorded, else new ones.
 
-    Raises ProjectError when a recorded answer does not do there any more.
+    Raises ProjectError when a recorded answer is no longer valid there.
     """
     questions = renders.questions(project.template, release)
     reserved = renders.releases(project.template).read(release, "reserved-names.txt").split()

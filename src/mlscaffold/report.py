@@ -76,7 +76,7 @@ def of_checked(one: "Checked") -> str:
 
 
 def of_finding(finding: "Finding") -> str:
-    """What was found, and what mends it."""
+    """What was found, and what fixes it."""
     lines = [f"{finding.state:<8}  {finding.subject}: {finding.detail}"]
     return _text([*lines, f"{'':10}mend: {finding.mend}"] if finding.mend else lines)
 

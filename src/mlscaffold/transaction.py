@@ -326,7 +326,7 @@ def _settle(
     except (MlscaffoldError, OSError) as second:
         raise ProjectError(
             f"{str(error) or 'interrupted'}; then, on the way back: {second}; "
-            "mend that and run `mlscaffold update --abort`"
+            "fix that and run `mlscaffold update --abort`"
         ) from error
     if became is goal or (became is Recovery.NOTHING and is_done()):
         if isinstance(error, Exception):

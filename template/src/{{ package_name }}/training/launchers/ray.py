@@ -103,7 +103,7 @@ def _device(config: LauncherConfig) -> Device:
 
 
 def _explain(error: Exception) -> ProjectError:
-    """Return what a worker raised where the user can mend it; else which one was lost, and how."""
+    """Return what a worker raised where the user can fix it; else which one was lost, and how."""
     if not isinstance(error, train.WorkerGroupError):
         return WorkerError(f"Ray Train: {' '.join(str(error).split())[:300]}")
     failures = error.worker_failures
