@@ -107,7 +107,7 @@ def test_doctor_names_the_command_that_mends(toy: Path) -> None:
     done = command("doctor", str(toy), cwd=toy.parent, UV_PROJECT_ENVIRONMENT=".venv")
     assert done.returncode == 1
     python = toy / ".venv" / "bin" / "python"
-    assert f"broken    environment: no {python}\n          mend: make setup\n" in done.stdout
+    assert f"broken    environment: no {python}\n          fix: make setup\n" in done.stdout
 
 
 def test_doctor_of_a_folder_that_is_no_project(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_doctor_looks_for_a_key_where_weights_and_biases_tracks(
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     without = by_subject(doctor(project))["tracking"]
     assert (without.state, without.detail) == (State.BROKEN, "no key for Weights & Biases")
-    assert without.mend == "wandb login, or without an account: export WANDB_MODE=offline"
+    assert without.fix == "wandb login, or without an account: export WANDB_MODE=offline"
     (tmp_path / "netrc").write_text("machine api.wandb.ai login user password secret\n")
     known = by_subject(doctor(project))["tracking"]
     assert known.state is State.WORKS and "secret" not in known.detail

@@ -218,7 +218,7 @@ def test_a_lock_of_another_git_command_is_left_alone(lab: Lab) -> None:
     before = snapshot(project)
     with pytest.raises(ProjectError) as caught:
         lab.update(project)
-    told = f"git is at work in {project}, or was ended in the middle of it: there is {lock}"
+    told = f"git is running in {project}, or was killed there: there is {lock}"
     assert str(caught.value) == told
     assert snapshot(project) == before
 
@@ -270,7 +270,7 @@ def test_no_abort_past_a_commit_of_the_user(lab: Lab, scenarios: dict[str, Scena
     with pytest.raises(ProjectError) as caught:
         abort(project)
     told = (
-        f"{project} has other commits than before the update, which going back would undo in the "
+        f"{project} has other commits than before the update, which aborting would undo in the "
         "files: end the update with `mlscaffold update --continue`"
     )
     assert str(caught.value) == told

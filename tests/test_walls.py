@@ -85,8 +85,8 @@ def importers(name: str) -> set[str]:
     [
         ("typer", {"cli"}),
         ("rich", {"cli"}),
-        ("copier", {"rendering.renderer"}),
-        ("plumbum", {"rendering.renderer"}),
+        ("copier", {"rendering.render"}),
+        ("plumbum", {"rendering.render"}),
         ("jinja2", {"rendering.questions"}),
         ("subprocess", {"repository.git", "lock", "doctor", "rendering.sandbox"}),
         ("mlscaffold", set()),
@@ -126,7 +126,7 @@ def test_only_the_command_line_prints_and_exits() -> None:
 
 def test_the_package_is_a_graph_without_cycles() -> None:
     graph = {module: own_imports(module, at_import(tree)) for module, tree in MODULES.items()}
-    assert all(graph[module] for module in ("cli", "update", "rendering.renderer"))
+    assert all(graph[module] for module in ("cli", "update", "rendering.render"))
     assert set(TopologicalSorter(graph).static_order()) == MODULES.keys()
 
 

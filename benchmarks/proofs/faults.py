@@ -116,7 +116,7 @@ def _run_here(
         # One that is killed can't remove what it had there.
         tempfile.tempdir = str(lab.folder / "tmp")
         Path(tempfile.tempdir).mkdir(exist_ok=True)
-        vars(mlscaffold.update)["open_renders"] = lambda: contextlib.nullcontext(lab.renders)
+        vars(mlscaffold.update)["open_render_cache"] = lambda: contextlib.nullcontext(lab.renders)
         sys.argv = ["mlscaffold", *command, str(project)]
         steps = _watch(project, fault, pipe)
         try:

@@ -10,7 +10,7 @@ from evolving import RELEASES
 
 from mlscaffold.errors import MlscaffoldError
 from mlscaffold.project import open_project
-from mlscaffold.update import Updated, abort, resume
+from mlscaffold.update import UpdateResult, abort, resume
 
 from .projects import Lab, commit, difference, files_of, git, snapshot, unmerged
 from .users import User, lines_of, marks_of, tracked
@@ -69,21 +69,21 @@ class History:
         if self.chance.random() < 0.1:
             with (self.user.some_file()).open("ab") as file:
                 file.write(f"not committed {self.user.mark()}\n".encode())
-        wish = self._wish()
+        request = self._wish()
         before = snapshot(self.top)
         kept, marks = self._kept(), marks_of(self._tracked_files())
         own = self._own_files()
         store = str(open_project(self.project).answers["store"])
         self.told.updates += 1
         try:
-            done = self.lab.update(self.project, **wish)
+            done = self.lab.update(self.project, **request)
         except MlscaffoldError as error:
             self._refused(str(error), before)
             return
-        if "dry_run" in wish or done.outcome == "current":
+        if "dry_run" in request or done.outcome == "current":
             self._compare(before, "changed by a preview")
             return
-        if branch := str(wish.get("branch", "")):
+        if branch := str(request.get("branch", "")):
             self._check_branch(branch, before, marks)
             return
         self._check(done, kept, marks, own)
@@ -93,22 +93,22 @@ class History:
     def _wish(self) -> dict[str, object]:
         project = open_project(self.project)
         later = [release for release in RELEASES if release >= project.commit]
-        wish: dict[str, object] = {"to": self.chance.choice([*later, None])}
+        request: dict[str, object] = {"to": self.chance.choice([*later, None])}
         if self.chance.random() < 0.15:
             other = {"files": "database", "database": "files"}[str(project.answers["store"])]
-            wish = {"given": {"store": other}, "same_release": True}
+            request = {"given": {"store": other}, "same_release": True}
         way = self.chance.random()
         if way < 0.1:
-            wish["dry_run"] = True
+            request["dry_run"] = True
         elif way < 0.2:
-            wish["branch"] = f"update-{self.user.mark()[:-1]}"
+            request["branch"] = f"update-{self.user.mark()[:-1]}"
         elif way < 0.4:
-            wish["commits"] = True
-        return wish
+            request["commits"] = True
+        return request
 
     def _check(
         self,
-        done: Updated,
+        done: UpdateResult,
         kept: dict[str, tuple[str, bytes]],
         marks: set[bytes],
         own: list[tuple[str, bytes]],
@@ -129,7 +129,7 @@ class History:
         if back:
             self._wrong(f"what the user deleted is back: {sorted(back)[:5]}")
 
-    def _check_brought(self, done: Updated, store: str) -> None:
+    def _check_brought(self, done: UpdateResult, store: str) -> None:
         """Each line that the template brings is there, or its file is named as left out."""
         stores = store, str(open_project(self.project).answers["store"])
         old, new = (
@@ -144,7 +144,7 @@ class History:
 
     def _go_on(
         self,
-        done: Updated,
+        done: UpdateResult,
         before: dict[str, object],
         kept: dict[str, tuple[str, bytes]],
         marks: set[bytes],

@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 from evolving import evolving_template
 
 from mlscaffold.new import new
-from mlscaffold.rendering.renders import Renders, open_renders
-from mlscaffold.update import Updated, Wish, update
+from mlscaffold.rendering.render_cache import RenderCache, open_render_cache
+from mlscaffold.update import UpdateRequest, UpdateResult, update
 
 # All the configuration that there is.
 GITCONFIG = "[user]\n\tname = Ada Lovelace\n\temail = ada@example.com\n"
@@ -26,7 +26,7 @@ class Lab:
 
     folder: Path
     template: Path
-    renders: Renders
+    renders: RenderCache
     _made: dict[tuple[str, str], Path] = field(default_factory=dict)
 
     def project(self, name: str, *, release: str, store: str = "files") -> Path:
@@ -40,9 +40,9 @@ class Lab:
             self._made[key] = path
         return copied(self._made[key], self.folder / name)
 
-    def update(self, project: Path, **wish: object) -> Updated:
+    def update(self, project: Path, **request: object) -> UpdateResult:
         """What became of the project."""
-        return update(project, Wish(**wish), renders=self.renders)  # ty: ignore
+        return update(project, UpdateRequest(**request), cache=self.renders)  # ty: ignore
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def open_lab() -> Generator[Lab]:
     """A lab that is there until the block ends."""
     before = dict(os.environ)
     try:
-        with TemporaryDirectory(prefix="proof-") as folder, open_renders() as renders:
+        with TemporaryDirectory(prefix="proof-") as folder, open_render_cache() as renders:
             config = Path(folder, "gitconfig")
             config.write_text(GITCONFIG)
             os.environ |= {"GIT_CONFIG_GLOBAL": str(config), "GIT_CONFIG_NOSYSTEM": "1"}

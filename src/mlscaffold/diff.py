@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .project import open_project
-from .rendering.renders import open_renders
+from .rendering.render_cache import open_render_cache
 from .repository import files
 from .repository.scratch import Entry, Scratch, open_scratch
 from .repository.worktree import Worktree, names, open_worktree
-from .updating.recorded import recorded_answers
+from .updating.project_answers import recorded_answers
 
 
 def diff(path: Path) -> str:
@@ -21,12 +21,12 @@ def diff(path: Path) -> str:
     project = open_project(path)
     worktree = open_worktree(path)
     format = worktree.object_format
-    with open_renders() as renders:
-        release = renders.releases(project.template).find(project.commit)
-        answers = recorded_answers(project, renders, release)
-        tree = renders.tree(project.template, release, answers, object_format=format)
-        sees = worktree.objects, renders.objects(format)
-        with open_scratch(object_format=format, sees=sees) as scratch:
+    with open_render_cache() as cache:
+        release = cache.releases(project.template).find(project.commit)
+        answers = recorded_answers(project, cache, release)
+        tree = cache.tree(project.template, release, answers, object_format=format)
+        alternates = worktree.objects, cache.objects(format)
+        with open_scratch(object_format=format, alternates=alternates) as scratch:
             return _diff(scratch, worktree, tree)
 
 

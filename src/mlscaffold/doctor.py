@@ -76,7 +76,7 @@ class Finding:
     subject: str
     state: State
     detail: str
-    mend: str = ""
+    fix: str = ""
     """The command that fixes it."""
 
 
@@ -101,19 +101,19 @@ def _git() -> Finding:
     try:
         version = git.run("version")
     except GitError as error:
-        return _broken("git", str(error), mend="apt-get install git, or brew install git")
+        return _broken("git", str(error), fix="apt-get install git, or brew install git")
     number = re.search(r"\d+(\.\d+)+", version)
     if number is None or Version(number[0]) < OLDEST_GIT:
-        return _broken("git", f"{version} is older than {OLDEST_GIT}", mend="upgrade git")
+        return _broken("git", f"{version} is older than {OLDEST_GIT}", fix="upgrade git")
     return _works("git", version.removeprefix("git version "))
 
 
 def _uv() -> Finding:
     uv = find_uv()
     if uv is None:
-        return _absent("uv", "not installed", mend="python3 -m pip install uv")
+        return _absent("uv", "not installed", fix="python3 -m pip install uv")
     answer = _output([uv, "--version"])
-    return _works("uv", answer) if answer else _broken("uv", f"{uv} fails", mend="pip install uv")
+    return _works("uv", answer) if answer else _broken("uv", f"{uv} fails", fix="pip install uv")
 
 
 def _python() -> Finding:
@@ -127,15 +127,15 @@ def _environment(project: Path) -> list[Finding]:
     folder = Path(os.path.normpath(project / (named or ".venv")))
     python = folder / "bin" / "python"
     if not python.exists():
-        return [_broken("environment", f"no {python}", mend="make setup")]
+        return [_broken("environment", f"no {python}", fix="make setup")]
     if doubt := _doubt(project, folder):
-        reason, mend = doubt
-        mend = f"{'unset UV_PROJECT_ENVIRONMENT' if named else mend} && make setup"
-        return [_broken("environment", f"{folder} is not run: {reason}", mend=mend)]
+        reason, fix = doubt
+        fix = f"{'unset UV_PROJECT_ENVIRONMENT' if named else fix} && make setup"
+        return [_broken("environment", f"{folder} is not run: {reason}", fix=fix)]
     probed = _json(_output([str(python), *_PYTHON, _PROBE, str(folder)]))
     if not {"python", "torch"} <= probed.keys():
         problem = probed.get("error", f"{python} does not run")
-        return [_broken("environment", problem, mend="make setup")]
+        return [_broken("environment", problem, fix="make setup")]
     return [
         _works("environment", f"Python {probed['python']}"),
         _torch(probed),
@@ -171,8 +171,8 @@ def _torch(probed: dict[str, Any]) -> Finding:
     if "device" in probed:
         return _works("torch", f"{probed['torch']} on {probed['device']}")
     detail = f"{probed['torch']} finds no device: {probed.get('error')}"
-    mend = "nvidia-smi, and if that fails: install the NVIDIA driver anew"
-    return _broken("torch", detail, mend=mend)
+    fix = "nvidia-smi, and if that fails: install the NVIDIA driver anew"
+    return _broken("torch", detail, fix=fix)
 
 
 def _remote(project: Path, folder: Path) -> Finding:
@@ -183,17 +183,17 @@ def _remote(project: Path, folder: Path) -> Finding:
     """
     if not folder.is_relative_to(project):
         detail = f"not asked: its settings may run commands, and {folder} was not made here"
-        mend = "unset UV_PROJECT_ENVIRONMENT && make setup"
-        return Finding(subject="DVC remote", state=State.UNKNOWN, detail=detail, mend=mend)
+        fix = "unset UV_PROJECT_ENVIRONMENT && make setup"
+        return Finding(subject="DVC remote", state=State.UNKNOWN, detail=detail, fix=fix)
     python = str(folder / "bin" / "python")
     dvc = [python, *_PYTHON, _DVC, str(folder), "--cd", str(project)]
     listed = _output([*dvc, "config", "core.remote"])
     if not listed:
-        mend = "dvc remote add --default storage s3://BUCKET/PATH"
-        return _absent("DVC remote", "none, so data stays on this machine", mend=mend)
+        fix = "dvc remote add --default storage s3://BUCKET/PATH"
+        return _absent("DVC remote", "none, so data stays on this machine", fix=fix)
     if _output([*dvc, "list-url", f"remote://{listed}/"]) is None:
-        mend = f"dvc push, and if that fails: dvc remote modify {shlex.quote(listed)} url URL"
-        return _broken("DVC remote", f"{listed} can't be read", mend=mend)
+        fix = f"dvc push, and if that fails: dvc remote modify {shlex.quote(listed)} url URL"
+        return _broken("DVC remote", f"{listed} can't be read", fix=fix)
     return _works("DVC remote", f"{listed} answers")
 
 
@@ -202,8 +202,8 @@ def _wandb() -> Finding:
         return _works("tracking", "runs are kept in the folder wandb")
     if os.environ.get("WANDB_API_KEY") or _netrc_knows("api.wandb.ai"):
         return _works("tracking", "there is a key for Weights & Biases")
-    mend = "wandb login, or without an account: export WANDB_MODE=offline"
-    return _broken("tracking", "no key for Weights & Biases", mend=mend)
+    fix = "wandb login, or without an account: export WANDB_MODE=offline"
+    return _broken("tracking", "no key for Weights & Biases", fix=fix)
 
 
 def _netrc_knows(host: str) -> bool:
@@ -223,8 +223,8 @@ def _mlflow() -> Finding:
         with urllib.request.urlopen(f"{shown.rstrip('/')}/health", timeout=_SERVER_TIMEOUT_S):
             return _works("tracking", f"{shown} answers")
     except (OSError, ValueError, HTTPException) as error:
-        mend = "unset MLFLOW_TRACKING_URI, or start the server that it names"
-        return _broken("tracking", f"{shown} does not answer: {error}", mend=mend)
+        fix = "unset MLFLOW_TRACKING_URI, or start the server that it names"
+        return _broken("tracking", f"{shown} does not answer: {error}", fix=fix)
 
 
 def _output(command: list[str]) -> str | None:
@@ -262,9 +262,9 @@ def _works(subject: str, detail: str) -> Finding:
     return Finding(subject=subject, state=State.WORKS, detail=detail)
 
 
-def _absent(subject: str, detail: str, *, mend: str) -> Finding:
-    return Finding(subject=subject, state=State.ABSENT, detail=detail, mend=mend)
+def _absent(subject: str, detail: str, *, fix: str) -> Finding:
+    return Finding(subject=subject, state=State.ABSENT, detail=detail, fix=fix)
 
 
-def _broken(subject: str, detail: str, *, mend: str) -> Finding:
-    return Finding(subject=subject, state=State.BROKEN, detail=detail, mend=mend)
+def _broken(subject: str, detail: str, *, fix: str) -> Finding:
+    return Finding(subject=subject, state=State.BROKEN, detail=detail, fix=fix)

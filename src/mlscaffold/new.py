@@ -16,7 +16,7 @@ from .rendering import folders, names
 from .rendering.answers import Ask, resolve
 from .rendering.questions import Value
 from .rendering.releases import Releases, open_releases
-from .rendering.renderer import render
+from .rendering.render import render
 from .repository import git
 
 # Is told what happens now, for a line of progress.
@@ -56,7 +56,7 @@ def new(
     dry_run: bool = False,
     progress: Progress = lambda _: None,
 ) -> NewProject:
-    """Renders the template into the folder `destination`, locks it and makes its first commit.
+    """RenderCache the template into the folder `destination`, locks it and makes its first commit.
 
     Whatever goes wrong, and in a dry run, nothing is left behind and nothing there is touched.
     Where `with_lock` does not say, a project of our own template is locked, and another's when

@@ -93,7 +93,7 @@ class Releases:
         return read_questions(self.read_yaml(ref, "copier.yml"), kind)
 
     def in_sandbox(self, function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
-        """What a function of sandboxed.py returns for these releases."""
+        """What a function of sandbox_worker.py returns for these releases."""
         place = {"source": self.source, "url": self.url, "repository": self.repository}
         return sandbox.call(function, writes=writes, releases=place, **arguments)
 

@@ -52,7 +52,7 @@ DISK = Bound("MLSCAFFOLD_TEMPLATE_DISK_MIB", 1024, "MiB on the disk")
 
 
 def call(function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
-    """What a function of sandboxed.py returns, after it wrote into the folder `writes`.
+    """What a function of sandbox_worker.py returns, after it wrote into the folder `writes`.
 
     Raises TemplateError when the template fails or takes more than its bounds, OSError when the
     disk does not take what it writes.
@@ -94,7 +94,7 @@ class _Process:
                     raise MEMORY.exceeded()
                 return reply
             except BaseException:
-                # Also where our user interrupts: it would go on, and answer the next request.
+                # Also where our user interrupts: it would continue, and answer the next request.
                 self._end()
                 raise
 
@@ -105,7 +105,7 @@ class _Process:
         with theirs:
             # In a session of its own: what it starts ends with it, and Ctrl-C is left to us.
             self._popen = subprocess.Popen(
-                [sys.executable, "-P", "-m", f"{__package__}.sandboxed"],
+                [sys.executable, "-P", "-m", f"{__package__}.sandbox_worker"],
                 cwd=gettempdir(),
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),

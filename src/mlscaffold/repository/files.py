@@ -59,9 +59,9 @@ def place(source: Path, file: Path) -> None:
         raise
     except OSError:
         # It lies on another disk, or belongs to another user.
-        copy(source, beside(file))
-        os.link(beside(file), file, follow_symlinks=False)
-        beside(file).unlink()
+        copy(source, staged(file))
+        os.link(staged(file), file, follow_symlinks=False)
+        staged(file).unlink()
     source.unlink()
 
 
@@ -98,7 +98,7 @@ def copy(source: Path, target: Path) -> None:
     shutil.copy2(source, target, follow_symlinks=False)
 
 
-def beside(file: Path) -> Path:
+def staged(file: Path) -> Path:
     """Where the copy of a file lies, beside its place, before it gets there."""
     return file.with_name(f".{file.name}.mlscaffold")
 
@@ -118,7 +118,7 @@ def parents(path: str) -> list[str]:
     return [parent.as_posix() for parent in Path(path).parents][:-1]
 
 
-def in_the_way(top: Path, path: str, *, going: set[str]) -> str:
+def blocking_path(top: Path, path: str, *, going: set[str]) -> str:
     """What stands where a new file will be, or above it, and is not going; empty for nothing."""
     for parent in parents(path):
         above = top / parent

@@ -60,7 +60,7 @@ def allowed_protocols() -> str:
     return ":".join(name for name in PROTOCOLS if asked is None or name in asked.split(":"))
 
 
-def instead_of(url: str, repository: Path) -> dict[str, str]:
+def redirected_environment(url: str, repository: Path) -> dict[str, str]:
     """The isolated environment in which git reads `repository` wherever `url` is asked for."""
     redirected = {f"url.{repository.as_posix()}.insteadOf": url}
     return environment(isolated=True) | _in_env(_ISOLATED | redirected)
@@ -74,7 +74,7 @@ def _in_env(settings: Mapping[str, str]) -> dict[str, str]:
     return env
 
 
-def takes_for_its_own(path: str) -> bool:
+def is_git_name(path: str) -> bool:
     """Whether a part of the path is `.git` to git on Linux, macOS (HFS+) or Windows (NTFS)."""
     parts = re.split(r"[/\\]", _HFS_IGNORED.sub("", path))
     return any(_DOT_GIT.fullmatch(part) for part in parts)

@@ -5,7 +5,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import ProjectError
+from ..errors import GitLockError
 from . import files
 from .scratch import Entry
 from .worktree import Worktree, names
@@ -30,15 +30,14 @@ def locked(worktree: Worktree, token: Path) -> Generator[None]:
         os.link(token, _lock(worktree))
     except FileExistsError as error:
         if not _is_ours(worktree):
-            reason = f"git is at work in {worktree.top}, or was ended in the middle of it"
-            raise ProjectError(f"{reason}: there is {_lock(worktree)}") from error
+            raise GitLockError(worktree.top, _lock(worktree)) from error
     try:
         yield
     finally:
         _lock(worktree).unlink(missing_ok=True)
 
 
-def release(worktree: Worktree) -> None:
+def release_lock(worktree: Worktree) -> None:
     """Removes a lock that we have left when we were ended."""
     if _is_ours(worktree):
         _lock(worktree).unlink()
@@ -56,14 +55,14 @@ def lines(worktree: Worktree, *, file: Path | None = None) -> dict[str, tuple[Li
     return found
 
 
-def others(worktree: Worktree, file: Path, paths: Mapping[str, object]) -> set[str]:
+def other_lines(worktree: Worktree, file: Path, paths: Mapping[str, object]) -> set[str]:
     """All that an index file says of other paths than these."""
     env = {"GIT_INDEX_FILE": str(file)}
     listed = names(worktree.git("ls-files", "--stage", "-v", "-z", "--", ".", env=env))
     return {record for record in listed if record.partition("\t")[2] not in paths}
 
 
-def give(worktree: Worktree, file: Path, lines: Lines) -> None:
+def set_lines(worktree: Worktree, file: Path, lines: Lines) -> None:
     """Gives each path these lines, and no other, in an index file; none there is an empty one."""
     lengths = {len(id) for several in lines.values() for _, id, _ in several}
     nothing: Line = ("0", "0" * max(lengths, default=40), "0")
@@ -76,12 +75,12 @@ def give(worktree: Worktree, file: Path, lines: Lines) -> None:
     worktree.git("update-index", "-z", "--index-info", stdin=asked, env=env)
 
 
-def line(entry: Entry) -> Line:
+def line_of(entry: Entry) -> Line:
     """The line that says it."""
     return entry.mode, entry.id, str(entry.stage)
 
 
-def change(worktree: Worktree, copy: Path, *, to: Lines, where: Lines | None = None) -> None:
+def update(worktree: Worktree, copy: Path, *, to: Lines, where: Lines | None = None) -> None:
     """Gives the index these lines, all or only where it has those of `where`, by way of a copy."""
     found = lines(worktree)
     wanted = {
@@ -91,7 +90,7 @@ def change(worktree: Worktree, copy: Path, *, to: Lines, where: Lines | None = N
     }
     if wanted:
         files.copy(worktree.index, copy)
-        give(worktree, copy, wanted)
+        set_lines(worktree, copy, wanted)
         install(worktree, copy)
 
 

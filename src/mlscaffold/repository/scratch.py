@@ -59,18 +59,20 @@ class Change:
 
 
 class Scratch:
-    """A bare repository that sees the objects of others and is nobody's but ours."""
+    """A bare repository that is ours alone, and reads the objects of others."""
 
-    def __init__(self, folder: Path, *, object_format: str, sees: Iterable[Path] = ()) -> None:
+    def __init__(
+        self, folder: Path, *, object_format: str, alternates: Iterable[Path] = ()
+    ) -> None:
         self.repository = folder
         git.run(
             *("init", "--quiet", "--bare", "--template=", "--initial-branch=main"),
             f"--object-format={object_format}",
             folder,
         )
-        alternates = folder / "objects" / "info" / "alternates"
-        alternates.parent.mkdir(exist_ok=True)
-        alternates.write_bytes(b"".join(os.fsencode(objects) + b"\n" for objects in sees))
+        file = folder / "objects" / "info" / "alternates"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"".join(os.fsencode(objects) + b"\n" for objects in alternates))
 
     @property
     def objects(self) -> Path:
@@ -199,10 +201,12 @@ class Scratch:
 
 
 @contextmanager
-def open_scratch(*, object_format: str, sees: Iterable[Path]) -> Generator[Scratch]:
+def open_scratch(*, object_format: str, alternates: Iterable[Path]) -> Generator[Scratch]:
     """A scratch repository that is there until the block ends."""
     with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder:
-        yield Scratch(Path(folder, "scratch.git"), object_format=object_format, sees=sees)
+        yield Scratch(
+            Path(folder, "scratch.git"), object_format=object_format, alternates=alternates
+        )
 
 
 def _change(record: str, path: str) -> Change:

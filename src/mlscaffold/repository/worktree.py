@@ -5,7 +5,14 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import GitError, ProjectError, shown
+from ..errors import (
+    DirtyTreeError,
+    FolderNameError,
+    GitBusyError,
+    GitError,
+    NoRepositoryError,
+    NotCommittedError,
+)
 from . import files, git
 
 # Whatever the user has set: no hook or monitor runs, and the project alone says what is ignored.
@@ -68,12 +75,16 @@ class Worktree:
             may_exit=may_exit,
         )
 
+    def current_head(self) -> str:
+        """The commit that HEAD names now."""
+        return self.git("rev-parse", "--verify", "HEAD").decode().strip()
+
     def tree(self) -> str:
         """The id of the project's tree in HEAD; raises ProjectError when it is not committed."""
         try:
             found = self.git("rev-parse", "--verify", f"{self.head}:{self.prefix.rstrip('/')}")
         except GitError as error:
-            raise ProjectError(f"{self.folder} is not committed to git: commit it first") from error
+            raise NotCommittedError(self.folder, "to git") from error
         return found.decode().strip()
 
     def require_committed(self, path: str) -> None:
@@ -84,25 +95,20 @@ class Worktree:
             committed = b""
         present = (self.folder / path).read_bytes()
         if committed.replace(b"\r\n", b"\n") != present.replace(b"\r\n", b"\n"):
-            raise ProjectError(
-                f"{self.folder / path} is not committed as it lies there: commit it first"
-            )
+            raise NotCommittedError(self.folder / path, "as it is on disk")
 
-    def require_calm(self) -> None:
+    def require_clean(self) -> None:
         """Raises ProjectError when git is in the middle of something, or files await a commit."""
         for name, activity in _BUSY.items():
             if (self.git_dir / name).exists():
-                raise ProjectError(f"{activity} is under way in {self.top}: finish it first")
+                raise GitBusyError(self.top, activity)
         listed = self.git(
             *("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=no"),
             *("--ignore-submodules=dirty", "--", self.prefix or "."),
         )
         changed = [record[3:] for record in names(listed)]
         if changed:
-            raise ProjectError(
-                f"{self.folder} has changes that are not committed: {some(changed)}; "
-                "commit or stash them first"
-            )
+            raise DirtyTreeError(self.folder, changed)
 
     def ignored(self, paths: Iterable[str]) -> set[str]:
         """Those of the paths, given from the project's folder, that the project's git ignores."""
@@ -159,12 +165,10 @@ def open_worktree(project: Path) -> Worktree:
         )
     except GitError as error:
         reason = "its repository has no commit" if "revision" in str(error) else str(error)
-        raise ProjectError(
-            f"{project} can't be updated: {reason}; `git init`, `git add .` and `git commit` first"
-        ) from error
+        raise NoRepositoryError(project, reason) from error
     answers = os.fsdecode(printed).splitlines()
     if len(answers) != 7:
-        raise ProjectError(f"{shown(str(project))} lies in a folder whose name breaks the line")
+        raise FolderNameError(project)
     top, prefix, git_dir, index, objects, object_format, head = answers
     return Worktree(
         top=Path(top),
@@ -180,10 +184,3 @@ def open_worktree(project: Path) -> Worktree:
 def names(listed: bytes) -> list[str]:
     """The paths or records of git's output under -z."""
     return [os.fsdecode(record) for record in listed.split(b"\0") if record]
-
-
-def some(paths: Collection[str], limit: int = 5) -> str:
-    """The first of the paths, and how many more there are, in one line."""
-    shown = [path if path.isprintable() else ascii(path) for path in sorted(paths)[:limit]]
-    more = len(paths) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

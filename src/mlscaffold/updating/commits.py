@@ -23,7 +23,7 @@ def commit_merge(
 ) -> str:
     """The id of a commit on HEAD with the merge in it; `file` is an index to be used on the way."""
     lines = {
-        worktree.prefix + change.path: (index.line(change.new),) if change.new else ()
+        worktree.prefix + change.path: (index.line_of(change.new),) if change.new else ()
         for change in merge.changes
     }
     return commit_lines(worktree, lines, file, title, author)
@@ -35,7 +35,7 @@ def commit_lines(
     """The id of a commit on HEAD in which some paths have these lines."""
     env = {"GIT_INDEX_FILE": str(file)}
     worktree.git("read-tree", worktree.head, env=env)
-    index.give(worktree, file, lines)
+    index.set_lines(worktree, file, lines)
     tree = worktree.git("write-tree", env=env).decode().strip()
     made = worktree.git(
         *("commit-tree", "--no-gpg-sign", tree, "-p", worktree.head, "-m", title),

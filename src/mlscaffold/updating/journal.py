@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProjectError
+from ..errors import JournalError
 from ..repository import files
 from ..repository.index import Lines
 from ..repository.worktree import Worktree
@@ -117,9 +117,7 @@ class State:
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ProjectError(
-                f"{file} is broken: what was there before the update is kept in {self.old}"
-            ) from error
+            raise JournalError(file, self.old) from error
 
     def write(self, journal: Journal) -> None:
         """Puts the journal on the disk, whole or not at all."""

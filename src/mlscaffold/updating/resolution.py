@@ -1,13 +1,13 @@
-"""How an update ends whose conflicts its user has settled."""
+"""How an update ends once its user has resolved the conflicts."""
 
 import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import ProjectError
+from ..errors import ConflictMarkersError, UnresolvedConflictError
 from ..repository import files, index
-from ..repository.worktree import Worktree, some
+from ..repository.worktree import Worktree
 from .commits import commit_lines
 from .journal import Journal, state_of
 
@@ -16,21 +16,19 @@ def require_no_markers(worktree: Worktree, journal: Journal) -> None:
     """Raises ProjectError while conflict markers stand in a file."""
     standing = [path for path in journal.marked if _has_markers(worktree.top / path)]
     if standing:
-        raise ProjectError(f"conflict markers still stand in {some(standing)}")
+        raise ConflictMarkersError(standing)
 
 
-def ended(worktree: Worktree, journal: Journal) -> Journal:
-    """What is left to do once the conflicts are settled; writes aside what the index will be.
+def resolved(worktree: Worktree, journal: Journal) -> Journal:
+    """Return what is left to do once the conflicts are resolved; write the new index to a file.
 
-    Raises ProjectError while one that no markers show is not settled.
+    Raises ProjectError while a conflict without markers is not resolved.
     """
     found = index.lines(worktree)
     unmerged = {path for path, lines in found.items() if lines[0][2] != "0"}
     undecided = unmerged & set(journal.unmarked)
     if undecided:
-        raise ProjectError(
-            f"not settled yet: {some(undecided)}; `git add` what stays, `git rm` what goes"
-        )
+        raise UnresolvedConflictError(undecided)
     files.copy(worktree.index, state_of(worktree).new_index)
     lines = _lines(worktree, unmerged)
     return replace(

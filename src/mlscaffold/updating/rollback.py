@@ -3,9 +3,9 @@
 import shutil
 from contextlib import suppress
 
-from ..errors import ProjectError
+from ..errors import BlockedPathError
 from ..repository import files, index
-from ..repository.worktree import Worktree, some
+from ..repository.worktree import Worktree
 from .journal import Journal, state_of
 
 
@@ -13,7 +13,7 @@ def undo(worktree: Worktree, journal: Journal) -> None:
     """Undoes the first part of an application, but for what its user has changed since."""
     require_room(worktree, journal)
     _put_back(worktree, journal)
-    index.change(worktree, state_of(worktree).new_index, to=journal.before, where=journal.index)
+    index.update(worktree, state_of(worktree).new_index, to=journal.before, where=journal.index)
     state_of(worktree).remove()
 
 
@@ -25,13 +25,14 @@ def restore(worktree: Worktree, journal: Journal) -> None:
     state = state_of(worktree)
     _put_back(worktree, journal)
     old, now = (
-        index.others(worktree, file, journal.index) for file in (state.old_index, worktree.index)
+        index.other_lines(worktree, file, journal.index)
+        for file in (state.old_index, worktree.index)
     )
     if old == now:
         files.copy(state.old_index, state.new_index)
         index.install(worktree, state.new_index)
     else:
-        index.change(worktree, state.new_index, to=journal.before)
+        index.update(worktree, state.new_index, to=journal.before)
     state.remove()
 
 
@@ -39,9 +40,9 @@ def require_room(worktree: Worktree, journal: Journal) -> None:
     """Raises ProjectError when something of the user's lies where a file will be again."""
     state, going = state_of(worktree), set(journal.paths)
     kept = [path for path in journal.paths if files.digest(state.old / path)]
-    found = {files.in_the_way(worktree.top, path, going=going) for path in kept} - {""}
+    found = {files.blocking_path(worktree.top, path, going=going) for path in kept} - {""}
     if found:
-        raise ProjectError(f"in the way of files that return: {some(found)}; move them away first")
+        raise BlockedPathError("in the way of files that return", found, "move them away first")
 
 
 def _put_back(worktree: Worktree, journal: Journal) -> None:
@@ -51,7 +52,7 @@ def _put_back(worktree: Worktree, journal: Journal) -> None:
     shutil.rmtree(state.new, ignore_errors=True)
     for path in journal.paths:
         with suppress(FileNotFoundError, NotADirectoryError):
-            files.beside(top / path).unlink()
+            files.staged(top / path).unlink()
         if not journal.before[path] and files.digest_in(top, path):
             gone = state.gone / path
             files.swap(top, path, None, old=journal.content[path], aside=gone)

@@ -1,4 +1,4 @@
-"""Renders of a template's releases, each made once and kept as a tree in a git object database."""
+"""A cache of renders: each is made once, and kept as a tree in a git object database."""
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
@@ -10,10 +10,10 @@ from ..repository.scratch import Scratch
 from . import folders
 from .questions import Answers, Question
 from .releases import Releases, open_releases
-from .renderer import render
+from .render import render
 
 
-class Renders:
+class RenderCache:
     """What several projects share: the releases of their templates, and the renders of those.
 
     For several threads; only one of them renders at a time.
@@ -69,10 +69,10 @@ class Renders:
 
 
 @contextmanager
-def open_renders() -> Generator[Renders]:
-    """Renders that are there until the block ends."""
+def open_render_cache() -> Generator[RenderCache]:
+    """Yield a cache that is removed when the block ends."""
     with (
         TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder,
         ExitStack() as stack,
     ):
-        yield Renders(Path(folder), stack)
+        yield RenderCache(Path(folder), stack)

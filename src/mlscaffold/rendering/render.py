@@ -22,7 +22,7 @@ def render(releases: Releases, *, ref: str, answers: Answers, into: Path) -> Non
     anything that git takes for its own: git would run what a `.git` from a template says.
     """
     if releases.trusted:
-        render_here(releases, ref=ref, answers=answers, into=into)
+        render_in_process(releases, ref=ref, answers=answers, into=into)
     else:
         into = into.absolute()
         releases.in_sandbox("render", writes=into, ref=ref, answers=dict(answers), into=into)
@@ -33,15 +33,15 @@ def _require_nothing_of_git(folder: Path) -> None:
     """Raises TemplateError at a name, or a link's target, that git takes for its own."""
     for entry in folders.entries(folder):
         target = os.readlink(entry) if entry.is_symlink() else ""  # noqa: PTH115 (no Path for each)
-        if git.takes_for_its_own(entry.name) or git.takes_for_its_own(target):
+        if git.is_git_name(entry.name) or git.is_git_name(target):
             made = shown(Path(entry).relative_to(folder).as_posix())
             raise TemplateError(
                 f"the template can't be rendered: it makes {made}, which git takes for its own"
             )
 
 
-def render_here(releases: Releases, *, ref: str, answers: Answers, into: Path) -> None:
-    """Renders in this process, where nothing bounds the template's time and memory."""
+def render_in_process(releases: Releases, *, ref: str, answers: Answers, into: Path) -> None:
+    """RenderCache in this process, where nothing bounds the template's time and memory."""
     import copier
 
     with _translated(), _reading(releases), _short_cuts(releases, ref):
@@ -63,7 +63,7 @@ def _reading(releases: Releases) -> Generator[None]:
     """While the block runs, copier's git reads the local releases wherever it asks for the URL."""
     from plumbum import local
 
-    env = git.instead_of(releases.url, releases.repository)
+    env = git.redirected_environment(releases.url, releases.repository)
     with (
         TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as cache,
         _environment_variable("COPIER_CACHE_DIR", cache),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MlscaffoldError
-from . import questions, renderer
+from . import questions, render
 from .releases import Releases
 
 
@@ -85,7 +85,7 @@ def _read_yaml(*, releases: Mapping[str, str], ref: str, path: str) -> Any:
 def _render(
     *, releases: Mapping[str, str], ref: str, answers: questions.Answers, into: str
 ) -> None:
-    renderer.render_here(_releases(releases), ref=ref, answers=answers, into=Path(into))
+    render.render_in_process(_releases(releases), ref=ref, answers=answers, into=Path(into))
 
 
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {

@@ -2,29 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 
-from ..errors import AnswerError, ProjectError
+from ..errors import AnswerError, AnswersFileError, RecordedAnswerError
 from ..project import ANSWERS_FILE, Project
 from ..rendering.answers import Ask, checked, refuse_unknown, resolve, text_of
 from ..rendering.questions import Question, Value
-from ..rendering.renders import Renders
+from ..rendering.render_cache import RenderCache
 
 
-def recorded_answers(project: Project, renders: Renders, release: str) -> dict[str, Value]:
+def recorded_answers(project: Project, cache: RenderCache, release: str) -> dict[str, Value]:
     """The answers that the project was rendered with; raises ProjectError where one is missing."""
-    questions = renders.questions(project.template, release)
+    questions = cache.questions(project.template, release)
     recorded = _texts(project, questions)
     for question in questions:
         if question.name not in recorded and question.applies(project.answers):
-            raise ProjectError(f"{project.path / ANSWERS_FILE} must answer {question.name}")
+            raise AnswersFileError(project.path / ANSWERS_FILE, f"must answer {question.name}")
     try:
         return resolve(questions, given=recorded, suggested={}, reserved=())
     except AnswerError as error:
-        raise ProjectError(f"{project.path / ANSWERS_FILE}: {error}") from error
+        raise RecordedAnswerError(project.path / ANSWERS_FILE, str(error)) from error
 
 
 def answers_at(
     project: Project,
-    renders: Renders,
+    cache: RenderCache,
     release: str,
     *,
     given: Mapping[str, str],
@@ -34,8 +34,8 @@ def answers_at(
 
     Raises ProjectError when a recorded answer is no longer valid there.
     """
-    questions = renders.questions(project.template, release)
-    reserved = renders.releases(project.template).read(release, "reserved-names.txt").split()
+    questions = cache.questions(project.template, release)
+    reserved = cache.releases(project.template).read(release, "reserved-names.txt").split()
     refuse_unknown(given, questions)
     recorded = _texts(project, questions)
     for question in questions:
@@ -54,9 +54,8 @@ def _texts(project: Project, questions: Sequence[Question]) -> dict[str, str]:
             texts[question.name] = text_of(value)
         elif value is not None:
             found = type(value).__name__
-            raise ProjectError(
-                f"{project.path / ANSWERS_FILE}: {question.name} must be one value, it is a {found}"
-            )
+            problem = f"{question.name} must be one value, it is a {found}"
+            raise RecordedAnswerError(project.path / ANSWERS_FILE, problem)
     return texts
 
 
@@ -66,5 +65,5 @@ def _require_valid(
     try:
         checked(question, text, reserved=reserved)
     except AnswerError as error:
-        way_out = f"answer it anew with -d {question.name}=..."
-        raise ProjectError(f"{project.path}: {error}; {way_out}") from error
+        fix = f"answer it again with -d {question.name}=..."
+        raise RecordedAnswerError(project.path, f"{error}; {fix}") from error
