@@ -1,4 +1,4 @@
-"""An update loses nothing: small sizes of benchmarks/reliability.py, and what users do next."""
+"""An update loses nothing: small sizes of reliability/updates.py, and what users do next."""
 
 import os
 import shutil
@@ -10,16 +10,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from proofs import crashes, environments, faults, histories, saves
-from proofs.crashes import Scenario
-from proofs.projects import Lab, commit, copied, files_of, git, index_of, open_lab, snapshot
+from update_proofs import crashes, environments, faults, histories, saves
+from update_proofs.crashes import Scenario
+from update_proofs.projects import Lab, commit, copied, files_of, git, index_of, open_lab, snapshot
 
 from mlscaffold.errors import ProjectError
 from mlscaffold.update import abort, resume
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "reliability.py"
+SCRIPT = Path(__file__).parents[1] / "reliability" / "updates.py"
 OTHER_DISK = Path("/dev/shm" if Path("/dev/shm").is_dir() else "/")
 UNDONE = "an update that was interrupted has been undone"
 KINDS = (

@@ -2,7 +2,7 @@
 
 Run it in a project that was set up (`make setup`), with that project's own Python:
 
-    cd my-project && .venv/bin/python /path/to/benchmarks/bundles.py --trials 1000
+    cd my-project && .venv/bin/python /path/to/reliability/bundles.py --trials 1000
 
 Each trial changes a bundle of a few kilobytes, an MLP's or a transformer's, and loads it in a
 process of its own. Bytes are changed as damage would do it; values, tensors and files as an
@@ -11,7 +11,6 @@ predict, and what predicts otherwise must have another version. Loading may take
 All that a trial does depends on its number. The last column must be 0.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -20,14 +19,14 @@ import shutil
 import signal
 import struct
 import sys
-import time
-from collections import Counter
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from proof_table import Row, package_of_project, parser_of, print_table
 
 WEIGHTS, LINEAGE, CONFIG = FILES = ("model.safetensors", "lineage.json", "config.json")
 MAX_BYTES, MAX_S = 2**26, 10
@@ -239,6 +238,15 @@ class Lab:
         taken = _status("VmHWM") - before
         return told, wrong or (f"it took {taken >> 20} MiB" if taken > MAX_BYTES else "")
 
+    def row(self, name: str, trials: int, seed: int) -> Row:
+        """What the trials of one kind of change came to."""
+        row = Row(name, max(1, round(trials * SHARE[name])))
+        for number in range(seed, seed + row.trials):
+            outcome, problem = self.trial(number, PROOFS[name])
+            row.outcomes[outcome] += 1
+            row.wrong += [f"{number}: {problem}"] if problem else []
+        return row
+
     def trial(self, number: int, tamper: Callable[[Path, Random], None]) -> tuple[str, str]:
         """What one trial came to, in a process of its own."""
         random = Random(number)
@@ -282,36 +290,15 @@ SHARE = {"bytes": 0.2, "values": 0.3, "meaning": 0.2, "tensors": 0.2, "files": 0
 
 
 def main() -> int:
-    """Prints a row for each kind of change; returns 1 when anything went wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--trials", type=int, default=100, help="of all kinds together")
-    parser.add_argument("--seed", type=int, default=0, help="the first trial's number")
-    parser.add_argument("--only", nargs="+", choices=PROOFS, default=list(PROOFS))
+    """Print a row for each kind of change; return 1 when anything went wrong."""
+    parser = parser_of(__doc__, PROOFS, trials=100, trials_help="of all kinds together")
     options = parser.parse_args()
-    [package] = [path.parent.name for path in Path("src").glob("*/train.py")]
-    sys.path.insert(0, "src")
+    package = package_of_project()
     import_module("torch").set_num_threads(1)
-    wrong: list[str] = []
-    print(f"{'what is changed':16}{'trials':>7}{'seconds':>9}  {'came to':90}{'wrong':>5}")
     with TemporaryDirectory(prefix="bundles-") as folder:
         lab = Lab(package, Path(folder).resolve())
-        for name in options.only:
-            start, told, before = time.monotonic(), Counter(), len(wrong)
-            trials = max(1, round(options.trials * SHARE[name]))
-            for number in range(options.seed, options.seed + trials):
-                came_to, problem = lab.trial(number, PROOFS[name])
-                told[came_to] += 1
-                wrong += [f"{name} {number}: {problem}"] if problem else []
-            outcomes = ", ".join(f"{count} {what}" for what, count in sorted(told.items()))
-            seconds = time.monotonic() - start
-            print(
-                f"{name:16}{trials:7}{seconds:9.0f}  {outcomes:90}{len(wrong) - before:5}",
-                flush=True,
-            )
-    print(*wrong[:50], sep="\n", end="\n" * bool(wrong))
-    return int(bool(wrong))
+        rows = (lab.row(name, options.trials, options.seed) for name in options.only)
+        return print_table(rows, title="what is changed", widths=(16, 90))
 
 
 if __name__ == "__main__":

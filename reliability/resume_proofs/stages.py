@@ -2,15 +2,16 @@
 
 import random
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from proof_table import Row
+
 from .disks import CHANGES, before_changes, kill
-from .lab import KILLED, SETTINGS, Lab, Row, ended
+from .lab import KILLED, SETTINGS, Lab, ended
 
 EVENTS = (*CHANGES, "os.rmdir", "os.chmod", "ctypes.dlsym", "sqlite3.connect")
 """Audit events of what changes the disk, or is about to: two folders are exchanged by ctypes."""
@@ -41,18 +42,18 @@ def kills(lab: Lab, trials: int, seed: int, *, stage: Stage) -> Row:
     numbers = list(range(1, num_changes + 1))
     if len(numbers) > trials:
         numbers = sorted(random.Random(seed).sample(numbers, trials))
-    row = Row(f"{stage.name} killed", len(numbers), Counter(), [])
+    row = Row(f"{stage.name} killed", len(numbers))
     for number in numbers:
         folder = _copy(ready, lab.folder / f"{stage.name}-{number}")
         struck = partial(before_changes, partial(kill, number), EVENTS)
         code = ended(_start(lab, folder, stage.command, struck))
         left = stage.made(lab, folder)
-        row.told["old" if left == old else "new" if left == new else "a mixture"] += 1
+        row.outcomes["old" if left == old else "new" if left == new else "a mixture"] += 1
         if code != KILLED or left not in (old, new):
             row.wrong.append(f"change {number}: exit code {code}, {lab.error(folder)}: {left}")
         code = ended(_start(lab, folder, stage.command))
         if code == 1 and lab.error(folder).endswith(f"; run `python -m {lab.package}.{REPLAY}`"):
-            row.told["asked for a replay"] += 1
+            row.outcomes["asked for a replay"] += 1
             assert ended(lab.start_command(folder, REPLAY)) == 0, lab.error(folder)
             code = ended(_start(lab, folder, stage.command))
         if code or stage.made(lab, folder) != new:

@@ -4,12 +4,13 @@ import os
 import random
 import signal
 import time
-from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .lab import ENDED, INTERRUPTED, KILLED, Lab, Row, check_end, ended, finish, newest, undisturbed
+from proof_table import Row
+
+from .lab import ENDED, INTERRUPTED, KILLED, Lab, check_end, ended, finish, newest, undisturbed
 
 BUDGET = 4
 """Interruptions of one training, at most."""
@@ -20,7 +21,7 @@ def signals(lab: Lab, trials: int, seed: int, number: int) -> Row:
     wholes = [
         undisturbed(lab, f"whole-{number}-{n}", f"training.num_data_workers={n}") for n in (0, 2)
     ]
-    row = Row(signal.Signals(number).name, trials, Counter(), [])
+    row = Row(signal.Signals(number).name, trials)
     for trial in range(seed, seed + trials):
         draw, whole = random.Random(trial), wholes[trial % 2]
         folder = lab.workspace(f"{number}-{trial}")
@@ -30,7 +31,7 @@ def signals(lab: Lab, trials: int, seed: int, number: int) -> Row:
             time.sleep(draw.random() * whole.duration_s)
             os.kill(process, number)
             code = ended(process)
-            row.told[_ending(code, folder)] += 1
+            row.outcomes[_ending(code, folder)] += 1
             reached = newest(folder)
             # Before the loop and after it SIGTERM ends a process as it does any other.
             in_the_loop = before < reached < f"step-{whole.num_steps:010d}.pt"
@@ -58,7 +59,7 @@ def damage(lab: Lab, trials: int, seed: int) -> Row:
     folder = lab.workspace("damage")
     assert lab.run(folder, lab.config()) == 0
     whole = (folder / "models/checkpoints/best.pt").read_bytes()
-    row, path = Row("flipped bits, cut files", trials, Counter(), []), folder / "damaged.pt"
+    row, path = Row("flipped bits, cut files", trials), folder / "damaged.pt"
     for trial in range(seed, seed + trials):
         draw, content = random.Random(trial), bytearray(whole)
         if trial % 4:
@@ -70,20 +71,20 @@ def damage(lab: Lab, trials: int, seed: int) -> Row:
             checkpoint.Checkpoint.load(path)
             row.wrong.append(f"trial {trial}: loaded")
         except checkpoint.CheckpointError:
-            row.told["refused"] += 1
+            row.outcomes["refused"] += 1
     return row
 
 
 def poison(lab: Lab, trials: int, seed: int) -> Row:
     """Gradients that are not a number at a random step: the run stops, and can go on."""
     whole = undisturbed(lab, "whole-poison")
-    row = Row("NaN in the gradients", trials, Counter(), [])
+    row = Row("NaN in the gradients", trials)
     for trial in range(seed, seed + trials):
         folder = lab.workspace(f"poison-{trial}")
         step = random.Random(trial).randint(1, whole.num_steps)
         code = lab.run(folder, whole.config, partial(_poison, lab, step))
         is_told = "had gradients that are not finite" in lab.error(folder)
-        row.told["stopped" if code == 1 and is_told else "not told"] += 1
+        row.outcomes["stopped" if code == 1 and is_told else "not told"] += 1
         if code != 1 or not is_told:
             row.wrong.append(f"trial {trial}: exit code {code}: {lab.error(folder)}")
         finish(lab, row, folder, whole, trial)
@@ -96,7 +97,7 @@ def pairs(lab: Lab, trials: int, seed: int) -> Row:
     In every other trial one before them was killed, and could not say that it ended.
     """
     wholes = [undisturbed(lab, f"whole-pair-{n}", f"seed={n}", "resume=never") for n in (0, 1)]
-    row = Row("two at once", trials, Counter(), [])
+    row = Row("two at once", trials)
     for trial in range(seed, seed + trials):
         draw, folder = random.Random(trial), lab.workspace(f"pair-{trial}")
         if trial % 2:
@@ -114,10 +115,10 @@ def pairs(lab: Lab, trials: int, seed: int) -> Row:
         winner = codes.index(0) if 0 in codes else 0
         is_told = refused[1 - winner].startswith("error: this folder is in use: train, pid ")
         if codes == [0, 0]:  # on a busy machine the second may begin when the first has ended
-            row.told["one after the other"] += 1
+            row.outcomes["one after the other"] += 1
             winner = 1
         elif sorted(codes) == [0, 1] and is_told and "\n" not in refused[1 - winner]:
-            row.told["one refused"] += 1
+            row.outcomes["one refused"] += 1
         else:
             row.wrong.append(f"trial {trial}: exit codes {codes}: {refused}")
         check_end(lab, row, folder, wholes[winner], trial, codes[winner])

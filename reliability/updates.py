@@ -3,60 +3,32 @@
 Every trial has a number, and what it does depends on nothing else: `--seed 817 --trials 1` repeats
 one. The table's last column must be 0; what stands in it is printed below.
 
-    .venv/bin/python benchmarks/reliability.py --trials 1000
-    .venv/bin/python benchmarks/reliability.py --only histories --seed 817 --trials 1
+    .venv/bin/python reliability/updates.py --trials 1000
+    .venv/bin/python reliability/updates.py --only histories --seed 817 --trials 1
 """
 
 import argparse
 import math
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from proofs import crashes, environments, histories, peers, saves
-from proofs.projects import Lab, open_lab
-
-
-@dataclass(frozen=True)
-class Row:
-    """What a proof came to."""
-
-    name: str
-    trials: int
-    told: str
-    bad: list[str]
+from proof_table import Row, parser_of, print_table
+from update_proofs import crashes, environments, histories, peers, saves
+from update_proofs.projects import Lab, open_lab
 
 
 def main() -> int:
-    """Prints a row for each proof; returns 1 when anything went wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--trials", type=int, default=50, help="of histories; others have fewer")
-    parser.add_argument("--seed", type=int, default=0, help="the first trial's number")
-    parser.add_argument("--only", nargs="+", choices=PROOFS, default=list(PROOFS))
+    """Print a row for each proof; return 1 when anything went wrong."""
+    parser = parser_of(__doc__, PROOFS, trials=50, trials_help="of histories; others have fewer")
     parser.add_argument("--cruft", default=shutil.which("cruft"), help="cruft's program")
     options = parser.parse_args()
-    bad = []
-    print(f"{'proof':44}{'trials':>7}{'seconds':>9}  {'came to':62}{'wrong':>5}")
     with open_lab() as lab:
-        for name in options.only:
-            start = time.perf_counter()
-            for row in PROOFS[name](lab, options):
-                seconds = time.perf_counter() - start
-                print(
-                    f"{row.name:44}{row.trials:7}{seconds:9.0f}  {row.told:62}{len(row.bad):5}",
-                    flush=True,
-                )
-                bad += [f"{row.name}: {one}" for one in row.bad]
-                start = time.perf_counter()
-    print(*bad[:50], sep="\n", end="\n" * bool(bad))
-    return int(bool(bad))
+        rows = (row for name in options.only for row in PROOFS[name](lab, options))
+        return print_table(rows, title="proof", widths=(44, 62))
 
 
 def of_histories(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
@@ -66,7 +38,7 @@ def of_histories(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
         f"{told.updates} updates, {told.conflicts} with conflicts, "
         f"{sum(told.refused.values())} refused; {len(told.lost)} of {told.marks} marks lost"
     )
-    yield Row("random histories", told.histories, came, told.lost + told.wrong)
+    yield Row("random histories", told.histories, summary=came, wrong=told.lost + told.wrong)
 
 
 def of_crashes(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
@@ -165,17 +137,19 @@ def of_peers(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
         if score.refused or score.half_way:
             came += f"; {score.refused} refused, {score.half_way} failed half-way"
         lost = score.lost if name == "mlscaffold update" else 0
-        yield Row(name, trials, came, [f"{lost} marks lost"] * bool(lost))
+        yield Row(name, trials, summary=came, wrong=[f"{lost} marks lost"] * bool(lost))
 
 
 def _of_tally(name: str, tally: crashes.Tally) -> Row:
-    return Row(name, tally.trials, f"{tally.before} before, {tally.after} after", tally.wrong)
+    return Row(
+        name, tally.trials, summary=f"{tally.before} before, {tally.after} after", wrong=tally.wrong
+    )
 
 
 def _of_found(name: str, found: environments.Found) -> Row:
     counts = [f"{number} {what}" for what, number in found.counts.items()]
     told = "; ".join([*counts, f"{len(found.lost)} marks lost"])
-    return Row(name, found.trials, told, found.lost + found.wrong)
+    return Row(name, found.trials, summary=told, wrong=found.lost + found.wrong)
 
 
 PROOFS: dict[str, Callable[[Lab, argparse.Namespace], Iterator[Row]]] = {

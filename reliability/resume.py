@@ -3,7 +3,7 @@
 Run it in a project that was set up (`make setup`) and has its data (`make preprocess`), with that
 project's own Python:
 
-    cd my-project && .venv/bin/python /path/to/benchmarks/resume.py --trials 200
+    cd my-project && .venv/bin/python /path/to/reliability/resume.py --trials 200
 
 A server process imports PyTorch once and forks a process for each training, and each other stage.
 What is compared are bytes: the weights in the bundle, and the curve of losses and validation
@@ -11,18 +11,17 @@ figures; or all files that a stage makes. Every trial has a number, and all that
 instant of a signal depends on it. The last column must be 0.
 """
 
-import argparse
 import signal
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from proof_table import Row, package_of_project, parser_of, print_table
 from resume_proofs import disks, interruptions, stages
-from resume_proofs.lab import Lab, Row
+from resume_proofs.lab import Lab
 
 PROOFS: dict[str, Callable[[Lab, int, int], Row]] = {
     "kill": partial(interruptions.signals, number=signal.SIGKILL),
@@ -52,35 +51,18 @@ SHARE = {"kill": 1.0, "terminate": 0.25, "damage": 5.0, "poison": 0.1, "pairs": 
 
 
 def main() -> int:
-    """Prints a row for each proof; returns 1 when anything went wrong."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--trials", type=int, default=20, help="kills; others have a share of that")
-    parser.add_argument("--seed", type=int, default=0, help="the first trial's number")
-    parser.add_argument("--only", nargs="+", choices=PROOFS, default=list(PROOFS))
+    """Print a row for each proof; return 1 when anything went wrong."""
+    parser = parser_of(__doc__, PROOFS, trials=20, trials_help="kills; others have a share of that")
     options = parser.parse_args()
-    [package] = [path.parent.name for path in Path("src").glob("*/train.py")]
-    sys.path.insert(0, "src")
-    wrong: list[str] = []
-    print(f"{'what happens':26}{'trials':>7}{'seconds':>9}  {'came to':54}{'wrong':>5}")
+    package = package_of_project()
     with TemporaryDirectory(prefix="resume-") as folder:
         lab = Lab(package, Path.cwd(), Path(folder).resolve())
         _import_once(lab)
-        for name in options.only:
-            start = time.monotonic()
-            row = PROOFS[name](
-                lab, max(1, round(options.trials * SHARE.get(name, 1.0))), options.seed
-            )
-            told = ", ".join(f"{count} {what}" for what, count in sorted(row.told.items()))
-            seconds = time.monotonic() - start
-            print(
-                f"{row.name:26}{row.trials:7}{seconds:9.0f}  {told:54}{len(row.wrong):5}",
-                flush=True,
-            )
-            wrong += [f"{row.name}: {one}" for one in row.wrong]
-    print(*wrong[:50], sep="\n", end="\n" * bool(wrong))
-    return int(bool(wrong))
+        rows = (
+            PROOFS[name](lab, max(1, round(options.trials * SHARE.get(name, 1.0))), options.seed)
+            for name in options.only
+        )
+        return print_table(rows, title="what happens", widths=(26, 54))
 
 
 def _import_once(lab: Lab) -> None:

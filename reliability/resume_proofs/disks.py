@@ -8,13 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .lab import KILLED, Lab, Row, Whole, check_end, finish, result, undisturbed
+from proof_table import Row
+
+from .lab import KILLED, Lab, Whole, check_end, finish, result, undisturbed
 
 SHORT = ("training.max_steps=12", "training.evaluate_every_n_steps=4")
 """A training that changes the disk not too often for trying each time."""
@@ -46,7 +47,7 @@ def changes(
     numbers = list(range(1, int(counted.read_text()) + 1))
     if len(numbers) > trials:
         numbers = sorted(random.Random(seed).sample(numbers, trials))
-    row = Row(name, len(numbers), Counter(), [])
+    row = Row(name, len(numbers))
     for number in numbers:
         folder = lab.workspace(f"{name}-{number}")
         struck = partial(before_changes, partial(strike, number), events)
@@ -63,7 +64,7 @@ def full_disk(lab: Lab, trials: int, seed: int) -> Row:
     whole = undisturbed(lab, "whole-disk", *SHORT)
     made = (lab.folder / "whole-disk").rglob("*.*")
     needed = sum(file.stat().st_size for file in made if "data" not in file.parts)
-    row, disk = Row("a disk too small", 0, Counter(), []), lab.folder / "disk"
+    row, disk = Row("a disk too small", 0), lab.folder / "disk"
     disk.mkdir()
     for trial in range(trials):
         size = 8192 + (5 * needed * trial + seed) // trials
@@ -92,13 +93,13 @@ def _check_struck(lab: Lab, row: Row, folder: Path, whole: Whole, code: int, num
     """
     error = lab.error(folder)
     if code == 0 and BEST_LOST in lab.output(folder) and result(folder) != whole.result:
-        row.told["last weights"] += 1
+        row.outcomes["last weights"] += 1
         shutil.rmtree(folder)
     elif code == 0:
-        row.told["went on"] += 1
+        row.outcomes["went on"] += 1
         check_end(lab, row, folder, whole, number, code)
     else:
-        row.told["killed" if code == KILLED else "one line"] += 1
+        row.outcomes["killed" if code == KILLED else "one line"] += 1
         if code != KILLED and (code != 1 or "No space left" not in error):
             row.wrong.append(f"trial {number}: exit code {code}: {error}")
         finish(lab, row, folder, whole, number)

@@ -6,7 +6,6 @@ import shutil
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from proof_table import Row
 
 SETTINGS = (
     "tracking=none",
@@ -161,16 +162,6 @@ def undisturbed(lab: Lab, name: str, *overrides: str) -> Whole:
     start = time.monotonic()
     assert lab.run(folder, config) == 0, lab.error(folder)
     return Whole(config, result(folder), time.monotonic() - start)
-
-
-@dataclass
-class Row:
-    """What a proof came to."""
-
-    name: str
-    trials: int
-    told: Counter
-    wrong: list[str]
 
 
 def newest(folder: Path) -> str:
