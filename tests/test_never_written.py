@@ -28,7 +28,7 @@ def test_an_untracked_file_is_never_written(shown: str, toys: Toys, toy: Path) -
     assert (done.exit_code, done.stdout, done.stderr) == (
         1,
         "",
-        "error: the update brings files where some lie that git does not track: src/extra.py; "
+        "error: the update adds files where there are some that git does not track: src/extra.py; "
         "move them away first\n",
     )
     assert snapshot(toy) == before
@@ -153,7 +153,7 @@ def test_an_untracked_link_is_never_followed(toys: Toys, toy: Path, tmp_path: Pa
     done = cli("update", toy)
     assert (done.exit_code, done.stderr) == (
         1,
-        "error: the update brings files where some lie that git does not track: guide; "
+        "error: the update adds files where there are some that git does not track: guide; "
         "move them away first\n",
     )
     assert snapshot(toy, without=("objects",)) == before
@@ -278,5 +278,5 @@ def test_a_folder_whose_name_breaks_the_line_is_refused(toys: Toys, tmp_path: Pa
     command = [sys.executable, "-m", "mlscaffold", "update"]
     done = subprocess.run(command, cwd=toy, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("\n") == 1 and "breaks the line" in done.stderr
+    assert done.stderr.count("\n") == 1 and "a line break" in done.stderr
     assert snapshot(toy) == before

@@ -99,12 +99,12 @@ def test_the_options_in_its_table_are_the_questions() -> None:
 
 
 def test_the_presets_in_its_table_are_all_there_are() -> None:
-    from mlscaffold.options import PRESETS
+    from mlscaffold.options import options
 
     rows = re.findall(r"^\| `--preset (\w+)` \| (.*) \|$", PAGES[0].read_text(), re.MULTILINE)
     expected = {
         name: ", ".join(f"`{key}={value}`" for key, value in answers.items()) or "every default"
-        for name, answers in PRESETS.items()
+        for name, answers in options().presets.items()
     }
     assert dict(rows) == expected
 

@@ -203,7 +203,7 @@ def test_a_folder_in_the_way_of_a_file_that_returns(
     notes.write_text("mine\n")
     with pytest.raises(ProjectError) as caught:
         abort(halfway)
-    told = "in the way of files that return: src/extra.py/notes; move them away first"
+    told = "in the way of files to be restored: src/extra.py/notes; move them away first"
     assert str(caught.value) == told
     notes.unlink()
     notes.parent.rmdir()

@@ -222,11 +222,10 @@ def _set(
 ) -> None:
     """Change a project's answers: add or remove a component, at the release that it has."""
     from .rendering.answers import parse_pairs
-    from .update import UpdateRequest, update
+    from .set import set_answers
 
     with _failing(as_json):
-        request = UpdateRequest(given=parse_pairs(pairs), same_release=True, dry_run=dry_run)
-        code = _print_updated([update(project, request)], as_json)
+        code = _print_updated([set_answers(project, parse_pairs(pairs), dry_run=dry_run)], as_json)
     raise typer.Exit(code)
 
 

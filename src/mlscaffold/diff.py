@@ -14,7 +14,7 @@ from .updating.project_answers import recorded_answers
 
 
 def diff(path: Path) -> str:
-    """The unified diff from the render to the project's files as they lie there.
+    """Return the unified diff from the render to the project's files on disk.
 
     Files that the template does not have are the project's own and not shown, nor are ignored ones.
     """
@@ -31,7 +31,7 @@ def diff(path: Path) -> str:
 
 
 def _diff(scratch: Scratch, worktree: Worktree, tree: str) -> str:
-    """The unified diff from a render's tree to what lies in the project."""
+    """Return the unified diff from a render's tree to what is in the project."""
     rendered = scratch.paths(tree)
     ignored = worktree.ignored(rendered)
     present = scratch.edited("", _present(worktree, rendered - ignored, scratch))
@@ -39,7 +39,7 @@ def _diff(scratch: Scratch, worktree: Worktree, tree: str) -> str:
 
 
 def _present(worktree: Worktree, paths: Iterable[str], scratch: Scratch) -> Mapping[str, Entry]:
-    """Those of the files that lie in the project, as its git would keep them.
+    """Return those of the files that exist in the project, as its git would store them.
 
     They are written to `scratch`, under a copy of the index: the project's own is not touched.
     """

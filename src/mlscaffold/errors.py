@@ -58,7 +58,7 @@ class RecordedAnswerError(ProjectError):
 
 
 class NoRepositoryError(ProjectError):
-    """A project lies in no git repository that has a commit."""
+    """A project is in no git repository that has a commit."""
 
     def __init__(self, folder: Path, reason: str) -> None:
         self.folder, self.reason = folder, reason
@@ -72,7 +72,7 @@ class FolderNameError(ProjectError):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        super().__init__(f"{shown(str(folder))} lies in a folder whose name breaks the line")
+        super().__init__(f"{shown(str(folder))} is in a folder whose name has a line break")
 
 
 class NotCommittedError(ProjectError):

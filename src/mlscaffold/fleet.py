@@ -14,7 +14,7 @@ from .update import Outcome, UpdateRequest, UpdateResult, update
 def update_all(
     paths: Sequence[Path], request: UpdateRequest, *, jobs: int = 1
 ) -> Iterator[UpdateResult]:
-    """What becomes of each project, as soon as it is known; one that fails stops no other.
+    """Yield the result of each project as soon as it is known; a failure stops no other.
 
     A release is rendered once for all projects that have the same answers. Projects of one
     repository share its lock, and one branch with a commit for each, when a branch is requested.
@@ -27,7 +27,7 @@ def update_all(
             for _ in paths:
                 yield rows.get()
         finally:
-            # Those at work come to their end, those that wait are left as they are.
+            # Running updates finish; those that wait are not started.
             executor.shutdown(cancel_futures=True)
 
 

@@ -5,15 +5,15 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 
-from .errors import DestinationError, shown
+from .errors import AnswerError, DestinationError, shown
 from .lock import write_lock
-from .options import preset_answers
 from .project import first_commit
-from .rendering import folders, names
-from .rendering.answers import Ask, resolve
+from .rendering import folders
+from .rendering.answers import Ask, Complaint, resolve
 from .rendering.questions import Value
 from .rendering.releases import Releases, open_releases
 from .rendering.render import render
@@ -63,9 +63,9 @@ def new(
     `confirm` says yes: to resolve its dependencies uv may run code that the template brings.
     """
     target = _free(destination)
-    given = {**preset_answers(preset), **given}
     with open_releases(template) as releases:
         release = releases.find(ref)
+        given = {**_preset_answers(releases, release, preset), **given}
         answers = _answers(releases, release, given=given, folder=target.name, ask=ask)
         project = NewProject(
             path=target, template=releases.source, release=release, answers=answers
@@ -105,20 +105,29 @@ def _completed(
 def _answers(
     releases: Releases, release: str, *, given: Mapping[str, str], folder: str, ask: Ask | None
 ) -> dict[str, Value]:
+    complaint = partial(releases.complaint, release)
     return resolve(
         releases.questions(release),
         given=given,
-        suggested=_suggested(folder),
-        reserved=frozenset(releases.read(release, "reserved-names.txt").split()),
+        suggested=_suggested(folder, complaint),
+        complaint=complaint,
         ask=ask,
     )
 
 
-def _suggested(folder: str) -> dict[str, str]:
+def _preset_answers(releases: Releases, release: str, preset: str) -> Mapping[str, str]:
+    """The answers that a preset stands for; raises AnswerError when there is no such preset."""
+    presets = releases.components(release).presets
+    if preset not in presets:
+        raise AnswerError(f"--preset must be one of {', '.join(presets)}; got {shown(preset)}")
+    return presets[preset]
+
+
+def _suggested(folder: str, complaint: Complaint) -> dict[str, str]:
     """A name made from the folder's, and the author as git knows them."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-._")
     author = {f"author_{key}": git.setting(f"user.{key}") for key in ("name", "email")}
-    usable = {k: v for k, v in author.items() if not names.complaint(k, v, reserved=())}
+    usable = {k: v for k, v in author.items() if v and not complaint(k, v, {})}
     return {"project_name": name or folder, **usable}
 
 

@@ -1,10 +1,9 @@
-"""What the commands tell, as text."""
+"""Formats the results of the commands as text."""
 
 import os
 import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,8 @@ if TYPE_CHECKING:
     from .check import Checked
     from .doctor import Finding
     from .new import NewProject
-    from .options import Component, Options
+    from .options import Options
+    from .rendering.components import Component
     from .rendering.questions import Choice
     from .update import UpdateResult
 
@@ -82,7 +82,7 @@ def of_finding(finding: "Finding") -> str:
 
 
 def of_updated(one: "UpdateResult") -> str:
-    """What recovery of a project, and what its user has to do; the diff of a dry run is apart."""
+    """What became of a project, and what its user has to do; the diff of a dry run is apart."""
     return _text(_lines_of_updated(one))
 
 
@@ -109,8 +109,8 @@ def _lines_of_options(found: "Options") -> Iterator[str]:
 
 
 def _lines_of_component(component: "Component | None") -> Iterator[str]:
-    for kind, names in asdict(component).items() if component else ():
-        if names:
+    for kind in ("files", "dependencies", "commands") if component else ():
+        if names := getattr(component, kind):
             yield from textwrap.wrap(f"{kind}: {', '.join(names)}", **_INDENTED)
 
 

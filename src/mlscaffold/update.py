@@ -44,7 +44,7 @@ class UpdateRequest:
 def update(
     path: Path, request: UpdateRequest, *, cache: RenderCache | None = None, onto: str = ""
 ) -> UpdateResult:
-    """Brings one project to a release, or to other answers; raises MlscaffoldError when it can't.
+    """Update one project to a release, or to other answers; raise MlscaffoldError if it can't be.
 
     Afterwards the changes are staged; committed, or committed on a branch without touching the
     working tree, where the request says so. `onto` is the commit of that branch, when it is there
@@ -70,7 +70,7 @@ def update(
 
 
 def resume(path: Path) -> UpdateResult:
-    """Ends an update whose conflicts are resolved; raises ProjectError while they are not."""
+    """Finish an update whose conflicts are resolved; raise ProjectError while they are not."""
     worktree = open_worktree(path)
     commit = ""
     with transaction.locked(worktree), _recovering(worktree) as recovery:
@@ -82,7 +82,7 @@ def resume(path: Path) -> UpdateResult:
 
 
 def abort(path: Path) -> UpdateResult:
-    """Restores exactly what was there before an update with conflicts, or one interrupted."""
+    """Restore exactly what was there before an update with conflicts, or an interrupted one."""
     worktree = open_worktree(path)
     with transaction.locked(worktree), _recovering(worktree) as recovery:
         if recovery is not Recovery.UNDONE:
@@ -99,7 +99,7 @@ def _updated(
     recovered: str = "",
     is_begun: bool = False,
 ) -> UpdateResult:
-    """What recovery of a project; `is_begun` where the branch for it is of our making."""
+    """Update a project; `is_begun` says that the branch for it is of our making."""
     project = open_project(path)
     old, new = _releases_of(project, cache.releases(project.template), request)
     before = recorded_answers(project, cache, old)
@@ -134,11 +134,11 @@ def _updated(
 
 
 def _require_project(path: Path) -> None:
-    """Raises ProjectError unless a template made it; an interrupted update is recovered first."""
+    """Raise ProjectError unless a template made it; recover an interrupted update first."""
     try:
         open_project(path)
     except ProjectError:
-        # It may have been ended in the moment in which it replaced the answers.
+        # It may have been killed while it replaced the answers.
         with suppress(ProjectError):
             if transaction.unfinished(open_worktree(path)):
                 return
@@ -146,7 +146,7 @@ def _require_project(path: Path) -> None:
 
 
 def _require_ready(worktree: Worktree, request: UpdateRequest, *, is_begun: bool) -> None:
-    """Raises ProjectError where the project is not in a state to get what was requested."""
+    """Raise ProjectError if the project is not in a state to get what was requested."""
     if request.branch and not is_begun:
         branch.require_new(worktree, request.branch)
     if not (request.dry_run or request.branch):
@@ -175,7 +175,7 @@ def _applied(
 
 
 def _releases_of(project: Project, releases: Releases, request: UpdateRequest) -> tuple[str, str]:
-    """The release that the project has, and the one that it is to have."""
+    """Return the release that the project has, and the one that it is to have."""
     latest = releases.latest()
     ours, theirs = version_of(project.commit), version_of(latest)
     is_known = project.commit in releases.tags()
@@ -195,7 +195,7 @@ def _releases_of(project: Project, releases: Releases, request: UpdateRequest) -
 
 
 def _title(done: UpdateResult, request: UpdateRequest) -> str:
-    """What a commit says of it."""
+    """Return the commit's title."""
     if request.same_release:
         pairs = ", ".join(f"{key}={value}" for key, value in request.given.items())
         return f"Set {pairs} in the template's answers"
@@ -211,7 +211,7 @@ _RECOVERED = {
 
 @contextmanager
 def _recovering(worktree: Worktree) -> Generator[Recovery]:
-    """What an interrupted update was turned into; an error in the block tells of it, too."""
+    """Recover from an interrupted update first; an error in the block mentions it."""
     recovery = transaction.recover(worktree)
     try:
         yield recovery

@@ -358,7 +358,7 @@ def test_a_broken_driver_is_one_line(broken: str, detail: str, toy: Path) -> Non
     assert (done.returncode, done.stderr) == (1, "")
     assert (
         f"\nbroken    torch: 2.13.0 finds no device: {detail}\n"
-        "          fix: nvidia-smi, and if that fails: install the NVIDIA driver anew\n"
+        "          fix: nvidia-smi, and if that fails: reinstall the NVIDIA driver\n"
     ) in done.stdout
 
 
@@ -384,6 +384,6 @@ def main():
 
 @pytest.mark.parametrize("uri", ["http://[", "http://127.0.0.1:x", "http://a b", "http://:0/\n"])
 def test_an_address_that_is_none_is_one_line(uri: str, toy: Path) -> None:
-    found = doctor(toy, env={"MLFLOW_TRACKING_URI": uri})["tracking"]
+    found = doctor(toy, env={"STORE_URI": uri})["store"]
     assert found["state"] == "broken"
-    assert found["fix"] == "unset MLFLOW_TRACKING_URI, or start the server that it names"
+    assert found["fix"] == "unset STORE_URI, or start the server that it names"

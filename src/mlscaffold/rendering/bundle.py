@@ -19,7 +19,7 @@ _COMMITTER = "mlscaffold <mlscaffold@users.noreply.github.com> 1700000000 +0000"
 
 
 def write_bundle(checkout: Path, bundle: Path, *, tag: str) -> None:
-    """Writes the file `bundle` with the releases that `checkout` holds.
+    """Write the file `bundle` with the releases that `checkout` holds.
 
     A clean, complete clone with release tags gives its own history and tags. Anything else, such as
     an unpacked archive, is one release by itself: the files as they are, in one commit named `tag`.
@@ -36,14 +36,14 @@ def write_bundle(checkout: Path, bundle: Path, *, tag: str) -> None:
 
 
 def write_release(checkout: Path, repository: Path, *, tag: str) -> None:
-    """Makes the bare `repository` with one commit, tagged `tag`: the template as it lies there."""
+    """Make the bare `repository` with one commit, tagged `tag`: the template as it is on disk."""
     git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", repository)
     stream = b"".join(_import_stream(checkout, tag=tag))
     git.run("fast-import", "--quiet", cwd=repository, stdin=stream)
 
 
 def holds_template(folder: Path) -> bool:
-    """Whether the folder is this project's own source, with the template in it."""
+    """Return whether the folder is mlscaffold's own source, with the template in it."""
     return (folder / "hatch_build.py").is_file() and (folder / "copier.yml").is_file()
 
 
@@ -54,7 +54,7 @@ def _bundle(repository: Path, bundle: Path, refs: list[str]) -> None:
 
 
 def _release_refs(checkout: Path) -> list[str]:
-    """HEAD, its branch and every release tag; empty when the clone can't speak for itself."""
+    """Return HEAD, its branch and every release tag; nothing if the clone is incomplete."""
 
     def ask(*arguments: str) -> str:
         # The user's settings say whether git may trust a clone that somebody else owns.

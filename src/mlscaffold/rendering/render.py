@@ -16,7 +16,7 @@ from .releases import Releases
 
 
 def render(releases: Releases, *, ref: str, answers: Answers, into: Path) -> None:
-    """Writes the project into the folder `into`, as copier does it, without network or questions.
+    """Write the project into the folder `into` with copier, without network or questions.
 
     Raises TemplateError with copier's own reason when the template refuses, and when it makes
     anything that git takes for its own: git would run what a `.git` from a template says.
@@ -30,7 +30,7 @@ def render(releases: Releases, *, ref: str, answers: Answers, into: Path) -> Non
 
 
 def _require_nothing_of_git(folder: Path) -> None:
-    """Raises TemplateError at a name, or a link's target, that git takes for its own."""
+    """Raise TemplateError at a name, or a link's target, that git treats as `.git`."""
     for entry in folders.entries(folder):
         target = os.readlink(entry) if entry.is_symlink() else ""  # noqa: PTH115 (no Path for each)
         if git.is_git_name(entry.name) or git.is_git_name(target):
@@ -41,7 +41,7 @@ def _require_nothing_of_git(folder: Path) -> None:
 
 
 def render_in_process(releases: Releases, *, ref: str, answers: Answers, into: Path) -> None:
-    """RenderCache in this process, where nothing bounds the template's time and memory."""
+    """Render in this process, without bounds on the template's time and memory."""
     import copier
 
     with _translated(), _reading(releases), _short_cuts(releases, ref):
@@ -60,7 +60,7 @@ def render_in_process(releases: Releases, *, ref: str, answers: Answers, into: P
 
 @contextmanager
 def _reading(releases: Releases) -> Generator[None]:
-    """While the block runs, copier's git reads the local releases wherever it asks for the URL."""
+    """Make copier's git read the local releases in place of the URL while the block runs."""
     from plumbum import local
 
     env = git.redirected_environment(releases.url, releases.repository)
@@ -88,7 +88,7 @@ def _environment_variable(name: str, value: str) -> Generator[None]:
 
 @contextmanager
 def _short_cuts(releases: Releases, ref: str) -> Generator[None]:
-    """While the block runs, copier finds the release checked out and asks git nothing per file.
+    """Spare copier its clone, and a git command per file, while the block runs.
 
     By itself it clones the release and looks up `core.fileMode` for each file that it writes: a
     quarter to a half of its time. A copier that does so under other names goes its own way to the
@@ -119,7 +119,7 @@ def _short_cuts(releases: Releases, ref: str) -> Generator[None]:
 
 @contextmanager
 def _replaced(owner: type | None, attributes: Mapping[str, Any]) -> Generator[None]:
-    """While the block runs, a class has these attributes, if it has every one of them now."""
+    """Replace attributes of a class while the block runs, if it has every one of them."""
     before = {name: vars(owner)[name] for name in attributes if owner and name in vars(owner)}
     if before.keys() != attributes.keys():
         yield
@@ -135,7 +135,7 @@ def _replaced(owner: type | None, attributes: Mapping[str, Any]) -> Generator[No
 
 @contextmanager
 def _translated() -> Generator[None]:
-    """Turns whatever copier raises into one TemplateError, but for a disk that can't be written.
+    """Turn whatever copier raises into TemplateError, except errors of the disk.
 
     Whatever: an expression of a template can raise anything, and copier lets it through.
     """
@@ -149,7 +149,7 @@ def _translated() -> Generator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """The one line that says most: the last of a command's, the first of a message."""
+    """Return the most useful line: the last of a command's, the first of a message."""
     stderr = str(getattr(error, "stderr", "")).strip()
     lines = stderr.splitlines()[-1:] or str(error).strip().splitlines()
     return lines[0].strip() if lines else type(error).__name__

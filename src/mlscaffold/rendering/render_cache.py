@@ -29,14 +29,14 @@ class RenderCache:
         self._trees: dict[tuple[object, ...], str] = {}
 
     def releases(self, template: str) -> Releases:
-        """The releases of a template."""
+        """Return the releases of a template."""
         with self._lock:
             if template not in self._releases:
                 self._releases[template] = self._stack.enter_context(open_releases(template))
             return self._releases[template]
 
     def questions(self, template: str, release: str) -> tuple[Question, ...]:
-        """The questions of a release."""
+        """Return the questions of a release."""
         with self._lock:
             key = template, release
             if key not in self._questions:
@@ -44,11 +44,11 @@ class RenderCache:
             return self._questions[key]
 
     def objects(self, object_format: str) -> Path:
-        """Where git finds the objects of the trees."""
+        """Return where git finds the objects of the trees."""
         return self._scratch(object_format).objects
 
     def tree(self, template: str, release: str, answers: Answers, *, object_format: str) -> str:
-        """The id of the tree that a release renders to with these answers."""
+        """Return the id of the tree that a release renders to with these answers."""
         key = (object_format, template, release, *sorted(answers.items()))
         with self._lock:
             if key not in self._trees:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from .releases import Releases
 
 
 def main() -> None:
-    """Answers requests until there are no more."""
+    """Answer requests until there are no more."""
     # Whatever a library prints must not stand among the replies.
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -34,7 +35,7 @@ def main() -> None:
 
 
 def _bound(*, time_s: int, memory_mib: int) -> None:
-    """Bounds the memory and, should nobody be left to end this process, the processor's time."""
+    """Limit the memory, and the CPU time in case this process is orphaned."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     cpu_s = math.ceil(used.ru_utime + used.ru_stime) + time_s
     for kind, value in ((resource.RLIMIT_CPU, cpu_s), (resource.RLIMIT_AS, memory_mib * 2**20)):
@@ -52,7 +53,7 @@ def _reply(function: str, arguments: dict[str, Any]) -> bytes:
 
 
 def _failure(error: Exception) -> dict[str, Any]:
-    """What the reply says of an error."""
+    """Return what the reply says of an error."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, MemoryError):
@@ -74,6 +75,24 @@ def _releases(place: Mapping[str, str]) -> Releases:
     )
 
 
+def _complaint(
+    *,
+    releases: Mapping[str, str],
+    ref: str,
+    question: str,
+    value: questions.Value,
+    answers: questions.Answers,
+) -> str:
+    known = _known_releases(tuple(sorted(releases.items())))
+    return known.complaint(ref, question, value, answers)
+
+
+@lru_cache(maxsize=4)
+def _known_releases(place: tuple[tuple[str, str], ...]) -> Releases:
+    """Return the same object for the same place, so that it keeps its validators."""
+    return _releases(dict(place))
+
+
 def _read(*, releases: Mapping[str, str], ref: str, path: str) -> str:
     return _releases(releases).read(ref, path)
 
@@ -89,6 +108,7 @@ def _render(
 
 
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "complaint": _complaint,
     "evaluate": questions.evaluate,
     "read": _read,
     "read_yaml": _read_yaml,

@@ -20,7 +20,7 @@ def commit_on(
     author: Mapping[str, str],
     branch: str,
 ) -> str:
-    """Commits the merge on a new branch; conflicts with their markers, and named in the message."""
+    """Commit the merge on a new branch; conflicts with their markers, listed in the message."""
     ref = f"refs/heads/{branch}"
     before = worktree.git("for-each-ref", "--format=%(objectname)", ref).decode().strip()
     if merged.conflicts:

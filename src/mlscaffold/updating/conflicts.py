@@ -25,7 +25,7 @@ _ABOUT_DELETIONS = ("modify/delete", "rename/delete")
 
 @dataclass(frozen=True)
 class Conflict:
-    """A path that only its user can settle."""
+    """A path that only the user can resolve."""
 
     path: str
     reason: str
@@ -43,7 +43,7 @@ def is_about_a_deleted_file(conflict: Conflict) -> bool:
 def relabelled(
     scratch: Scratch, tree: str, paths: Collection[str], *, commit: str, label: str
 ) -> str:
-    """The tree with the label where markers name the old render's commit, as git has it."""
+    """Return the tree with `label` where markers name the old render's commit."""
     named = re.compile(rb"^(\|{7}) " + commit[:7].encode() + rb"[0-9a-f]*", re.MULTILINE)
     entries: dict[str, Entry | None] = {}
     for path in paths:
@@ -55,7 +55,7 @@ def relabelled(
 
 
 def parse(printed: bytes) -> tuple[str, list[Conflict]]:
-    """The merged tree and the conflicts in what `git merge-tree -z --messages` printed."""
+    """Parse the merged tree and the conflicts from `git merge-tree -z --messages`."""
     head, _, messages = printed.partition(b"\0\0")
     tree, *records = names(head)
     entries: dict[str, list[Entry]] = {}
@@ -76,7 +76,7 @@ def parse(printed: bytes) -> tuple[str, list[Conflict]]:
 
 
 def _is_marked(kinds: set[str], entries: list[Entry]) -> bool:
-    """Whether git could write markers: neither into bytes nor into a link's target."""
+    """Return whether git could write markers: not into bytes, nor into a link's target."""
     return (
         "contents" in kinds
         and "binary" not in kinds
@@ -92,7 +92,7 @@ def _reason(kinds: set[str], entries: list[Entry]) -> str:
 
 
 def _kinds(messages: bytes) -> dict[str, set[str]]:
-    """By path, the kinds of conflict that git tells of."""
+    """Return the kinds of conflict that git reports, by path."""
     fields = iter(messages.split(b"\0"))
     kinds: dict[str, set[str]] = {}
     for count in fields:

@@ -4,7 +4,7 @@ from ..repository.scratch import Entry, Scratch
 
 
 def with_line_ends_of(scratch: Scratch, ours: str, old: str, new: str) -> tuple[str, str]:
-    """The renders with the line ends of the project, where it has files with only the other ends.
+    """Return the renders with the project's line ends, where its files have only the other ones.
 
     Else every line of such a file would be in conflict with what the template changes in it.
     """
@@ -28,7 +28,7 @@ def with_line_ends_of(scratch: Scratch, ours: str, old: str, new: str) -> tuple[
 
 
 def _line_end(text: bytes) -> bytes:
-    """How each line of a text ends; empty for bytes, and where lines differ."""
+    """Return how each line of a text ends; empty for bytes, and where lines differ."""
     count, pairs = text.count(b"\n"), text.count(b"\r\n")
     if b"\0" in text or not count or pairs not in (0, count):
         return b""

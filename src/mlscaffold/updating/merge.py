@@ -35,11 +35,11 @@ def merge(
     labels: tuple[str, str],
     is_one_release: bool = False,
 ) -> Merge:
-    """The project's HEAD with what has changed from the render `old` to the render `new`.
+    """Merge the changes from the render `old` to the render `new` into the project's HEAD.
 
     A rename on either side is followed, but for the template's where both renders are of one
     release; a file that the project has deleted stays deleted, and what git ignores there takes no
-    part: both are told. `labels` name the two renders in conflict markers.
+    part: both are in `left_out`. `labels` name the two renders in conflict markers.
     """
     ours = worktree.tree()
     ignored = _ignored(scratch, worktree, scratch.paths(old) | scratch.paths(new), ours, new)
@@ -48,8 +48,15 @@ def merge(
     old, new = with_line_ends_of(
         scratch, ours, scratch.without(old, ignored), scratch.without(new, ignored)
     )
-    held = _taken_for_renames(scratch, old, new, ours) if is_one_release else {}
-    merged = _three_way(scratch, scratch.edited(old, held), ours, new, held=held, labels=labels)
+    placeholders = _placeholders_of(scratch, old, new, ours) if is_one_release else {}
+    merged = _three_way(
+        scratch,
+        scratch.edited(old, placeholders),
+        ours,
+        new,
+        placeholders=placeholders,
+        labels=labels,
+    )
     return replace(merged, left_out={**left_out, **merged.left_out})
 
 
@@ -59,12 +66,12 @@ def _three_way(
     ours: str,
     new: str,
     *,
-    held: Mapping[str, Entry | None],
+    placeholders: Mapping[str, Entry | None],
     labels: tuple[str, str],
 ) -> Merge:
-    """What git merges the trees to; `held` are put into the project's before."""
+    """Merge the trees with git; `placeholders` are added to the project's before."""
     base = scratch.commit(old)
-    mine = scratch.commit(scratch.edited(ours, held), base)
+    mine = scratch.commit(scratch.edited(ours, placeholders), base)
     theirs = scratch.commit(new, base)
     before, label = map(_branch, labels)
     tree, found = _merged(scratch, mine, theirs, label=label)
@@ -73,14 +80,14 @@ def _three_way(
     left_out = _unwanted(scratch, old, new, deleted)
     gone = {one.path for one in deleted}
     if gone and any(one.reason == REASONS["file/directory"] for one in conflicts):
-        # What lies in their place now need not give way.
+        # What is in their place now need not move.
         old, new = (scratch.without(one, gone & scratch.paths(one)) for one in (old, new))
-        again = _three_way(scratch, old, ours, new, held=held, labels=labels)
+        again = _three_way(scratch, old, ours, new, placeholders=placeholders, labels=labels)
         return replace(again, left_out={**left_out, **again.left_out})
     tree = scratch.without(tree, gone & scratch.paths(tree))
     marked = [conflict.path for conflict in conflicts if conflict.is_marked]
     tree = relabelled(scratch, tree, marked, commit=base, label=before)
-    saved = _let_go(scratch, base=base, ours=ours, theirs=theirs, merged=tree)
+    saved = _dropped_files(scratch, base=base, ours=ours, theirs=theirs, merged=tree)
     tree = scratch.edited(tree, {one.path: one.entries[-1] for one in saved})
     return Merge(tree, scratch.changes(ours, tree), (*conflicts, *saved), left_out)
 
@@ -88,13 +95,13 @@ def _three_way(
 def _ignored(
     scratch: Scratch, worktree: Worktree, rendered: Collection[str], ours: str, new: str
 ) -> set[str]:
-    """What of the renders the project does not have, and git ignores there or in the new one."""
+    """Return rendered paths that the project lacks, and that git ignores there or in `new`."""
     missing = set(rendered) - scratch.paths(ours)
     return worktree.ignored(missing) | scratch.ignored(new, missing)
 
 
 def _merged(scratch: Scratch, mine: str, theirs: str, *, label: str) -> tuple[str, list[Conflict]]:
-    """The tree that git merges two commits to, and the conflicts."""
+    """Merge two commits with git; return the tree and the conflicts."""
     for name, commit in (("yours", mine), (label, theirs)):
         scratch.git("update-ref", f"refs/heads/{name}", commit)
     merging = ("merge-tree", "--write-tree", "-z", "--messages", "yours", label)
@@ -104,7 +111,7 @@ def _merged(scratch: Scratch, mine: str, theirs: str, *, label: str) -> tuple[st
 def _unwanted(
     scratch: Scratch, old: str, new: str, conflicts: Collection[Conflict]
 ) -> dict[str, str]:
-    """By path, which file the project has deleted, where the template has changed it since."""
+    """Return by path which file the project has deleted, if the template has changed it since."""
     versions = {
         one.path: {entry.stage: (entry.mode, entry.id) for entry in one.entries}
         for one in conflicts
@@ -117,28 +124,30 @@ def _unwanted(
     }
 
 
-def _taken_for_renames(scratch: Scratch, old: str, new: str, ours: str) -> dict[str, Entry | None]:
-    """Empty files in the places of what `new` adds and git would take for files of `old`, renamed.
+def _placeholders_of(scratch: Scratch, old: str, new: str, ours: str) -> dict[str, Entry | None]:
+    """Return empty files at paths that `new` adds and git would take for renamed files of `old`.
 
     Where they are in both trees to begin with, git doesn't.
     """
     empty = Entry("100644", scratch.line("hash-object", "-w", "--stdin"))
-    held: dict[str, Entry | None] = {}
+    placeholders: dict[str, Entry | None] = {}
     taken = [f"{path}/" for path in scratch.paths(ours)]
     while True:
-        targets = scratch.renames(scratch.edited(old, held), new).values()
+        targets = scratch.renames(scratch.edited(old, placeholders), new).values()
         found = {
             path: empty
             for path in targets
             if not any(f"{path}/".startswith(one) or one.startswith(f"{path}/") for one in taken)
         }
         if not found:
-            return held
-        held |= found
+            return placeholders
+        placeholders |= found
 
 
-def _let_go(scratch: Scratch, *, base: str, ours: str, theirs: str, merged: str) -> list[Conflict]:
-    """Files that the project has changed and that git lets go, as conflicts.
+def _dropped_files(
+    scratch: Scratch, *, base: str, ours: str, theirs: str, merged: str
+) -> list[Conflict]:
+    """Return files that the project has changed and that git dropped, as conflicts.
 
     It does where both sides renamed equal files to one place: then it forgets the other changes.
     """
@@ -151,21 +160,21 @@ def _let_go(scratch: Scratch, *, base: str, ours: str, theirs: str, merged: str)
     renamed, new = scratch.renames(base, theirs), scratch.entries(theirs)
     arrived = {change.path: change.new for change in changes if change.new}
     contents = {entry.id for entry in arrived.values()}
-    # For a folder that comes there, git has moved the file beside it, and tells of a conflict.
+    # Where a folder is added there, git has moved the file beside it, and reports a conflict.
     moved = {parent for path in arrived for parent in parents(path)}
-    let_go: list[Conflict] = []
+    dropped: list[Conflict] = []
     for path, entry in edited.items():
         place = renamed.get(path, "")
         is_merged = place in arrived and arrived[place] != new[place]
         if not (is_merged or entry.id in contents or path in moved):
             stages = (before.get(path), 1), (entry, 2)
             versions = tuple(Entry(one.mode, one.id, stage) for one, stage in stages if one)
-            let_go.append(Conflict(path, REASONS["modify/delete"], versions, is_marked=False))
-    return let_go
+            dropped.append(Conflict(path, REASONS["modify/delete"], versions, is_marked=False))
+    return dropped
 
 
 def _branch(label: str) -> str:
-    """A label as git accepts it for a branch."""
+    """Return a label as git accepts it for a branch."""
     safe = "".join(c if c.isalnum() or c in ".-_" else "-" for c in label).strip(".-")
     if not safe:
         raise TemplateError(f"the release {label!a} can't be named")

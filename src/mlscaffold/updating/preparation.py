@@ -11,7 +11,7 @@ from .merge import Merge
 
 
 def require_room(worktree: Worktree, merge: Merge) -> None:
-    """Raises ProjectError when the merge would write where something of the user's lies.
+    """Raise BlockedPathError if the merge would write over files that are not committed.
 
     That is a file that git does not know or was told not to look at, or a submodule.
     """
@@ -29,14 +29,14 @@ def require_room(worktree: Worktree, merge: Merge) -> None:
     found = {files.blocking_path(worktree.top, path, going=going) for path in added} - {""}
     if found:
         raise BlockedPathError(
-            "the update brings files where some lie that git does not track",
+            "the update adds files where there are some that git does not track",
             found,
             "move them away first",
         )
 
 
 def write_new_files(worktree: Worktree, merge: Merge) -> None:
-    """Writes the new files aside, as git would check them out here."""
+    """Write the new files to the state folder, as git would check them out here."""
     state = state_of(worktree)
     lines = {
         worktree.prefix + one.path: (index.line_of(one.new),) for one in merge.changes if one.new
@@ -51,7 +51,7 @@ def write_new_files(worktree: Worktree, merge: Merge) -> None:
 
 
 def lines_unchanged(worktree: Worktree, merge: Merge) -> index.Lines:
-    """The index's lines for what changes; raises ProjectError when HEAD or index have changed."""
+    """Return the index's lines for what changes; raise ProjectError if HEAD or index changed."""
     found = index.lines(worktree)
     expected = {worktree.prefix + one.path: one.old for one in merge.changes}
     others = {worktree.prefix + conflict.path for conflict in merge.conflicts} - set(expected)
@@ -63,7 +63,7 @@ def lines_unchanged(worktree: Worktree, merge: Merge) -> index.Lines:
 
 
 def keep(worktree: Worktree, merge: Merge, before: index.Lines) -> dict[str, str]:
-    """By path, the digest of each file as git has it; empty where git has none.
+    """Return the digest of each file by path, empty where git has none; copy those in conflict.
 
     A file that will be replaced is kept by being moved, one that waits for its user by a copy.
     """
@@ -78,7 +78,7 @@ def keep(worktree: Worktree, merge: Merge, before: index.Lines) -> dict[str, str
 
 
 def require_content(worktree: Worktree, before: index.Lines) -> None:
-    """Raises ProjectError when a file has other content than the index, whatever its times say."""
+    """Raise DirtyTreeError if a file's content is not the index's, whatever its times say."""
     # An index without times makes git read the files.
     file = state_of(worktree).scratch("times")
     index.set_lines(worktree, file, before)
@@ -122,7 +122,7 @@ def make_journal(
 
 
 def write_indexes(worktree: Worktree, journal: Journal) -> None:
-    """Keeps the index as it is, and writes aside what it will be."""
+    """Keep a copy of the index, and write the new one beside it."""
     state = state_of(worktree)
     for copy in (state.old_index, state.new_index):
         files.copy(worktree.index, copy)

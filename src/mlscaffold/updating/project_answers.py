@@ -1,23 +1,24 @@
 """The answers that a project records, as a release of its template reads them."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from ..errors import AnswerError, AnswersFileError, RecordedAnswerError
 from ..project import ANSWERS_FILE, Project
-from ..rendering.answers import Ask, checked, refuse_unknown, resolve, text_of
+from ..rendering.answers import Ask, Complaint, checked, refuse_unknown, resolve, text_of
 from ..rendering.questions import Question, Value
 from ..rendering.render_cache import RenderCache
 
 
 def recorded_answers(project: Project, cache: RenderCache, release: str) -> dict[str, Value]:
-    """The answers that the project was rendered with; raises ProjectError where one is missing."""
+    """Return the answers that a project was rendered with; raise ProjectError if one is missing."""
     questions = cache.questions(project.template, release)
     recorded = _texts(project, questions)
     for question in questions:
         if question.name not in recorded and question.applies(project.answers):
             raise AnswersFileError(project.path / ANSWERS_FILE, f"must answer {question.name}")
     try:
-        return resolve(questions, given=recorded, suggested={}, reserved=())
+        return resolve(questions, given=recorded, suggested={})
     except AnswerError as error:
         raise RecordedAnswerError(project.path / ANSWERS_FILE, str(error)) from error
 
@@ -30,23 +31,23 @@ def answers_at(
     given: Mapping[str, str],
     ask: Ask | None = None,
 ) -> dict[str, Value]:
-    """The project's answers at a release: those given, else those recorded, else new ones.
+    """Return the project's answers at a release: those given, else those recorded, else new ones.
 
     Raises ProjectError when a recorded answer is no longer valid there.
     """
     questions = cache.questions(project.template, release)
-    reserved = cache.releases(project.template).read(release, "reserved-names.txt").split()
+    complaint = partial(cache.releases(project.template).complaint, release)
     refuse_unknown(given, questions)
     recorded = _texts(project, questions)
     for question in questions:
         if question.name in recorded and question.name not in given:
-            _require_valid(project, question, recorded[question.name], reserved)
+            _require_valid(project, question, recorded, complaint)
     answers = {**recorded, **given}
-    return resolve(questions, given=answers, suggested={}, reserved=reserved, ask=ask)
+    return resolve(questions, given=answers, suggested={}, complaint=complaint, ask=ask)
 
 
 def _texts(project: Project, questions: Sequence[Question]) -> dict[str, str]:
-    """What is recorded for the questions, as text."""
+    """Return what is recorded for the questions, as text."""
     texts: dict[str, str] = {}
     for question in questions:
         value = project.answers.get(question.name)
@@ -60,10 +61,10 @@ def _texts(project: Project, questions: Sequence[Question]) -> dict[str, str]:
 
 
 def _require_valid(
-    project: Project, question: Question, text: str, reserved: Sequence[str]
+    project: Project, question: Question, recorded: Mapping[str, str], complaint: Complaint
 ) -> None:
     try:
-        checked(question, text, reserved=reserved)
+        checked(question, recorded[question.name], recorded, complaint=complaint)
     except AnswerError as error:
         fix = f"answer it again with -d {question.name}=..."
         raise RecordedAnswerError(project.path, f"{error}; {fix}") from error

@@ -13,7 +13,7 @@ from .journal import Journal, state_of
 
 
 def require_no_markers(worktree: Worktree, journal: Journal) -> None:
-    """Raises ProjectError while conflict markers stand in a file."""
+    """Raise ConflictMarkersError while conflict markers are left in a file."""
     standing = [path for path in journal.marked if _has_markers(worktree.top / path)]
     if standing:
         raise ConflictMarkersError(standing)
@@ -42,7 +42,7 @@ def resolved(worktree: Worktree, journal: Journal) -> Journal:
 
 
 def _lines(worktree: Worktree, unmerged: Iterable[str]) -> index.Lines:
-    """The lines of the new index once what lies in the working tree settles each conflict."""
+    """Return the new index's lines, with each conflict resolved by the working tree's file."""
     file = state_of(worktree).new_index
     asked = b"".join(os.fsencode(path) + b"\0" for path in sorted(unmerged))
     env = {"GIT_INDEX_FILE": str(file)}
@@ -51,7 +51,7 @@ def _lines(worktree: Worktree, unmerged: Iterable[str]) -> index.Lines:
 
 
 def _commit(worktree: Worktree, journal: Journal, lines: index.Lines) -> str:
-    """A commit of the project's part of the index, and nothing else, where HEAD is still ours."""
+    """Commit the project's part of the index, and nothing else, if HEAD is still ours."""
     if worktree.head != journal.head:
         return ""
     state = state_of(worktree)

@@ -48,12 +48,12 @@ class UpdateResult:
     diff: str = ""
     """In a dry run, what would change."""
     recovered: str = ""
-    """What recovery of an earlier update that was interrupted."""
+    """What became of an earlier update that was interrupted."""
     problem: str = ""
 
 
 def described(done: UpdateResult, merged: Merge, *, deselects: bool) -> UpdateResult:
-    """What the merge does; where only answers change, what goes has been deselected."""
+    """Return the result with the merge's paths; where only answers change, say "deselected"."""
     conflicts = {one.path: one.reason for one in merged.conflicts}
     if deselects:
         conflicts = {path: _OF_ANSWERS.get(why, why) for path, why in conflicts.items()}

@@ -1,4 +1,4 @@
-"""Puts back what an update has changed, from what its journal kept."""
+"""Restores what an update has changed, from what its journal kept."""
 
 import shutil
 from contextlib import suppress
@@ -10,7 +10,7 @@ from .journal import Journal, state_of
 
 
 def undo(worktree: Worktree, journal: Journal) -> None:
-    """Undoes the first part of an application, but for what its user has changed since."""
+    """Undo the first part of an application, except what its user has changed since."""
     require_room(worktree, journal)
     _put_back(worktree, journal)
     index.update(worktree, state_of(worktree).new_index, to=journal.before, where=journal.index)
@@ -18,7 +18,7 @@ def undo(worktree: Worktree, journal: Journal) -> None:
 
 
 def restore(worktree: Worktree, journal: Journal) -> None:
-    """Puts back every file and the index as they were before the update.
+    """Restore every file and the index as they were before the update.
 
     What a file holds that its user has saved since going back began stays.
     """
@@ -37,16 +37,16 @@ def restore(worktree: Worktree, journal: Journal) -> None:
 
 
 def require_room(worktree: Worktree, journal: Journal) -> None:
-    """Raises ProjectError when something of the user's lies where a file will be again."""
+    """Raise BlockedPathError if a file of the user's is where a file will be restored."""
     state, going = state_of(worktree), set(journal.paths)
     kept = [path for path in journal.paths if files.digest(state.old / path)]
     found = {files.blocking_path(worktree.top, path, going=going) for path in kept} - {""}
     if found:
-        raise BlockedPathError("in the way of files that return", found, "move them away first")
+        raise BlockedPathError("in the way of files to be restored", found, "move them away first")
 
 
 def _put_back(worktree: Worktree, journal: Journal) -> None:
-    """Makes each file that has the journal's content, or is gone, what it was before."""
+    """Restore each file that has the journal's content, or is missing."""
     top, state = worktree.top, state_of(worktree)
     # A full disk gets room again.
     shutil.rmtree(state.new, ignore_errors=True)

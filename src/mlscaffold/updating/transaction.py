@@ -1,14 +1,15 @@
-"""Applies a merge to a working tree so that a crash at any instant leaves before or after.
+"""Applies a merge to a working tree so that a crash at any instant leaves it before or after.
 
-In order: what each file will be is written aside, a journal says so; each file is moved away, to be
-kept, and the new one put in its place; the journal says that they are. That is the point of no
-return: what a crash interrupts before it is undone by `recover`, after it completed. Then git's
-index follows, by one rename under git's own lock, and HEAD for a commit that was asked for.
-Nothing is put over a file: what is saved in between stays, and the update refuses.
-A file or a line of the index that is neither as it was nor as the update left it is its user's:
-recovery leaves it alone. No file outside the merge is looked at.
+1. The new files are written to the state folder in the git directory, and a journal is written.
+2. Each file is moved there, to be kept, and the new one is put in its place.
+3. The journal says that all files are in place. What a crash interrupts before this is undone by
+   `recover`, what it interrupts after this is completed.
+4. Git's index is replaced by one rename under git's own lock, then HEAD moves, if a commit was
+   requested.
 
-With conflicts the journal stays, so that `abort` can restore what was there.
+No file is overwritten: what a user saves meanwhile stays, and the update refuses. Recovery leaves
+alone a file or a line of the index that is neither as it was nor as the update left it. No file
+outside the merge is read. With conflicts the journal stays, so that `abort` can restore everything.
 """
 
 import fcntl
@@ -46,7 +47,7 @@ class Recovery(StrEnum):
 
 @contextmanager
 def locked(worktree: Worktree) -> Generator[None]:
-    """Keeps any other update out of this working tree while the block runs.
+    """Keep any other update out of this working tree while the block runs.
 
     Raises ProjectError at once when another is at work. The lock goes with the process.
     """
@@ -62,7 +63,7 @@ def locked(worktree: Worktree) -> Generator[None]:
 
 
 def unfinished(worktree: Worktree) -> Journal | None:
-    """The journal of an update that is not finished."""
+    """Return the journal of an unfinished update, else None."""
     return state_of(worktree).read()
 
 
@@ -75,7 +76,7 @@ def apply(
     author: Mapping[str, str],
     commits: bool,
 ) -> str:
-    """Puts the merge into the working tree and the index; returns the commit made, if any.
+    """Write the merge to the working tree and the index; return the commit made, if any.
 
     When it can't, all is put back as it was and the error raised.
     """
@@ -107,7 +108,7 @@ def apply(
 
 
 def recover(worktree: Worktree) -> Recovery:
-    """Undoes or completes what was interrupted; leaves an update with conflicts alone."""
+    """Undo or complete what was interrupted; leave an update with conflicts alone."""
     state = state_of(worktree)
     journal = state.read()
     if journal is None:
@@ -130,7 +131,7 @@ def recover(worktree: Worktree) -> Recovery:
 
 
 def abort(worktree: Worktree) -> None:
-    """Restores files and index byte for byte as they were before the update.
+    """Restore files and index byte for byte as they were before the update.
 
     Raises ProjectError when the update is part of a commit by now.
     """
@@ -150,9 +151,9 @@ def abort(worktree: Worktree) -> None:
 
 
 def resume(worktree: Worktree) -> str:
-    """Ends an update whose conflicts are settled; returns the commit made, if any.
+    """Finish an update whose conflicts are resolved; return the commit made, if any.
 
-    Raises ProjectError while conflict markers stand, or a conflict without any is not settled.
+    Raises ProjectError while conflict markers are left, or a conflict without any is not resolved.
     """
     journal, state = _require_unfinished(worktree), state_of(worktree)
     resolution.require_no_markers(worktree, journal)
@@ -168,7 +169,7 @@ def resume(worktree: Worktree) -> str:
 
 
 def _put_files(worktree: Worktree, journal: Journal, kept: Mapping[str, str]) -> None:
-    """Puts each file in its place, or takes it away, unless its user has just changed it."""
+    """Replace or remove each file, unless its user has just changed it."""
     top, state = worktree.top, state_of(worktree)
     going = [path for path in journal.paths if kept[path] and not journal.content[path]]
     coming = [path for path in journal.paths if files.digest(state.new / path)]
@@ -178,14 +179,14 @@ def _put_files(worktree: Worktree, journal: Journal, kept: Mapping[str, str]) ->
             raise ChangedMeanwhileError(path)
         if not new:
             files.remove_empty_above(top, path)
-    # A program that had one open may have written into it where it lies now.
+    # A program that had one open may have written into it since it was moved.
     for path in (*going, *coming):
         if files.digest(state.old / path) != kept[path]:
             raise ChangedMeanwhileError(path)
 
 
 def _install(worktree: Worktree, journal: Journal) -> None:
-    """Ends the update: from here on it is completed, whatever happens."""
+    """Finish the update: from here on it is completed, whatever happens."""
     journal = replace(journal, phase=Phase.INSTALLING)
     state_of(worktree).write(journal)
     index.install(worktree, state_of(worktree).new_index)
@@ -193,7 +194,7 @@ def _install(worktree: Worktree, journal: Journal) -> None:
 
 
 def _complete(worktree: Worktree, journal: Journal) -> None:
-    """What is left to do once files and index are in place."""
+    """Do what is left once files and index are in place."""
     if journal.commit and worktree.current_head() == journal.head:
         title = f"mlscaffold: {journal.title}"
         worktree.git("update-ref", "-m", title, "HEAD", journal.commit, journal.head)
@@ -206,7 +207,7 @@ def _complete(worktree: Worktree, journal: Journal) -> None:
 def _recover_from(
     worktree: Worktree, error: BaseException, *, goal: Recovery, is_done: Callable[[], bool]
 ) -> None:
-    """Recovers from an error, and raises it unless the goal could be reached all the same.
+    """Recover from an error, and raise it unless the goal could be reached all the same.
 
     Where there was nothing to recover, `is_done` tells.
     """
@@ -218,7 +219,7 @@ def _recover_from(
         if isinstance(error, Exception):
             return
         if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt("what was asked for is done") from error
+            raise KeyboardInterrupt("the command was completed") from error
     raise error
 
 
