@@ -19,15 +19,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from .config import ServingConfig
-from .engine import RETRY_LATER, Engine, UnavailableError
+from ..config import ServingConfig
+from ..engine import RETRY_LATER, Engine, UnavailableError
+from ..metrics import RequestMetrics
+from ..schema import Health, Schema
+from ..server import run
 from .gate import Gate
-from .metrics import RequestMetrics
-from .schema import Health, Schema
-from .server import run
 
 if TYPE_CHECKING:
-    from .predictor import Predictor
+    from ..predictor import Predictor
 
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 

@@ -8,9 +8,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .config import ServingConfig
-from .engine import RETRY_LATER, Engine, UnavailableError
-from .schema import Schema, error_body, max_body_bytes
+from ..config import ServingConfig
+from ..engine import RETRY_LATER, Engine, UnavailableError
+from ..schema import Schema, error_body, max_body_bytes
 
 
 class TooLargeError(Exception):

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from itertools import repeat
 from typing import Generic, NamedTuple, TypeVar
 
-from .engine import UnavailableError
+from ..engine import UnavailableError
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")

@@ -12,15 +12,15 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import ClientDisconnect
 
+from ..config import ServingConfig
+from ..engine import RETRY_LATER, Engine, UnavailableError
+from ..metrics import RequestMetrics
+from ..schema import Health, Schema, error_body, max_body_bytes
+from ..server import run
 from .batching import Batcher
-from .config import ServingConfig
-from .engine import RETRY_LATER, Engine, UnavailableError
-from .metrics import RequestMetrics
-from .schema import Health, Schema, error_body, max_body_bytes
-from .server import run
 
 if TYPE_CHECKING:
-    from .predictor import Predictor
+    from ..predictor import Predictor
 
 T = TypeVar("T")
 Row = dict[str, Any]
