@@ -87,7 +87,7 @@ class Engine:
             log.info("model %s of commit %s is ready", predictor.version, commit[:12])
 
     def predict(self, rows: Sequence[Values]) -> list[dict[str, Any]]:
-        """Return an answer for each input, in their order. Not safe to call from several threads."""
+        """Return an answer for each input, in order. Not safe to call from several threads."""
         predictor = self.require_loaded()
         self._batch_size.observe(len(rows))
         started, answers = perf_counter(), []
