@@ -11,8 +11,8 @@ from ..rules import Checked, Name, PositiveFloat, PositiveInt, require, within
 class ServingConfig(Checked, section="serving"):
     """The HTTP server."""
 
-    name: Name = "api"
-    """The file in serving/ that holds the server."""
+    name: Name = "fastapi"
+    """The folder in serving/ that holds the server."""
     model: Name = "models/bundle"
     """A bundle's folder, or `champion` for the registry's."""
     host: Name = "127.0.0.1"
