@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
@@ -25,7 +25,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from ..artifacts import new_folder
 from ..data.spec import DataSpec
 from ..errors import ProjectError
-from ..rules import FILE_NAME, NAMED, Checked, Rule, require, typed
+from ..lineage import Lineage
+from ..rules import NAMED, require, typed
 from .base import Model, build_model
 
 SCHEMA_VERSION = 2
@@ -36,38 +37,8 @@ SLACK = 4
 """How often a parameter may be registered while a model is built: a parametrization repeats it."""
 
 
-Line = Annotated[
-    str,
-    Rule("a line of 500 characters at most", lambda text: text.isprintable() and len(text) <= 500),
-]
-
-
 class BundleError(ProjectError):
     """A folder is no bundle, or not the one that was written."""
-
-
-@dataclass(frozen=True)
-class Lineage(Checked, section="lineage"):
-    """Where a model came from, so that a prediction can be traced to its data."""
-
-    git_commit: Line | None
-    """The project's commit; None outside a repository."""
-    git_dirty: bool
-    """Whether files differed from that commit."""
-    data_hash: Line
-    """DVC's hash of data/processed, as it stands in dvc.lock."""
-    config_hash: Line
-    """SHA-256 of the settings that make a model."""
-    run_id: Annotated[Line, FILE_NAME] | None
-    """The tracked run that trained the model; it becomes the name of a folder."""
-    template_version: Line | None
-    """The release of the project's template."""
-    created_at: Line
-    """ISO 8601, UTC."""
-
-    def tags(self) -> dict[str, str]:
-        """Return the fields that are known, as text."""
-        return {name: str(value) for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
