@@ -1,6 +1,9 @@
 """What tests of the engine share: data, a bundle and a tracker in miniature."""
 
 import gc
+import resource
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -105,3 +108,19 @@ def tracking(
     monkeypatch.setenv("WANDB_DATA_DIR", str(workspace / "wandb"))
     wandb.teardown()  # it reads the environment once
     return TrackingConfig("wandb", experiment="miniature", system_metrics=False)
+
+
+@pytest.fixture
+def no_room() -> Callable[[int], AbstractContextManager[None]]:
+    """Return what makes a block in which no file becomes larger than so many bytes."""
+
+    @contextmanager
+    def limited(size: int) -> Generator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
