@@ -9,7 +9,6 @@ import pytest
 import yaml
 from templates import ROOT, commit, commit_template, copy_checkout, git
 
-from mlscaffold.cli import app  # noqa: F401 (compiled before a copy of it runs)
 
 URL = "https://github.com/mlscaffold/mlscaffold.git"
 LATER = "\n# Of a later commit.\n"
@@ -164,3 +163,19 @@ def test_a_template_of_somebody_else_without_tags_is_updated_to_its_first(tmp_pa
     )
     run(ROOT, "update", cwd=project)
     assert (project / "a.txt").read_text() == "mine\n2\n3\n4\n5\ntheirs\n"
+
+
+@pytest.mark.slow
+def test_a_sync_after_a_tag_installs_its_version(checkout: Path) -> None:
+    def version() -> str:
+        path = f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"
+        env = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+        # What `make setup` runs, without the time to install and compile what tests need.
+        command = ["uv", "sync", "--quiet", "--inexact", "--no-dev"]
+        subprocess.run(command, cwd=checkout, env=env | {"PATH": path}, check=True)
+        command = [str(checkout / ".venv" / "bin" / "mlscaffold"), "--version"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    assert version().startswith("0.1.dev1+g")
+    git(checkout, "tag", "v0.1.0")
+    assert version() == "0.1.0\n"
