@@ -9,7 +9,6 @@ import pytest
 import yaml
 from templates import ROOT, commit, commit_template, copy_checkout, git
 
-
 URL = "https://github.com/mlscaffold/mlscaffold.git"
 LATER = "\n# Of a later commit.\n"
 
