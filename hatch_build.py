@@ -32,7 +32,7 @@ class ReleasesHook(BuildHookInterface):
 
     def _written(self) -> Path:
         sys.path.insert(0, str(Path(self.root, "src")))
-        from mlscaffold.bundle import tag_of, write_bundle
+        from mlscaffold.rendering.bundle import tag_of, write_bundle
 
         bundle = self.scratch / "releases.bundle"
         write_bundle(Path(self.root), bundle, tag=tag_of(self.metadata.version))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .errors import MlscaffoldError, TemplateError
 from .project import is_project, open_project
-from .releases import Releases, open_releases, version_of
+from .rendering.releases import Releases, open_releases, version_of
 
 
 class Standing(StrEnum):

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from .answers import Ask, checked, refuse_unknown, resolve, text_of
-from .errors import AnswerError, ProjectError, TemplateError
-from .project import ANSWERS_FILE, Project
-from .questions import Question, Value
-from .releases import Releases, version_of
-from .renders import Renders
+from ..errors import AnswerError, ProjectError, TemplateError
+from ..project import ANSWERS_FILE, Project
+from ..rendering.answers import Ask, checked, refuse_unknown, resolve, text_of
+from ..rendering.questions import Question, Value
+from ..rendering.releases import Releases, version_of
+from ..rendering.renders import Renders
 
 
 def recorded_release(project: Project, releases: Releases) -> str:
