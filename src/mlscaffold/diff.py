@@ -10,7 +10,7 @@ from .rendering.render_cache import open_render_cache
 from .repository import files
 from .repository.scratch import Entry, Scratch, open_scratch
 from .repository.worktree import Worktree, names, open_worktree
-from .updating.project_answers import recorded_answers
+from .updating.project_answers import recorded_answers, recorded_release
 
 
 def diff(path: Path) -> str:
@@ -22,7 +22,7 @@ def diff(path: Path) -> str:
     worktree = open_worktree(path)
     format = worktree.object_format
     with open_render_cache() as cache:
-        release = cache.releases(project.template).find(project.commit)
+        release = recorded_release(project, cache.releases(project.template))
         answers = recorded_answers(project, cache, release)
         tree = cache.tree(project.template, release, answers, object_format=format)
         alternates = worktree.objects, cache.objects(format)

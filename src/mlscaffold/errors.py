@@ -156,6 +156,17 @@ class UnknownReleaseError(ProjectError):
         )
 
 
+class UnknownBaseError(ProjectError):
+    """The release that a project records is not in its template."""
+
+    def __init__(self, answers_file: Path, reason: str) -> None:
+        self.answers_file, self.reason = answers_file, reason
+        super().__init__(
+            f"{reason}; set _commit in {answers_file} to the commit of the template that made this "
+            "project, commit that, and run the command again"
+        )
+
+
 class DowngradeError(ProjectError):
     """The release asked for is older than the project's."""
 

@@ -10,17 +10,16 @@ from .errors import (
     MlscaffoldError,
     ProjectError,
     UnfinishedUpdateError,
-    UnknownReleaseError,
 )
 from .project import ANSWERS_FILE, Project, open_project
 from .rendering.answers import Ask
-from .rendering.releases import Releases, version_of
+from .rendering.releases import Releases
 from .rendering.render_cache import RenderCache, open_render_cache
 from .repository.scratch import Scratch, open_scratch
 from .repository.worktree import Worktree, open_worktree
 from .updating import branch, transaction
 from .updating.merge import Merge, merge
-from .updating.project_answers import answers_at, recorded_answers
+from .updating.project_answers import answers_at, recorded_answers, recorded_release
 from .updating.result import Outcome, UpdateResult, described
 from .updating.transaction import Recovery
 
@@ -176,22 +175,16 @@ def _applied(
 
 def _releases_of(project: Project, releases: Releases, request: UpdateRequest) -> tuple[str, str]:
     """Return the release that the project has, and the one that it is to have."""
-    latest = releases.latest()
-    ours, theirs = version_of(project.commit), version_of(latest)
-    is_known = project.commit in releases.tags()
-    if ours and theirs and ours > theirs and not is_known:
-        raise UnknownReleaseError(project.path, project.commit, latest)
-    old = releases.find(project.commit)
+    old = recorded_release(project, releases)
     if request.same_release:
         return old, old
-    if request.to is None and ours and theirs and ours > theirs:
-        # A trial release, newer than every final one.
-        return old, old
     new = releases.find(request.to)
-    wanted = version_of(new)
-    if ours and wanted and wanted < ours:
-        raise DowngradeError(project.path, project.commit, new)
-    return old, new
+    if not releases.is_before(new, old):
+        return old, new
+    if request.to is None:
+        # A trial release, or a commit after a release, is newer than every final one.
+        return old, old
+    raise DowngradeError(project.path, project.commit, new)
 
 
 def _title(done: UpdateResult, request: UpdateRequest) -> str:

@@ -3,11 +3,31 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from ..errors import AnswerError, AnswersFileError, RecordedAnswerError
+from ..errors import (
+    AnswerError,
+    AnswersFileError,
+    RecordedAnswerError,
+    TemplateError,
+    UnknownBaseError,
+    UnknownReleaseError,
+)
 from ..project import ANSWERS_FILE, Project
 from ..rendering.answers import Ask, Complaint, checked, refuse_unknown, resolve, text_of
 from ..rendering.questions import Question, Value
+from ..rendering.releases import Releases, version_of
 from ..rendering.render_cache import RenderCache
+
+
+def recorded_release(project: Project, releases: Releases) -> str:
+    """Return the release that a project was rendered from; raise ProjectError if it is unknown."""
+    try:
+        return releases.find(project.commit)
+    except TemplateError as error:
+        latest = releases.latest()
+        ours, theirs = version_of(project.commit), version_of(latest)
+        if ours and theirs and ours > theirs:
+            raise UnknownReleaseError(project.path, project.commit, latest) from error
+        raise UnknownBaseError(project.path / ANSWERS_FILE, str(error)) from error
 
 
 def recorded_answers(project: Project, cache: RenderCache, release: str) -> dict[str, Value]:
