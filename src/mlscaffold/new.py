@@ -38,6 +38,8 @@ class NewProject:
     """Paths from the project's top, without git's own."""
     commit: str = ""
     """The first commit's id, empty without one."""
+    next: tuple[str, ...] = ()
+    """What to type in the project, as its template says."""
     unlocked_because: str = ""
     """Why there is no uv.lock though one was asked for."""
 
@@ -68,7 +70,11 @@ def new(
         given = {**_preset_answers(releases, release, preset), **given}
         answers = _answers(releases, release, given=given, folder=target.name, ask=ask)
         project = NewProject(
-            path=target, template=releases.source, release=release, answers=answers
+            path=target,
+            template=releases.source,
+            release=release,
+            answers=answers,
+            next=releases.components(release).next,
         )
         if with_lock is None and not dry_run:
             with_lock = releases.trusted or confirm("Lock the dependencies? " + _UV_MAY_RUN_CODE)
