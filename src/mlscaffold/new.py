@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable, Generator, Mapping
+import sys
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from .errors import DestinationError
 from .lock import write_lock
 from .options import preset_answers
 from .project import first_commit
-from .questions import Value, shown
+from .questions import Question, Value, shown
 from .releases import Releases, open_releases
 from .renderer import render
 
@@ -104,20 +105,24 @@ def _completed(
 def _answers(
     releases: Releases, release: str, *, given: Mapping[str, str], folder: str, ask: Ask | None
 ) -> dict[str, Value]:
+    questions = releases.questions(release)
     return resolve(
-        releases.questions(release),
+        questions,
         given=given,
-        suggested=_suggested(folder),
+        suggested=_suggested(folder, questions),
         reserved=frozenset(releases.read(release, "reserved-names.txt").split()),
         ask=ask,
     )
 
 
-def _suggested(folder: str) -> dict[str, str]:
-    """A name made from the folder's, and the author as git knows them."""
+def _suggested(folder: str, questions: Iterable[Question]) -> dict[str, str]:
+    """A name made from the folder's, the author as git knows them, and this Python's version."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-._")
     author = {f"author_{key}": git.setting(f"user.{key}") for key in ("name", "email")}
     usable = {k: v for k, v in author.items() if not names.complaint(k, v, reserved=())}
+    python = "{}.{}".format(*sys.version_info)
+    if any(one.name == "python_version" and python in one.values for one in questions):
+        usable["python_version"] = python
     return {"project_name": name or folder, **usable}
 
 

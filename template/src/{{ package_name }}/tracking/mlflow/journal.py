@@ -14,6 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from threading import Lock
@@ -112,11 +113,10 @@ def records(path: Path, start: int = 0) -> Iterator[tuple[int, Record]]:
 
 
 def _parsed(line: bytes, path: Path) -> Record:
-    try:
+    with suppress(TypeError, ValueError):
         return dict(json.loads(line))
-    except (TypeError, ValueError):
-        log.warning("%s holds a damaged line, which is left out", path)
-        return {}
+    log.warning("%s holds a damaged line, which is left out", path)
+    return {}
 
 
 def now_ms() -> int:
