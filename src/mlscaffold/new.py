@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable, Generator, Mapping
+import sys
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +15,7 @@ from .lock import write_lock
 from .project import first_commit
 from .rendering import folders
 from .rendering.answers import Ask, Complaint, resolve
-from .rendering.questions import Value
+from .rendering.questions import Question, Value
 from .rendering.releases import Releases, open_releases
 from .rendering.render import render
 from .repository import git
@@ -105,11 +106,12 @@ def _completed(
 def _answers(
     releases: Releases, release: str, *, given: Mapping[str, str], folder: str, ask: Ask | None
 ) -> dict[str, Value]:
+    questions = releases.questions(release)
     complaint = partial(releases.complaint, release)
     return resolve(
-        releases.questions(release),
+        questions,
         given=given,
-        suggested=_suggested(folder, complaint),
+        suggested=_suggested(folder, questions, complaint),
         complaint=complaint,
         ask=ask,
     )
@@ -123,11 +125,14 @@ def _preset_answers(releases: Releases, release: str, preset: str) -> Mapping[st
     return presets[preset]
 
 
-def _suggested(folder: str, complaint: Complaint) -> dict[str, str]:
-    """A name made from the folder's, and the author as git knows them."""
+def _suggested(folder: str, questions: Iterable[Question], complaint: Complaint) -> dict[str, str]:
+    """A name made from the folder's, the author as git knows them, and this Python's version."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-._")
     author = {f"author_{key}": git.setting(f"user.{key}") for key in ("name", "email")}
     usable = {k: v for k, v in author.items() if v and not complaint(k, v, {})}
+    python = "{}.{}".format(*sys.version_info)
+    if any(one.name == "python_version" and python in one.values for one in questions):
+        usable["python_version"] = python
     return {"project_name": name or folder, **usable}
 
 
