@@ -1,4 +1,4 @@
-"""Rows to tensors: duplicates removed, split by group, encoded, written to data/processed/."""
+"""Preprocessing: remove duplicates, split by group, encode and write to data/processed/."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class SplitName(StrEnum):
 
 @dataclass(frozen=True)
 class Processed:
-    """A dataset that is ready to be trained on."""
+    """A dataset, split and encoded."""
 
     rows: dict[SplitName, list[Row]]
     spec: DataSpec
@@ -66,7 +66,7 @@ def read_rows(path: Path, config: Config) -> list[Row]:
 
 
 def preprocess(rows: list[Row], config: Config) -> Processed:
-    """Return `rows` without duplicates, split, with what was fitted on the training split.
+    """Return `rows` without duplicates, split, with the encoder and objective fitted to training.
 
     Raises:
         ProjectError: A label has too few groups to be in every split.

@@ -1,7 +1,4 @@
-"""Pictures of a classifier: values in, a figure out.
-
-Without pyplot, so without a screen and without global state.
-"""
+"""Figures of a classifier, made without pyplot and so without global state."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -21,13 +18,13 @@ INK, MUTED, PALE = "#222222", "#6b6b6b", "#c9c9c9"
 CURVE_COLOURS = (BLUE, ORANGE, "#3f8f5f", "#7a4fa3")
 BAR_COLOURS = (BLUE, "#8a8a8a", PALE)
 DARK_CELL = 0.55
-"""Share of a row from which a cell is so dark that its number is white."""
+"""Share of a row above which a cell's number is white."""
 LONGEST_NAME = 40
-"""Characters of a label that are shown; the rest of the figure needs its place too."""
+"""Characters of a label that are shown."""
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG; the same figure gives the same bytes."""
+    """Write a PNG, reproducibly: without the version of matplotlib."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
@@ -104,7 +101,7 @@ def _name_cells(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def _names(labels: Sequence[str]) -> dict[str, Any]:
-    """Return the arguments that name ticks: labels as they are, whose `$` begins no formula."""
+    """Return arguments that label ticks, with labels as they are: `$` does not begin a formula."""
     lines = map(one_line, labels)
     shown = [
         line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…" for line in lines
