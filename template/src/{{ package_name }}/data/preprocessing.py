@@ -12,7 +12,7 @@ from ..config import Config, DataConfig
 from ..errors import ProjectError
 from ..objectives.base import Objective, objective_class, objective_settings
 from .dataset import Split
-from .encoder import encoder_class, encoder_settings
+from .encoder import encoder_class, fit_encoder
 from .rows import Row, read_csv, write_csv
 from .spec import DataSpec
 
@@ -72,14 +72,11 @@ def preprocess(rows: list[Row], config: Config) -> Processed:
         ProjectError: A label has too few groups to be in every split.
     """
     objective = objective_class(config.objective["name"])
-    encoder = encoder_class(config.data.encoder["name"])
-    splits = split_rows(drop_duplicates(rows, encoder.columns), config.data, objective)
+    unique = drop_duplicates(rows, encoder_class(config.data.encoder["name"]).columns)
+    splits = split_rows(unique, config.data, objective)
     training = [row.values for row in splits[SplitName.train]]
-    spec = DataSpec(
-        encoder.fit(training, encoder_settings(config.data.encoder)),
-        objective.fit(training, objective_settings(config.objective)),
-    )
-    return Processed(splits, spec)
+    fitted = objective.fit(training, objective_settings(config.objective))
+    return Processed(splits, DataSpec(fit_encoder(training, config.data), fitted))
 
 
 def drop_duplicates(rows: list[Row], columns: Sequence[str]) -> list[Row]:
