@@ -41,7 +41,8 @@ def schema_of(config: ServeConfig) -> Schema:
     fields: dict[str, Any] = {}
     for name, field in encoder.fields().items():
         max_length = limits.max_text_length if field.type is str else None
-        fields[name] = (field.type, Field(**{"max_length": max_length, **field.limits}))
+        options: dict[str, Any] = {"max_length": max_length, **field.limits}
+        fields[name] = (field.type, Field(**options))
     request: Any = create_model("PredictRequest", __config__=STRICT, **fields)
     inputs: Any = (list[request], Field(min_length=1, max_length=limits.max_batch_size))
     predicted: dict[str, Any] = {
