@@ -1,31 +1,15 @@
 import re
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
-import hydra
 import pytest
 import yaml
+from miniature import CONFIGS, compose
 from toy_project import train
 from toy_project.compose import main as write_params
-from toy_project.compose import to_config
-from toy_project.config import Config
 
-CONFIGS = Path(__file__).parents[2] / "configs"
-SECTIONS = {field.name for field in fields(Config)} | {"experiment"}
 MODELS = ", ".join(sorted(path.stem for path in CONFIGS.glob("model/*.yaml")))
-GROUPS = sorted(path.relative_to(CONFIGS) for path in CONFIGS.glob("*/*.yaml"))
-
-
-def compose(*overrides: str) -> Config:
-    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return to_config(hydra.compose("config", overrides=list(overrides)), Config)
-
-
-@pytest.mark.parametrize("path", [path for path in GROUPS if path.parts[0] in SECTIONS], ids=str)
-def test_every_shipped_config_is_valid(path):
-    assert compose(f"{path.parent}={path.stem}")
 
 
 def test_an_experiment_overrides_what_it_names():
