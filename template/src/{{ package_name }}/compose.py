@@ -1,7 +1,7 @@
-"""The command line of every stage: Hydra composes, config.py checks, an error ends in one line.
+"""The command line of every stage: Hydra composes the settings, config.py checks them.
 
 `python -m <package>.compose` writes the composed configuration to params.yaml, which DVC reads;
-settings such as `training.epochs=1` may follow. With `--check` it says whether the file is current.
+overrides such as `training.epochs=1` may follow. With `--check` it only compares.
 """
 
 import argparse
@@ -30,7 +30,7 @@ C = TypeVar("C", bound=Config)
 
 log = logging.getLogger(__name__)
 
-# Hydra's own folder and log file per run: DVC and the tracker already keep what they would hold.
+# No folder and log file of Hydra's per run: DVC and the tracker record the same.
 _QUIET = (
     "hydra.run.dir=.",
     "hydra.output_subdir=null",
@@ -39,15 +39,15 @@ _QUIET = (
 )
 
 _UNREADABLE = (TypeError, ValueError, YAMLError)
-"""What Hydra raises, beside its own errors, where it cannot read a file or an argument."""
+"""What Hydra raises, besides its own errors, for a file or argument that it cannot read."""
 
 
 def stage(
     schema: type[C], config_name: str = "config"
 ) -> Callable[[Callable[[C], None]], Callable[[], None]]:
-    """Make a function the command that calls it with the configuration its arguments describe.
+    """Decorate a function of a configuration: make it a command whose arguments are overrides.
 
-    That configuration is configs/<config_name>.yaml, and its type `schema`.
+    The configuration is configs/<config_name>.yaml, and its type `schema`.
     """
 
     def command_of(run: Callable[[C], None]) -> Callable[[], None]:
@@ -60,15 +60,15 @@ def _command(run: Callable[[C], None], schema: type[C], config_name: str) -> Non
     def job(composed: DictConfig) -> None:
         nonlocal is_composed
         is_composed = True
-        # Here as well as around Hydra, which would print a line of its own before passing it on.
+        # Also here, since Hydra would print a line of its own before it passes an error on.
         with one_line_errors():
             run(to_config(composed, schema))
 
     is_composed = False
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us whole, not printed and lost
-    # Threads that wait must not spin: on a busy machine they would starve those that work.
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors instead of printing them
+    # Waiting threads must not spin: on a busy machine they slow down those that work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with one_line_errors():
         _require_root()
@@ -84,7 +84,7 @@ def _command(run: Callable[[C], None], schema: type[C], config_name: str) -> Non
 
 @contextmanager
 def one_line_errors() -> Generator[None]:
-    """End the process with one line and exit code 1 on an error that the user can fix."""
+    """Exit with a one-line message and code 1 on an error that the user can fix."""
     try:
         with file_errors():
             yield
@@ -93,7 +93,7 @@ def one_line_errors() -> Generator[None]:
 
 
 def explain(error: Exception) -> str:
-    """Return one line that says what was wrong."""
+    """Return the error as one line."""
     if isinstance(error, MissingConfigException) and error.options is not None:
         choices = ", ".join(error.options)
         return f"there is no configs/{error.missing_cfg_file}.yaml; choose one of: {choices}"
@@ -112,7 +112,7 @@ def to_config(composed: DictConfig, schema: type[C]) -> C:
 
 
 def _renamed(config: C) -> C:
-    """Return the configuration with what was given under a former name under its present one."""
+    """Return the configuration with values of deprecated names under their current ones."""
     rate = config.training.learning_rate
     if rate is None:
         return config
