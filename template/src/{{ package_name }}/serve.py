@@ -1,4 +1,4 @@
-"""Last stage: answer predictions over HTTP, from models/bundle/ or the registry's champion."""
+"""Last stage: serve predictions over HTTP, from models/bundle/ or the registry's champion."""
 
 from functools import partial
 from pathlib import Path

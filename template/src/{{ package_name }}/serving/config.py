@@ -15,19 +15,19 @@ class ServingConfig:
     model: str = "models/bundle"
     """A bundle's folder, or `champion` for the registry's."""
     host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 is every network of the machine."""
+    """Address to listen on; 0.0.0.0 is every network interface."""
     port: int = 8000
     """TCP port; 0 takes a free one."""
     num_threads: int = 1
-    """Threads of one forward pass. One is the fastest for small models under load."""
+    """Threads of one forward pass. One is fastest for small models under load."""
     max_batch_size: int = 64
-    """Inputs that are predicted together, and that one request may send."""
+    """Inputs that are predicted together, and inputs of one request, at most."""
     max_text_length: int = 20_000
     """Characters of one text, at most."""
     max_queue_size: int = 1024
-    """Inputs that may wait; beyond them a request is answered 503."""
+    """Inputs that may wait; a request that exceeds it gets a 503."""
     max_wait_s: float = 10.0
-    """Seconds that an input may wait for the model; one that would wait longer is answered 503."""
+    """Seconds that an input may wait for the model; one that would wait longer gets a 503."""
 
     def __post_init__(self) -> None:
         check(
@@ -49,6 +49,6 @@ class ServingConfig:
 
 @dataclass(frozen=True)
 class ServeConfig(Config):
-    """The whole configuration and the server's, as configs/serve.yaml composes it."""
+    """The configuration of all stages and of the server: configs/serve.yaml."""
 
     serving: ServingConfig = field(default_factory=ServingConfig)
