@@ -110,7 +110,7 @@ async def _while_connected(
     try:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise HTTPException(CLIENT_GONE)
+            raise HTTPException(CLIENT_GONE, "the client has disconnected")
         return working.result()
     finally:
         working.cancel()
