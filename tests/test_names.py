@@ -171,6 +171,11 @@ def test_reserved_names_hold_keywords_modules_and_direct_dependencies(
     assert possible <= RESERVED
 
 
+def test_reserved_names_hold_what_tests_import_by_name(render: Render) -> None:
+    modules = {path.stem for answers in COVERING for path in render(**answers).glob("tests/*.py")}
+    assert modules <= RESERVED
+
+
 def normalised(distribution: str) -> str:
     """The distribution's name as a package would spell it."""
     return re.sub(r"[-_.]+", "_", distribution.lower())

@@ -17,7 +17,7 @@ def test_no_point_is_lost_or_doubled(project: Path, run_in: Run) -> None:
     assert [row[0] for row in rows] == [
         "SIGKILL",
         "does it, its answer is lost",
-        "killed between sending and noting",
+        "killed after an unanswered send",
     ]
     for _, trials, held_up_s, end_s, _, _, *wrong in rows:
         assert (trials, wrong) == ("1", ["0", "0", "0"])

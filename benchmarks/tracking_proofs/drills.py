@@ -13,7 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -29,7 +29,7 @@ ENDED = "ended"
 """A file that is made when the process has ended."""
 ROW = "{:36}{:>7}{:>11}{:>8}{:>8}{:>10}{:>9}{:>8}{:>7}"
 TITLES = (
-    *("fault", "trials", "held up s", "end s", "exit s", "replayed", "missing", "double"),
+    *("fault", "trials", "held up s", "end s", "exit s", "left", "missing", "double"),
     "wrong",
 )
 
@@ -45,8 +45,8 @@ class Tally:
     """The longest from the last step to the end of the run."""
     exit_s: float = 0
     """The longest from the last step to the end of the process, which frees its libraries."""
-    replayed: int = 0
-    """Trials in which something was left to a replay."""
+    left: int = 0
+    """Trials in which the run left something to be delivered later."""
     missing: int = 0
     double: int = 0
     wrong: list[str] = field(default_factory=list)
@@ -74,9 +74,9 @@ class Bench:
                 command, cwd=folder, env=self._environment, stdout=output, stderr=output
             )
 
-    def replay(self, folder: Path) -> subprocess.CompletedProcess[str]:
-        """Run the replay command in `folder`."""
-        command = [sys.executable, "-m", f"{self.package}.tracking.mlflow.replay"]
+    def deliver(self, folder: Path) -> subprocess.CompletedProcess[str]:
+        """Run the command that delivers what is left in `folder`."""
+        command = [sys.executable, "-m", f"{self.package}.tracking.mlflow.delivery"]
         return subprocess.run(
             command, cwd=folder, env=self._environment, capture_output=True, text=True, timeout=300
         )
@@ -113,7 +113,7 @@ FAULTS = {
     "cut": Fault("does it, its answer is lost", _mode("loses_answers"), _mode("passes")),
     "crash": Fault("the training process is killed", lambda b: None, lambda b: None),
     "unacknowledged": Fault(
-        "killed between sending and noting", _mode("loses_answers"), _mode("passes")
+        "killed after an unanswered send", _mode("loses_answers"), _mode("passes")
     ),
 }
 
@@ -132,7 +132,7 @@ def run(package: str, numbers: Iterable[int], *, faults: Iterable[str]) -> int:
             for number in numbers:
                 _trial(bench, name, number, tally)
             seconds = (f"{tally.held_s:.3f}", f"{tally.end_s:.1f}", f"{tally.exit_s:.1f}")
-            counts = (tally.replayed, tally.missing, tally.double, len(tally.wrong))
+            counts = (tally.left, tally.missing, tally.double, len(tally.wrong))
             print(ROW.format(FAULTS[name].name, tally.trials, *seconds, *counts), flush=True)
             for line in tally.wrong:
                 print(f"    {line}")
@@ -209,31 +209,41 @@ def _crashed(
     FAULTS[name].repair(bench)
     reached = int((time.monotonic() - began) / training.STEP_S)
     first = chance.randrange(max(1, min(reached, NUM_STEPS) - 300), min(reached, NUM_STEPS) + 1)
-    process = bench.begin(folder, first=min(first, _recorded_to(folder, run_id) + 1), run_id=run_id)
+    process = bench.begin(
+        folder, first=min(first, _recorded_to(bench, folder, run_id) + 1), run_id=run_id
+    )
     process.wait(300)
     (folder / ENDED).touch()
     return process
 
 
-def _recorded_to(folder: Path, run_id: str) -> int:
-    """Return the last step that is in the journal: a checkpoint is never newer."""
-    journal = folder / ".tracking" / run_id / "journal.jsonl"
-    lines = journal.read_bytes().rpartition(b"\n")[0].splitlines()
-    return max((json.loads(line).get("step", 0) for line in lines), default=0)
+def _recorded_to(bench: Bench, folder: Path, run_id: str) -> int:
+    """Return the last step that was recorded: a checkpoint is never newer.
+
+    It is in the journal, or at the server if the process that delivers has removed the journal.
+    """
+    steps = [0]
+    for journal in folder.glob(".tracking/*/journal.jsonl"):
+        with suppress(FileNotFoundError):
+            lines = journal.read_bytes().rpartition(b"\n")[0].splitlines()
+            steps += [json.loads(line).get("step", 0) for line in lines]
+    client = import_module("mlflow").MlflowClient(bench.server.uri)
+    steps += [point.step for point in client.get_metric_history(run_id, training.FIGURES[-1])]
+    return max(steps)
 
 
 def _judge(
     bench: Bench, process: subprocess.Popen[bytes], folder: Path, trial: str, tally: Tally
 ) -> None:
-    """Replay what is left; compare what the server has with what was recorded."""
+    """Deliver what is left; compare what the server has with what was recorded."""
     if process.returncode:
         output = (folder / "output.txt").read_text()[-500:]
         tally.wrong.append(f"{trial}: exit code {process.returncode}: {output}")
     if list(folder.glob(".tracking/*")):
-        tally.replayed += 1
-        done = bench.replay(folder)
+        tally.left += 1
+        done = bench.deliver(folder)
         if done.returncode or list(folder.glob(".tracking/*")):
-            tally.wrong.append(f"{trial}: replay: {done.stdout}{done.stderr}")
+            tally.wrong.append(f"{trial}: delivery: {done.stdout}{done.stderr}")
     client = import_module("mlflow").MlflowClient(bench.server.uri)
     run_id = _report(folder)["run_id"]
     steps = range(training.LOG_EVERY_N_STEPS, NUM_STEPS + 1, training.LOG_EVERY_N_STEPS)

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
@@ -39,6 +39,8 @@ class Releases:
     repository: Path
     trusted: bool
     """Whether this process may read and render them itself, where nothing bounds them."""
+    current: str = ""
+    """The release to take where none is named; the newest tag when empty."""
     _read: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False)
 
     def tags(self) -> list[str]:
@@ -48,17 +50,29 @@ class Releases:
     @cached_property
     def _tags(self) -> list[str]:
         listed = git.run("tag", "--list", cwd=self.repository).split()
-        return sorted(filter(version_of, listed), key=_rank, reverse=True)
+        return sorted(filter(_version, listed), key=_rank, reverse=True)
 
     def latest(self) -> str:
         """The newest release's tag, or the newest commit where nothing was released."""
-        return self._tags[0] if self._tags else self.commit("HEAD")
+        return self.current or (self._tags[0] if self._tags else self.describe("HEAD"))
 
     def find(self, ref: str | None) -> str:
-        """The tag or commit that `ref` names, the latest release when it names none."""
+        """The release that `ref` names, as a project records it: a tag, else a described commit.
+
+        Without `ref` it is the latest; raises TemplateError when there is no such release.
+        """
         if ref is None:
             return self.latest()
-        return ref if ref in self._tags else self.commit(ref)
+        return ref if ref in self._tags else self.describe(self.commit(ref))
+
+    def is_before(self, ref: str, other: str) -> bool:
+        """Whether the release `ref` is older than the other: by version, else by its commit."""
+        ours, theirs = version_of(ref), version_of(other)
+        if ours and theirs and ours != theirs:
+            return ours < theirs
+        older, newer = self.commit(ref), self.commit(other)
+        missing = ("rev-list", "--max-count=1", older, f"^{newer}")
+        return older != newer and not git.run(*missing, cwd=self.repository)
 
     def read(self, ref: str, path: str) -> str:
         """The text of a file in that release, empty where it has no such file."""
@@ -131,8 +145,13 @@ def open_releases(template: str | None = None) -> Generator[Releases]:
     with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder:
         repository = Path(folder, "releases.git")
         if template in (None, PUBLIC_URL):
-            _unpack(repository)
-            yield Releases(source=PUBLIC_URL, url=PUBLIC_URL, repository=repository, trusted=True)
+            yield Releases(
+                source=PUBLIC_URL,
+                url=PUBLIC_URL,
+                current=_unpack(repository),
+                repository=repository,
+                trusted=True,
+            )
             return
         url = _url(str(template))
         _mirror(url, repository)
@@ -141,9 +160,18 @@ def open_releases(template: str | None = None) -> Generator[Releases]:
 
 
 def version_of(commit: str) -> Version | None:
-    """The version in a recorded commit such as v0.1.0 or v0.1.0-3-g1234abc, None without one."""
+    """The version in a recorded commit such as v0.1.0 or v0.1.0-3-g1234abc, None without one.
+
+    An id is none, though 1234567 and 12345a6 read like versions.
+    """
+    if re.fullmatch(r"[0-9a-f]{7,40}", commit):
+        return None
+    return _version(re.sub(r"-\d+-g[0-9a-f]+$", "", commit))
+
+
+def _version(tag: str) -> Version | None:
     try:
-        return Version(re.sub(r"-\d+-g[0-9a-f]+$", "", commit))
+        return Version(tag)
     except InvalidVersion:
         return None
 
@@ -153,18 +181,26 @@ def _rank(tag: str) -> tuple[bool, Version]:
     return not version.is_prerelease, version
 
 
-def _unpack(repository: Path) -> None:
+def _unpack(repository: Path) -> str:
+    """Makes the bare `repository` of the template's releases; returns the one to take, if any.
+
+    From a checkout that is the template as it lies there.
+    """
     if bundle.holds_template(_CHECKOUT):
+        if (_CHECKOUT / ".git").exists():
+            with suppress(GitError):  # It has no commit, or belongs to somebody else.
+                return bundle.clone_checkout(_CHECKOUT, repository)
         bundle.write_release(_CHECKOUT, repository, tag=_own_tag())
     elif (packed := _PACKAGE / "releases.bundle").is_file():
         git.run("clone", "--quiet", "--mirror", "--template=", packed, repository)
     else:
         raise TemplateError("this installation holds no template: install mlscaffold again")
+    return ""
 
 
 def _own_tag() -> str:
     try:
-        return f"v{metadata.version('mlscaffold').partition('+')[0]}"
+        return bundle.tag_of(metadata.version("mlscaffold"))
     except metadata.PackageNotFoundError:
         return "v0.1.dev0"
 

@@ -2,11 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 
-from ..errors import AnswerError, ProjectError
+from ..errors import AnswerError, ProjectError, TemplateError
 from ..project import ANSWERS_FILE, Project
 from ..rendering.answers import Ask, checked, refuse_unknown, resolve, text_of
 from ..rendering.questions import Question, Value
+from ..rendering.releases import Releases, version_of
 from ..rendering.renders import Renders
+
+
+def recorded_release(project: Project, releases: Releases) -> str:
+    """The release that the project was rendered from; raises ProjectError where it is not known."""
+    try:
+        return releases.find(project.commit)
+    except TemplateError as error:
+        latest = releases.latest()
+        ours, theirs = version_of(project.commit), version_of(latest)
+        if ours and theirs and ours > theirs:
+            raise ProjectError(
+                f"{project.path} has release {project.commit}, and {latest} is the newest that "
+                "mlscaffold knows: upgrade mlscaffold"
+            ) from error
+        raise ProjectError(
+            f"{error}; set _commit in {project.path / ANSWERS_FILE} to the commit of the template "
+            "that made this project, commit that, and run the command again"
+        ) from error
 
 
 def recorded_answers(project: Project, renders: Renders, release: str) -> dict[str, Value]:

@@ -40,8 +40,8 @@ def schema_of(config: ServeConfig) -> Schema:
     objective = objective_class(config.objective["name"])
     fields: dict[str, Any] = {}
     for name, field in encoder.fields().items():
-        max_length = limits.max_text_length if field.type is str else None
-        fields[name] = (field.type, Field(**{"max_length": max_length, **field.limits}))
+        bounds: dict[str, Any] = {"max_length": limits.max_text_length} if field.type is str else {}
+        fields[name] = (field.type, Field(**{**bounds, **field.limits}))
     request: Any = create_model("PredictRequest", __config__=STRICT, **fields)
     inputs: Any = (list[request], Field(min_length=1, max_length=limits.max_batch_size))
     predicted: dict[str, Any] = {
