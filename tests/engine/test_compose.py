@@ -23,8 +23,8 @@ def test_an_experiment_overrides_what_it_names():
         ("+training.epoch=1", "training.epoch is not a setting; did you mean epochs?"),
         ("optimizer.learning_rate=-1", "optimizer.learning_rate must be > 0, got -1.0"),
         ("resume=", "resume must be auto, never or a checkpoint, got ''"),
-        ("seed=x", "seed: Value 'x' of type 'str' could not be converted to Integer"),
-        ("model=nope", f"there is no configs/model/nope.yaml; choose one of: {MODELS}"),
+        ("seed=x", "seed must be of type int, got 'x'"),
+        ("model=nope", f"model must be one of {MODELS}, got 'nope'"),
     ],
 )
 def test_a_wrong_argument_ends_in_one_line(argument, message, workspace, monkeypatch, capsys):

@@ -12,7 +12,7 @@ from toy_project.objectives.classification import (
 from toy_project.rules import ConfigError
 
 NAMES = sorted(path.stem for path in CONFIGS.glob("model/*.yaml"))
-ENCODER = TextEncoder({f"t{id}": id for id in range(2, 50)}, max_tokens=12)
+ENCODER = TextEncoder(12, tuple(f"t{id}" for id in range(2, 50)))
 SPEC = DataSpec(ENCODER, Classification(("a", "b", "c")))
 
 

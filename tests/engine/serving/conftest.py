@@ -38,9 +38,9 @@ from ..conftest import has
 
 # Tests of one of the servers, and drills of the one that batches in its own process.
 collect_ignore = [
-    *(["test_service.py"] if not has("serving.service") else []),
-    *(["test_api.py", "test_batching.py"] if not has("serving.batching") else []),
-    *(["test_overload.py", "test_connections.py"] if not has("serving.batching") else []),
+    *(["test_service.py"] if not has("serving.bentoml") else []),
+    *(["test_api.py", "test_batching.py"] if not has("serving.fastapi") else []),
+    *(["test_overload.py", "test_connections.py"] if not has("serving.fastapi") else []),
 ]
 
 

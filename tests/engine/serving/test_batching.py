@@ -5,8 +5,9 @@ from contextlib import suppress
 from threading import Event
 
 import pytest
-from toy_project.serving.batching import Batcher
+from toy_project.serving.config import ServingConfig
 from toy_project.serving.engine import UnavailableError
+from toy_project.serving.fastapi.batching import Batcher
 
 
 class Doubler:
@@ -24,12 +25,12 @@ class Doubler:
         return [2 * number for number in numbers]
 
 
-def with_batcher(test: Callable[[Batcher[int, int], Doubler], Awaitable[None]]) -> None:
+def with_batcher(test: Callable[[Batcher, Doubler], Awaitable[None]]) -> None:
     """Run `test` beside a batcher of four at a time that queues eight."""
 
     async def body() -> None:
         doubler = Doubler()
-        batcher = Batcher[int, int](max_batch_size=4, max_queue_size=8, max_wait_s=10)
+        batcher = Batcher(ServingConfig(max_batch_size=4, max_queue_size=8))
         with ThreadPoolExecutor(1) as executor:
             running = asyncio.create_task(batcher.run(doubler, executor))
             try:
@@ -43,7 +44,7 @@ def with_batcher(test: Callable[[Batcher[int, int], Doubler], Awaitable[None]]) 
     asyncio.run(body())
 
 
-def submit(batcher: Batcher[int, int], *numbers: int) -> "asyncio.Task[list[int]]":
+def submit(batcher: Batcher, *numbers: int) -> "asyncio.Task[list[int]]":
     return asyncio.create_task(batcher.submit(list(numbers)))
 
 

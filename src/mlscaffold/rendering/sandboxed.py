@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..errors import MlscaffoldError
 from . import questions, renderer
-from .errors import MlscaffoldError
 from .releases import Releases
 
 

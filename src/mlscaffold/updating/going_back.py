@@ -3,10 +3,10 @@
 import shutil
 from contextlib import suppress
 
-from . import files, index
-from .errors import ProjectError
+from ..errors import ProjectError
+from ..repository import files, index
+from ..repository.worktree import Worktree, some
 from .journal import Journal, state_of
-from .worktree import Worktree, some
 
 
 def undo(worktree: Worktree, journal: Journal) -> None:

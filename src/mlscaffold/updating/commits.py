@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import index
+from ..project import identity
+from ..repository import index
+from ..repository.scratch import Scratch
+from ..repository.worktree import Worktree
 from .merge import Merge
-from .project import identity
-from .scratch import Scratch
-from .worktree import Worktree
 
 
 def import_objects(scratch: Scratch, worktree: Worktree, merge: Merge) -> None:

@@ -19,13 +19,14 @@ from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 
-from . import files, going_back, index, settled
+from ..errors import MlscaffoldError, ProjectError
+from ..repository import files, index
+from ..repository.scratch import Scratch
+from ..repository.worktree import Worktree, names, some
+from . import going_back, settled
 from .commits import commit_merge, import_objects
-from .errors import MlscaffoldError, ProjectError
 from .journal import Journal, Phase, state_of
 from .merge import Merge
-from .scratch import Scratch
-from .worktree import Worktree, names, some
 
 
 class Recovery(StrEnum):

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from .answers import Ask, checked, refuse_unknown, resolve, text_of
-from .errors import AnswerError, ProjectError
-from .project import ANSWERS_FILE, Project
-from .questions import Question, Value
-from .renders import Renders
+from ..errors import AnswerError, ProjectError
+from ..project import ANSWERS_FILE, Project
+from ..rendering.answers import Ask, checked, refuse_unknown, resolve, text_of
+from ..rendering.questions import Question, Value
+from ..rendering.renders import Renders
 
 
 def recorded_answers(project: Project, renders: Renders, release: str) -> dict[str, Value]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from ..errors import AnswerError, shown
 from . import names
-from .errors import AnswerError
-from .questions import Question, Value, shown
+from .questions import Question, Value
 
 # Gets the question, its default and the check of an answer's text; returns the checked answer.
 Ask = Callable[[Question, Value, Callable[[str], Value]], Value]

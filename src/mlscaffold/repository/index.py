@@ -5,8 +5,8 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..errors import ProjectError
 from . import files
-from .errors import ProjectError
 from .scratch import Entry
 from .worktree import Worktree, names
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import RLock
 
+from ..repository.scratch import Scratch
 from . import folders
 from .questions import Answers, Question
 from .releases import Releases, open_releases
 from .renderer import render
-from .scratch import Scratch
 
 
 class Renders:

@@ -9,10 +9,10 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from .errors import TemplateError
-from .files import parents
-from .scratch import Change, Entry, Scratch
-from .worktree import Worktree, names, some
+from ..errors import TemplateError
+from ..repository.files import parents
+from ..repository.scratch import Change, Entry, Scratch
+from ..repository.worktree import Worktree, names, some
 
 _REASONS = {
     "contents": "both changed it",

@@ -5,9 +5,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import GitError, ProjectError, shown
 from . import files, git
-from .errors import GitError, ProjectError
-from .questions import shown
 
 # Whatever the user has set: no hook or monitor runs, and the project alone says what is ignored.
 _OVERRIDES = tuple(

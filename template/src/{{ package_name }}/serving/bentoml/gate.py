@@ -4,17 +4,14 @@ import json
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from .config import ServingConfig
-from .engine import RETRY_LATER, Engine, UnavailableError
-from .schema import Schema, error_body, max_body_bytes
-
-
-class TooLargeError(Exception):
-    """A body has more bytes than any valid one."""
+from ..config import ServingConfig
+from ..engine import Engine, UnavailableError
+from ..schema import Schema, error_body, max_body_bytes
 
 
 class Kind(NamedTuple):
@@ -64,33 +61,33 @@ class Gate:
         """Return the inputs, or the answer to a request that has none or comes too early."""
         try:
             body = _decode(await self._read(request), request.headers.get("Content-Type", ""))
-            rows = kind.model.validate_python(body, from_attributes=True).rows()
+            request_body = kind.model.validate_python(body, from_attributes=True)
+            inputs = [request_body] if kind.path == "/predict" else request_body.inputs
             self._engine.require_loaded()
             self._engine.require_time(self._inside, self._config)
-            if self._inside + len(rows) > self._max_inside:
+            if self._inside + len(inputs) > self._max_inside:
                 raise UnavailableError("too many inputs are waiting")
-        except TooLargeError:
-            return JSONResponse({"detail": "Content Too Large"}, status_code=413)
         except ValidationError as error:
             return _invalid(error.errors(include_url=False, include_input=False))
-        except UnavailableError as error:
-            return JSONResponse({"detail": str(error)}, status_code=503, headers=RETRY_LATER)
+        except HTTPException as error:
+            return answer_error(error)
         except (ValueError, RecursionError) as error:
             place = (error.pos,) if isinstance(error, json.JSONDecodeError) else ()
             return _invalid([{"type": "json_invalid", "loc": place, "msg": "JSON decode error"}])
         except ClientDisconnect:
             return Response(status_code=400)
-        return rows
+        return [one.model_dump() for one in inputs]
 
     async def _read(self, request: Request) -> bytes:
-        """Return the body, or stop reading where it is too large."""
+        """Return the body, or stop reading when it is too large."""
+        too_large = HTTPException(413, "Content Too Large")
         if int(request.headers.get("Content-Length", 0)) > self._max_body_bytes:
-            raise TooLargeError
+            raise too_large
         body = bytearray()
         async for chunk in request.stream():
             body += chunk
             if len(body) > self._max_body_bytes:
-                raise TooLargeError
+                raise too_large
         return bytes(body)
 
 
@@ -101,6 +98,11 @@ def _decode(body: bytes, content_type: str) -> Any:
         media_type.startswith("application/") and media_type.endswith("+json")
     )
     return json.loads(body) if is_json and body else body or None
+
+
+def answer_error(error: HTTPException) -> JSONResponse:
+    """Return the answer that FastAPI would give."""
+    return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
 
 
 def _invalid(problems: list[Any]) -> JSONResponse:

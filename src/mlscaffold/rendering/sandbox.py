@@ -16,8 +16,8 @@ from tempfile import gettempdir
 from threading import Lock
 from typing import Any
 
+from ..errors import TemplateError
 from . import folders
-from .errors import TemplateError
 
 _MAX_REPLY_BYTES = 4 * 2**20
 _LOOKS_EVERY_S = 0.5

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from .errors import GitError
+from ..errors import GitError
 
 PROTOCOLS = ("https", "ssh", "git", "file")
 """Those by which a template is reached."""

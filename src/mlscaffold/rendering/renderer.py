@@ -8,9 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from . import folders, git
-from .errors import TemplateError
-from .questions import Answers, shown
+from ..errors import TemplateError, shown
+from ..repository import git
+from . import folders
+from .questions import Answers
 from .releases import Releases
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
+from ..errors import AnswerError, TemplateError, shown
 from . import sandbox
-from .errors import AnswerError, TemplateError
 
 Value = str | bool | int | float
 Answers = Mapping[str, Value]
@@ -87,12 +87,6 @@ class ForeignQuestion(Question):
 
     def evaluate(self, text: str, answers: Answers) -> str:
         return sandbox.call("evaluate", text=text, answers=dict(answers))
-
-
-def shown(value: Value) -> str:
-    """The value as it stands in a message: quoted, on one line, cut when it is long."""
-    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
-    return text if len(text) <= 60 else f"{text[:56]}...{text[-1]}"
 
 
 def read_yaml(text: str | bytes) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from . import git
+from ..repository import git
 
 # All that a release of the template consists of, from the repository's top.
 TEMPLATE_PATHS = ("components.yml", "copier.yml", "readme", "reserved-names.txt", "template")

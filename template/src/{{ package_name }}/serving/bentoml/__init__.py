@@ -6,12 +6,11 @@
 import asyncio
 import logging
 import os
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import bentoml
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, create_model
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,15 +18,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from .config import ServingConfig
-from .engine import RETRY_LATER, Engine, UnavailableError
-from .gate import Gate
-from .metrics import RequestMetrics
-from .schema import Health, Schema
-from .server import run
-
-if TYPE_CHECKING:
-    from .predictor import Predictor
+from ..config import ServingConfig
+from ..engine import Engine, UnavailableError
+from ..schema import Health, Schema
+from ..server import RequestMetrics, run
+from .gate import Gate, answer_error
 
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 
@@ -36,15 +31,9 @@ MAX_LATENCY_MS = 3_600_000
 the first few batches says, slow ones of a cold start. `max_queue_size` is the limit instead."""
 
 
-def serve(load: Callable[[], "Predictor"], config: ServingConfig, schema: Schema) -> None:
-    """Answer requests until SIGINT or SIGTERM, and finish those that are being answered.
-
-    Raises:
-        ServingError: The address cannot be listened on.
-        ProjectError: `load` raised it, and the server has stopped.
-    """
+def serve(engine: Engine, config: ServingConfig, schema: Schema) -> None:
+    """Answer requests until SIGINT or SIGTERM."""
     logging.getLogger("bentoml").setLevel(logging.WARNING)
-    engine = Engine(load)
     run(create_app(engine, config, schema), engine, config, documented_at="/")
 
 
@@ -107,7 +96,7 @@ def create_service(
             return engine.predict(inputs)
 
     add_middleware: Any = PredictionService.add_asgi_middleware  # annotated as if for functions
-    add_middleware(RequestMetrics, metrics=engine.metrics)
+    add_middleware(RequestMetrics, registry=engine.registry)
     add_middleware(Gate, engine=engine, config=config, schema=schema)
     return PredictionService
 
@@ -158,10 +147,11 @@ def _status_app(engine: Engine) -> Starlette:
         return JSONResponse(engine.about())
 
     async def metrics(request: Request) -> Response:
-        return Response(engine.metrics.render(), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(engine.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def unavailable(request: Request, error: Exception) -> Response:
-        return JSONResponse({"detail": str(error)}, status_code=503, headers=RETRY_LATER)
+        assert isinstance(error, UnavailableError)
+        return answer_error(error)
 
     endpoints = (health, ready, model, metrics)
     return Starlette(

@@ -14,14 +14,15 @@ from typing import Any
 import yaml
 from packaging.version import InvalidVersion, Version
 
-from . import bundle, git, sandbox
-from .errors import GitError, TemplateError
-from .questions import ForeignQuestion, Question, read_questions, read_yaml, shown
+from ..errors import GitError, TemplateError, shown
+from ..repository import git
+from . import bundle, sandbox
+from .questions import ForeignQuestion, Question, read_questions, read_yaml
 
 PUBLIC_URL = "https://github.com/mlscaffold/mlscaffold.git"
 
-_HERE = Path(__file__).parent
-_CHECKOUT = _HERE.parents[1]
+_PACKAGE = Path(__file__).parents[1]
+_CHECKOUT = _PACKAGE.parents[1]
 _SHORTHANDS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
 # `scheme://...`, or `helper::address`, which git has a program of that name read.
 _SCHEME = re.compile(r"([A-Za-z0-9+.-]*)(://|::)")
@@ -155,7 +156,7 @@ def _rank(tag: str) -> tuple[bool, Version]:
 def _unpack(repository: Path) -> None:
     if bundle.holds_template(_CHECKOUT):
         bundle.write_release(_CHECKOUT, repository, tag=_own_tag())
-    elif (packed := _HERE / "releases.bundle").is_file():
+    elif (packed := _PACKAGE / "releases.bundle").is_file():
         git.run("clone", "--quiet", "--mirror", "--template=", packed, repository)
     else:
         raise TemplateError("this installation holds no template: install mlscaffold again")

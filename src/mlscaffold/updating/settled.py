@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from . import files, index
+from ..errors import ProjectError
+from ..repository import files, index
+from ..repository.worktree import Worktree, some
 from .commits import commit_lines
-from .errors import ProjectError
 from .journal import Journal, state_of
-from .worktree import Worktree, some
 
 
 def require_no_markers(worktree: Worktree, journal: Journal) -> None:

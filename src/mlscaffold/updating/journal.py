@@ -8,10 +8,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from . import files
-from .errors import ProjectError
-from .index import Lines
-from .worktree import Worktree
+from ..errors import ProjectError
+from ..repository import files
+from ..repository.index import Lines
+from ..repository.worktree import Worktree
 
 _JOURNAL = "journal.json"
 
