@@ -15,7 +15,6 @@ from conftest import Render, Run
 from templates import commit, commit_template
 
 from mlscaffold.new import new
-from mlscaffold.options import PRESETS
 
 
 def files_of(option: str) -> set[str]:
