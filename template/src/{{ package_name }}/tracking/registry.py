@@ -9,6 +9,11 @@ from ..config import TrackingConfig
 from ..lookup import find_function
 from .base import Tracker, TrackingError
 
+CHAMPION = "champion"
+"""The alias of the version that is served."""
+BUNDLE_VERSION = "bundle_version"
+"""The tag by which a bundle that was registered before is known again."""
+
 
 @dataclass(frozen=True)
 class RegisteredModel:
