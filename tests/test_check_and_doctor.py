@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Render
-from templates import commit, commit_template
+from templates import commit, commit_template, git
 
 from mlscaffold.check import Standing, check
 from mlscaffold.doctor import Finding, State, doctor
@@ -74,9 +74,12 @@ def test_many_projects_are_checked_though_one_is_none(toy: Path, tmp_path: Path)
     ]
 
 
-def test_a_project_of_no_release_has_nothing_to_compare(tmp_path: Path) -> None:
+def test_a_project_of_an_unknown_commit_has_nothing_to_compare(tmp_path: Path) -> None:
     template = commit_template(tmp_path / "fork")
     new(str(tmp_path / "toy"), given={}, template=str(template), with_lock=False)
+    (checked,) = check([tmp_path / "toy"])
+    assert checked.standing is Standing.CURRENT
+    git(template, "commit", "--quiet", "--amend", "--message=Another history")
     (checked,) = check([tmp_path / "toy"])
     assert checked.standing is Standing.UNRELEASED
 

@@ -17,10 +17,10 @@ from conftest import Render
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlscaffold.answers import resolve
 from mlscaffold.errors import AnswerError, MlscaffoldError
 from mlscaffold.new import new
-from mlscaffold.questions import read_questions, read_yaml
+from mlscaffold.rendering.answers import resolve
+from mlscaffold.rendering.questions import read_questions, read_yaml
 
 ROOT = Path(__file__).parents[1]
 RESERVED = frozenset((ROOT / "reserved-names.txt").read_text().split())
@@ -169,6 +169,11 @@ def test_reserved_names_hold_keywords_modules_and_direct_dependencies(
     assert {"torch", "sklearn", "hydra", "wandb", "bentoml", "ray", "kfp"} <= imported
     possible = {word.lower() for word in words | direct | imported if not word.startswith("_")}
     assert possible <= RESERVED
+
+
+def test_reserved_names_hold_what_tests_import_by_name(render: Render) -> None:
+    modules = {path.stem for answers in COVERING for path in render(**answers).glob("tests/*.py")}
+    assert modules <= RESERVED
 
 
 def normalised(distribution: str) -> str:

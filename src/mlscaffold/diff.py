@@ -5,12 +5,12 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from . import files
 from .project import open_project
-from .recorded import recorded_answers
-from .renders import open_renders
-from .scratch import Entry, Scratch, open_scratch
-from .worktree import Worktree, names, open_worktree
+from .rendering.renders import open_renders
+from .repository import files
+from .repository.scratch import Entry, Scratch, open_scratch
+from .repository.worktree import Worktree, names, open_worktree
+from .updating.recorded import recorded_answers, recorded_release
 
 
 def diff(path: Path) -> str:
@@ -22,7 +22,7 @@ def diff(path: Path) -> str:
     worktree = open_worktree(path)
     format = worktree.object_format
     with open_renders() as renders:
-        release = renders.releases(project.template).find(project.commit)
+        release = recorded_release(project, renders.releases(project.template))
         answers = recorded_answers(project, renders, release)
         tree = renders.tree(project.template, release, answers, object_format=format)
         sees = worktree.objects, renders.objects(format)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .doctor import Finding
     from .new import NewProject
     from .options import Component, Options
-    from .questions import Choice
+    from .rendering.questions import Choice
     from .update import Updated
 
 _WIDTH = 14
@@ -68,7 +68,7 @@ def of_checked(one: "Checked") -> str:
         "outdated": f"outdated: {one.release} is followed by {one.latest}",
         "ahead": f"ahead: {one.release} is newer than {one.latest}, the newest that mlscaffold "
         "knows; upgrade mlscaffold",
-        "unreleased": f"unreleased: {one.release} names no version to compare",
+        "unreleased": f"unreleased: the template has no release or commit {one.release}",
         "unreadable": f"unreadable: {one.problem}",
         "skipped": f"skipped: {one.problem}",
     }

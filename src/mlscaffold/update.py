@@ -8,19 +8,18 @@ from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from . import transaction
-from .answers import Ask
-from .commits import commit_merge, import_objects
-from .errors import AnswerError, GitError, MlscaffoldError, ProjectError
-from .merge import Merge, merge
+from .errors import AnswerError, GitError, MlscaffoldError, ProjectError, shown
 from .project import ANSWERS_FILE, Project, open_project
-from .questions import shown
-from .recorded import answers_at, recorded_answers
-from .releases import Releases, version_of
-from .renders import Renders, open_renders
-from .scratch import Scratch, open_scratch
-from .transaction import Recovery
-from .worktree import Worktree, open_worktree
+from .rendering.answers import Ask
+from .rendering.releases import Releases
+from .rendering.renders import Renders, open_renders
+from .repository.scratch import Scratch, open_scratch
+from .repository.worktree import Worktree, open_worktree
+from .updating import transaction
+from .updating.commits import commit_merge, import_objects
+from .updating.merge import Merge, merge
+from .updating.recorded import answers_at, recorded_answers, recorded_release
+from .updating.transaction import Recovery
 
 _OF_ANSWERS = {
     "you changed what the template removed": "you changed what you have deselected",
@@ -254,27 +253,16 @@ def _require_new_branch(worktree: Worktree, branch: str) -> None:
 
 def _releases_of(project: Project, releases: Releases, wish: Wish) -> tuple[str, str]:
     """The release that the project has, and the one that it is to have."""
-    latest = releases.latest()
-    ours, theirs = version_of(project.commit), version_of(latest)
-    is_known = project.commit in releases.tags()
-    if ours and theirs and ours > theirs and not is_known:
-        raise ProjectError(
-            f"{project.path} has release {project.commit}, and {latest} is the newest that "
-            "mlscaffold knows: upgrade mlscaffold"
-        )
-    old = releases.find(project.commit)
+    old = recorded_release(project, releases)
     if wish.same_release:
         return old, old
-    if wish.to is None and ours and theirs and ours > theirs:
-        # A trial release, newer than every final one.
-        return old, old
     new = releases.find(wish.to)
-    wanted = version_of(new)
-    if ours and wanted and wanted < ours:
-        raise ProjectError(
-            f"{project.path} has release {project.commit}, which is newer than {new}"
-        )
-    return old, new
+    if not releases.is_before(new, old):
+        return old, new
+    if wish.to is None:
+        # A trial release, or a commit after a release, is newer than every final one.
+        return old, old
+    raise ProjectError(f"{project.path} has release {project.commit}, which is newer than {new}")
 
 
 def _described(done: Updated, merged: Merge, *, deselects: bool) -> Updated:

@@ -10,23 +10,21 @@ import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass, replace
-from difflib import get_close_matches
+from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import hydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from .artifacts import new_file
 from .config import Config
 from .errors import ProjectError, file_errors
 from .paths import CONFIGS, PARAMS
-from .rules import ConfigError, require
+from .rules import ConfigError, require, typed
 
 C = TypeVar("C", bound=Config)
 
@@ -74,8 +72,7 @@ def _command(run: Callable[[C], None], schema: type[C], config_name: str) -> Non
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with one_line_errors():
         _require_root()
-        _require_names(sys.argv[1:])
-        sys.argv[1:1] = _QUIET
+        sys.argv[1:] = [*_QUIET, *map(_checked, sys.argv[1:])]
         configs = str(CONFIGS.resolve())
         try:
             hydra.main(version_base="1.3", config_path=configs, config_name=config_name)(job)()
@@ -95,23 +92,23 @@ def one_line_errors() -> Generator[None]:
         sys.exit(f"error: {explain(error)}")
 
 
+def explain(error: Exception) -> str:
+    """Return one line that says what was wrong."""
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        choices = ", ".join(error.options)
+        return f"there is no configs/{error.missing_cfg_file}.yaml; choose one of: {choices}"
+    return " ".join(str(error).split())
+
+
 def to_config(composed: DictConfig, schema: type[C]) -> C:
     """Return the checked configuration that `composed` describes.
 
     Raises:
-        ConfigError: A value is out of its range.
-        OmegaConfBaseException: A key is unknown or a value has the wrong type.
+        ConfigError: A setting is unknown or without a value, or its value cannot be used.
     """
     if missing := OmegaConf.missing_keys(composed):
         raise ConfigError(f"{min(missing)} has no value, only ???")
-    typed = OmegaConf.structured(schema(model={"name": "?"}))
-    for section in filter(OmegaConf.is_config, typed.values()):
-        OmegaConf.set_readonly(section, False)  # frozen classes make frozen nodes
-    try:
-        return _renamed(cast(C, OmegaConf.to_object(OmegaConf.merge(typed, composed))))
-    except OverflowError as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"a number among the settings is too large: {reason}") from error
+    return _renamed(typed("", schema, OmegaConf.to_container(composed, resolve=True)))
 
 
 def _renamed(config: C) -> C:
@@ -125,61 +122,34 @@ def _renamed(config: C) -> C:
     return replace(config, training=training, optimizer=optimizer)
 
 
-def explain(error: Exception) -> str:
-    """Return one line that says which setting was wrong and what would have been right."""
-    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        choices = ", ".join(error.options)
-        return f"there is no configs/{error.missing_cfg_file}.yaml; choose one of: {choices}"
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return _explain_key(cause)
-    return " ".join(str(error).split())
-
-
-def _explain_key(error: OmegaConfBaseException) -> str:
-    key = str(error.full_key)
-    section, _, name = key.rpartition(".")
-    if not isinstance(error, ConfigKeyError | ConfigAttributeError):
-        return f"{key}: {str(error.msg).splitlines()[0]}"
-    known = [other for other in _field_names(error, section) if other != name]
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(known)}"
-    return f"{key} is not a setting; {hint}" if known else f"{key} is not a setting"
-
-
-def _field_names(error: OmegaConfBaseException, section: str) -> list[str]:
-    node: Any = error.object_type
-    if not is_dataclass(node):
-        node = Config()
-        for name in filter(None, section.split(".")):
-            node = getattr(node, name, None)
-    return [field.name for field in fields(node)] if is_dataclass(node) else []
-
-
 def _require_root() -> None:
     if not CONFIGS.is_dir():
         raise ConfigError(f"there is no {CONFIGS}/ here; run this in the project's root")
 
 
-def _require_names(overrides: list[str]) -> None:
-    """Raise where a folder of configs/ is given something else than names of its files."""
-    for override in overrides:
-        group, equals, _ = override.lstrip("+").partition("=")
-        folder = CONFIGS / group.partition("@")[0]
-        if equals and group and folder.is_dir():
-            parsed = OverridesParser.create().parse_override(override)
-            given: Any = parsed.value()
-            names = given if isinstance(given, list) else [given]
-            is_named = parsed.is_sweep_override() or all(isinstance(name, str) for name in names)
-            choices = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-            require(is_named, group, f"one of {choices}", given)
+def _checked(argument: str) -> str:
+    """Return an argument as Hydra takes it.
+
+    Raises:
+        ConfigError: A folder of configs/ does not have the file that was chosen.
+    """
+    name, equals, value = argument.lstrip("+").partition("=")
+    if not name or not equals or argument.startswith(("-", "~", "hydra")):
+        return argument
+    folder = CONFIGS / name.partition("@")[0]
+    if not folder.is_dir():
+        return f"++{name}={value}"  # whether there is such a setting is for `typed` to say
+    files = folder.rglob("*.yaml")
+    choices = sorted(file.relative_to(folder).with_suffix("").as_posix() for file in files)
+    is_choice = set(value.strip("[]").split(",")) <= set(choices)
+    require(is_choice, name, f"one of {', '.join(choices)}", value)
+    return argument
 
 
 def _params(overrides: list[str]) -> str:
-    _require_names(overrides)
     with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
         try:
-            composed = hydra.compose("config", overrides)
+            composed = hydra.compose("config", [*map(_checked, overrides)])
         except _UNREADABLE as error:
             raise ConfigError(str(error)) from error
     to_config(composed, Config)

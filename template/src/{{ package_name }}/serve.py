@@ -19,12 +19,12 @@ CHAMPION = "champion"
 @stage(ServeConfig, "serve")
 def main(config: ServeConfig) -> None:
     """Serve until interrupted."""
+    from .serving.engine import Engine
     from .serving.schema import schema_of
 
-    serve = find_function(
-        "serve", folder="serving", name=config.serving.name, setting="serving.name"
-    )
-    serve(partial(load_predictor, config), config.serving, schema_of(config))
+    name = config.serving.name
+    serve = find_function("serve", folder="serving", name=name, setting="serving.name")
+    serve(Engine(partial(load_predictor, config)), config.serving, schema_of(config))
 
 
 def load_predictor(config: ServeConfig) -> "Predictor":
@@ -46,7 +46,6 @@ def load_predictor(config: ServeConfig) -> "Predictor":
 
 
 def _champion(config: Config) -> tuple["Bundle", str]:
-    from .champion import load_champion
     from .tracking.base import TrackingError
     from .tracking.registry import create_registry
 
@@ -54,7 +53,7 @@ def _champion(config: Config) -> tuple["Bundle", str]:
     champion = registry.champion(config.registry.model_name)
     if champion is None:
         raise TrackingError(f"{config.registry.model_name} has no champion; run `make register`")
-    return load_champion(registry, champion), champion.version
+    return registry.load(champion), champion.version
 
 
 if __name__ == "__main__":

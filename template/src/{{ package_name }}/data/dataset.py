@@ -11,10 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import ProjectError
-from .mapped import MappedTensor, mapped_tensors
 
-IN_MEMORY_BYTES = 2**30
-"""A larger file of a split is not read as a whole."""
 BATCHES_PER_BUCKET = 50
 """Batches whose rows are sorted by length together: more of them pad less, fewer mix better."""
 
@@ -23,7 +20,7 @@ BATCHES_PER_BUCKET = 50
 class Split:
     """Encoded rows, each of the same shape or of a length of its own."""
 
-    values: Tensor | MappedTensor
+    values: Tensor
     """[rows, ...], or rows of any length end to end: [total length, ...]."""
     targets: Tensor
     """[rows, ...]."""
@@ -87,22 +84,20 @@ class Split:
 
     def save(self, path: Path) -> None:
         """Write the tensors as safetensors."""
-        assert isinstance(self.values, Tensor), "what is mapped lies in a file already"
         tensors = {name: tensor for name, tensor in vars(self).items() if tensor is not None}
         save_file(tensors, path)
 
     @classmethod
-    def load(cls, path: Path, *, max_bytes: int = IN_MEMORY_BYTES) -> Self:
-        """Return the split that `save` wrote; in a file above `max_bytes` its values stay there.
+    def load(cls, path: Path) -> Self:
+        """Return the split that `save` wrote.
+
+        The file is mapped, not read: it may be larger than the memory.
 
         Raises:
             ProjectError: It cannot be read.
         """
-        if path.stat().st_size <= max_bytes:
-            try:
-                return cls(**load_file(path))
-            except (OSError, TypeError, SafetensorError) as error:
-                message = f"{path} cannot be read ({error}); run `make preprocess`"
-                raise ProjectError(message) from error
-        mapped = mapped_tensors(path)
-        return cls(mapped.pop("values"), **{name: rest.read() for name, rest in mapped.items()})
+        try:
+            return cls(**load_file(path))
+        except (OSError, TypeError, SafetensorError) as error:
+            message = f"{path} cannot be read ({error}); run `make preprocess`"
+            raise ProjectError(message) from error

@@ -4,8 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
-from ..config import DataConfig
-from ..lookup import find_class
+from ..lookup import Fitted, find_class
 from ..rules import typed
 from .rows import Values
 
@@ -18,11 +17,11 @@ class Field(NamedTuple):
     """What pydantic's Field takes: min_length, pattern, ge, le, ..."""
 
 
-class Encoder(ABC):
+class Encoder(Fitted, ABC, section="encoder"):
     """Reads rows of one modality. Each file in data/ that `data.encoder.name` names holds one.
 
-    It imports PyTorch nowhere, since a server asks it for the fields of a request before there is a
-    model.
+    A frozen dataclass, whose fields become JSON. It imports PyTorch nowhere, since a server asks it
+    for the fields of a request before there is a model.
     """
 
     settings: ClassVar[type]
@@ -31,11 +30,6 @@ class Encoder(ABC):
     """The columns that a row must have."""
     example: ClassVar[Values]
     """A row to try a model with."""
-
-    @property
-    def name(self) -> str:
-        """The file that holds the encoder."""
-        return type(self).__module__.rpartition(".")[2]
 
     @staticmethod
     @abstractmethod
@@ -69,24 +63,10 @@ class Encoder(ABC):
     def limits(self) -> list[str]:
         """Return what the model card says of the inputs."""
 
-    @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Return the encoder as JSON values."""
-
-    @classmethod
-    @abstractmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the encoder that `to_dict` described."""
-
 
 def encoder_class(name: str) -> type[Encoder]:
     """Return the encoder that data/<name>.py defines."""
     return find_class(Encoder, folder="data", name=name, setting="data.encoder.name")
-
-
-def fit_encoder(rows: Iterable[Values], config: DataConfig) -> Encoder:
-    """Return the encoder that the configuration names, fitted on `rows`."""
-    return encoder_class(config.encoder["name"]).fit(rows, encoder_settings(config.encoder))
 
 
 def encoder_settings(values: Mapping[str, Any]) -> Any:

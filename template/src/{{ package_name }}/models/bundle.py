@@ -25,7 +25,8 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from ..artifacts import new_folder
 from ..data.spec import DataSpec
 from ..errors import ProjectError
-from ..rules import FILE_NAME, LINE, NAMED, check, require, typed
+from ..lineage import Lineage
+from ..rules import NAMED, require, typed
 from .base import Model, build_model
 
 SCHEMA_VERSION = 2
@@ -38,36 +39,6 @@ SLACK = 4
 
 class BundleError(ProjectError):
     """A folder is no bundle, or not the one that was written."""
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """Where a model came from, so that a prediction can be traced to its data."""
-
-    git_commit: str | None
-    """The project's commit; None outside a repository."""
-    git_dirty: bool
-    """Whether files differed from that commit."""
-    data_hash: str
-    """DVC's hash of data/processed, as it stands in dvc.lock."""
-    config_hash: str
-    """SHA-256 of the settings that make a model."""
-    run_id: str | None
-    """The tracked run that trained the model."""
-    template_version: str | None
-    """The release of the project's template."""
-    created_at: str
-    """ISO 8601, UTC."""
-
-    def __post_init__(self) -> None:
-        texts = {name: LINE for name, value in vars(self).items() if isinstance(value, str)}
-        check("lineage", self, **texts)
-        if self.run_id is not None:  # it becomes the name of a folder
-            check("lineage", self, run_id=FILE_NAME)
-
-    def tags(self) -> dict[str, str]:
-        """Return the fields that are known, as text."""
-        return {name: str(value) for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,14 @@ arXiv:1706.03762; Xiong et al. 2020, arXiv:2002.04745).
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..data.text import TextSpec
-from ..rules import AT_LEAST_ONE, check, require, up_to
+from ..rules import PositiveInt, require, within
 from .base import Model
 from .embedding import TextEmbedding, TextModelConfig, weighted_mean
 
@@ -19,22 +19,15 @@ from .embedding import TextEmbedding, TextModelConfig, weighted_mean
 class TransformerConfig(TextModelConfig):
     """The settings of the encoder beside those of its input layer."""
 
-    num_layers: int = 2
+    num_layers: Annotated[int, within(1, 1000)] = 2
     """Encoder layers."""
-    num_heads: int = 4
+    num_heads: PositiveInt = 4
     """Attention heads; must divide `hidden_size`."""
-    feedforward_size: int = 256
+    feedforward_size: Annotated[int, within(1, 2**20)] = 256
     """Width of the layer inside each block's feed-forward part."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(
-            "model",
-            self,
-            num_layers=up_to(1000),
-            num_heads=AT_LEAST_ONE,
-            feedforward_size=up_to(2**20),
-        )
         divisor = f"a divisor of model.hidden_size={self.hidden_size}"
         require(self.hidden_size % self.num_heads == 0, "model.num_heads", divisor, self.num_heads)
 

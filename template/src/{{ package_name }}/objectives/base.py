@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from ..data.rows import Values
-from ..lookup import find_class
+from ..lookup import Fitted, find_class
 from ..rules import require, typed
 
 if TYPE_CHECKING:
@@ -33,9 +33,10 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
-class Objective(ABC):
+class Objective(Fitted, ABC, section="objective"):
     """What a model is trained for. Each file in objectives/ that `objective.name` names holds one.
 
+    A frozen dataclass, whose fields become JSON.
     Targets are what rows hold, as tensors. Scores are a model's outputs as metrics take them, such
     as probabilities; baselines give them too. Predictions are what a client gets.
     """
@@ -48,11 +49,6 @@ class Objective(ABC):
     """By name: an entry here is in the reports, the tracker, `training.monitor` and the gate."""
     prediction: ClassVar[type]
     """The NamedTuple that a client gets; its first field is the prediction itself."""
-
-    @property
-    def name(self) -> str:
-        """The file that holds the objective."""
-        return type(self).__module__.rpartition(".")[2]
 
     @staticmethod
     @abstractmethod
@@ -120,15 +116,6 @@ class Objective(ABC):
     @abstractmethod
     def about(self) -> dict[str, Any]:
         """Return what a server tells of the objective."""
-
-    @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Return the objective as JSON values."""
-
-    @classmethod
-    @abstractmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the objective that `to_dict` described."""
 
     def measure(self, targets: Tensor, scores: Tensor) -> dict[str, float]:
         """Return every metric of the scores."""
