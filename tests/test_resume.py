@@ -56,7 +56,7 @@ def test_signals_end_a_run_that_goes_on_as_the_same_run(
         assert "Traceback" not in text
     assert "going on after step " in text
     changed = run_in(project, *command, "optimizer.learning_rate=0.1", env=env, code=1).stderr
-    assert "was trained with optimizer.learning_rate=0.003 (now 0.1); resume=never" in changed
+    assert "was trained with optimizer.learning_rate=0.003 (now 0.1); start again" in changed
     assert changed.count("\n") == 1
     run_in(project, *command, env=env)
     assert result(project) == whole

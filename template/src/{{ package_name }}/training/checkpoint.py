@@ -10,12 +10,14 @@ import logging
 import os
 import pickle
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 
 from ..config import Config, differences, flat
 from ..errors import ProjectError
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 
 BEST = "best.pt"
 DIGEST_SIZE = hashlib.sha256().digest_size
+START_AGAIN = 'start again with `make train ARGS="resume=never"`'
+CONTINUE = 'continue with `make train ARGS="resume_changed=true"`'
 
 
 class CheckpointError(ProjectError):
@@ -193,13 +197,21 @@ class Checkpoints:
 
 
 def find_checkpoint(
-    config: Config, folder: Path, *, data_hash: str
+    config: Config,
+    folder: Path,
+    *,
+    data_hash: str,
+    weights: Mapping[str, Tensor],
+    starts_over: bool = False,
 ) -> tuple[Path, Checkpoint] | None:
-    """Return the checkpoint that `config.resume` says to go on from, or null to start anew.
+    """Return the checkpoint that `config.resume` says to continue from, or None to start again.
+
+    With `starts_over`, `resume=auto` starts again where it finds other settings, data or weights.
 
     Raises:
-        CheckpointError: The named checkpoint is damaged, or settings or data have changed since,
-            and `config.resume_changed` does not say to go on all the same.
+        CheckpointError: The named checkpoint is damaged; settings or data have changed since, and
+            `config.resume_changed` does not say to continue; or its weights are not those of this
+            model.
     """
     if config.resume == "never":
         return None
@@ -210,13 +222,23 @@ def find_checkpoint(
     if found is None:
         return None
     path, checkpoint = found
-    differing = differences(checkpoint.settings, settings_of(config, data_hash=data_hash))
-    if differing and not config.resume_changed:
-        raise CheckpointError(
-            f"{path} was trained with {', '.join(differing)}; resume=never starts anew, "
-            "resume_changed=true goes on"
-        )
-    return found
+    ways = [START_AGAIN]
+    changed = differences(_shapes(checkpoint.trainer["model"]), _shapes(weights))[:3]
+    if not config.resume_changed:
+        settings = differences(checkpoint.settings, settings_of(config, data_hash=data_hash))
+        ways += [] if changed else [CONTINUE]
+        changed = settings or changed
+    if not changed:
+        return found
+    reason = f"{path} was trained with {', '.join(changed)}"
+    if starts_over and config.resume == "auto":
+        log.warning("%s; training starts again", reason)
+        return None
+    raise CheckpointError("; ".join((reason, *ways)))
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, str]:
+    return {name: str(list(tensor.shape)) for name, tensor in weights.items()}
 
 
 def settings_of(config: Config, *, data_hash: str) -> dict[str, str]:

@@ -28,7 +28,14 @@ from .callbacks import (
     Tracking,
     chosen_callbacks,
 )
-from .checkpoint import Checkpoint, CheckpointError, Checkpoints, find_checkpoint, settings_of
+from .checkpoint import (
+    START_AGAIN,
+    Checkpoint,
+    CheckpointError,
+    Checkpoints,
+    find_checkpoint,
+    settings_of,
+)
 from .distributed import from_main, process_group, rank
 from .interruption import Interruption
 from .machine import choose_device, seed_everything, set_threads
@@ -42,8 +49,11 @@ KEPT = Checkpoints(CHECKPOINTS)
 
 
 @file_errors()
-def fit(config: Config) -> None:
-    """Train, or continue a run that was interrupted, and save the bundle of the best weights."""
+def fit(config: Config, *, starts_over: bool = False) -> None:
+    """Train, or continue a run that was interrupted, and save the bundle of the best weights.
+
+    With `starts_over`, train from the start where that run had other settings.
+    """
     check_schedule(config.schedule)
     arguments = check_optimizer(config.optimizer)
     chosen = chosen_callbacks(config.training.callbacks)
@@ -57,19 +67,24 @@ def fit(config: Config) -> None:
             logging.disable(logging.INFO)  # what rank 0 says is true of all
         # Whatever refers to the group goes with this frame, while there is the group: freed later,
         # it would wait for a thread that waits for Python.
-        _fit(config, device, arguments=arguments, chosen=chosen)
+        _fit(config, device, arguments=arguments, chosen=chosen, starts_over=starts_over)
         if rank() == 0:
             KEPT.forget_steps()
 
 
 def _fit(
-    config: Config, device: torch.device, *, arguments: dict[str, Any], chosen: list[Callback]
+    config: Config,
+    device: torch.device,
+    *,
+    arguments: dict[str, Any],
+    chosen: list[Callback],
+    starts_over: bool,
 ) -> None:
     spec = DataSpec.load(require(PROCESSED, stage="preprocess"))
     check_settings(PROCESSED, config)
     model = _new_model(config, spec)
     lineage = current_lineage(config, run_id=None)
-    path = from_main(lambda: _checkpoint(config, lineage))
+    path = from_main(lambda: _checkpoint(config, lineage, model, starts_over=starts_over))
     checkpoint = Checkpoint.load(path) if path else None
     # Only rank 0 is recorded.
     recorded = config.tracking if rank() == 0 else TrackingConfig()
@@ -108,12 +123,20 @@ def _split(name: str) -> Split:
     return Split.load(PROCESSED / f"{name}.safetensors")
 
 
-def _checkpoint(config: Config, lineage: Lineage) -> Path | None:
-    """Return the checkpoint to go on from; null where training starts anew.
+def _checkpoint(
+    config: Config, lineage: Lineage, model: Model, *, starts_over: bool
+) -> Path | None:
+    """Return the checkpoint to continue from; None where training starts.
 
-    What another run left is forgotten: a restart of this one must not find it.
+    What another run left is deleted: a restart of this one must not find it.
     """
-    found = find_checkpoint(config, KEPT.folder, data_hash=lineage.data_hash)
+    found = find_checkpoint(
+        config,
+        KEPT.folder,
+        data_hash=lineage.data_hash,
+        weights=model.state_dict(),
+        starts_over=starts_over,
+    )
     if found is None:
         KEPT.forget()
         return None
@@ -144,9 +167,10 @@ def _resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Go on from the checkpoint; where its run's best weights are gone, look for better anew."""
     try:
         trainer.load_state_dict(checkpoint.trainer)
-    except RuntimeError as error:
+    except (KeyError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"the checkpoint does not fit this model: {reason}") from error
+        message = f"the checkpoint does not fit this optimizer: {reason}; {START_AGAIN}"
+        raise CheckpointError(message) from error
     progress = trainer.progress
     log.info("going on after step %d", progress.step)
     if progress.best_step and from_main(KEPT.best_step) != progress.best_step:
