@@ -32,7 +32,7 @@ class ReleasesHook(BuildHookInterface):
 
     def _written(self) -> Path:
         sys.path.insert(0, str(Path(self.root, "src")))
-        from mlscaffold.bundle import write_bundle
+        from mlscaffold.rendering.bundle import write_bundle
 
         bundle = self.scratch / "releases.bundle"
         tag = f"v{self.metadata.version.partition('+')[0]}"

@@ -17,10 +17,10 @@ from conftest import Render
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlscaffold.answers import resolve
 from mlscaffold.errors import AnswerError, MlscaffoldError
 from mlscaffold.new import new
-from mlscaffold.questions import read_questions, read_yaml
+from mlscaffold.rendering.answers import resolve
+from mlscaffold.rendering.questions import read_questions, read_yaml
 
 ROOT = Path(__file__).parents[1]
 RESERVED = frozenset((ROOT / "reserved-names.txt").read_text().split())

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from templates import commit, commit_template, git
 
-from mlscaffold.bundle import write_bundle
 from mlscaffold.errors import TemplateError
-from mlscaffold.releases import open_releases, version_of
+from mlscaffold.rendering.bundle import write_bundle
+from mlscaffold.rendering.releases import open_releases, version_of
 
 
 def bundled(checkout: Path, bundle: Path) -> dict[str, str]:

@@ -28,7 +28,7 @@ LICENSES = ("mit", "apache-2.0", "bsd-3-clause", "proprietary")
 SHARED = {
     "tracking": {
         *(".env.example", ".github/workflows/train.yml", ".gitignore", "Makefile", "README.md"),
-        *("configs/config.yaml", "pyproject.toml", "tests/conftest.py", "tests/test_serve.py"),
+        *("configs/config.yaml", "pyproject.toml", "tests/conftest.py", "tests/test_pipeline.py"),
     },
     "serving": {".gitignore", "Makefile", "README.md", "configs/serve.yaml", "pyproject.toml"},
     "distributed": {".env.example", "Makefile", "README.md", "pyproject.toml"},

@@ -9,8 +9,8 @@ import pytest
 from evolving import RELEASES, evolving_template
 from templates import commit, commit_template, git
 
-from mlscaffold.releases import open_releases
-from mlscaffold.renderer import render
+from mlscaffold.rendering.releases import open_releases
+from mlscaffold.rendering.renderer import render
 
 COPIER = (sys.executable, "-m", "copier", "copy", "--defaults", "--quiet")
 

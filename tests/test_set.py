@@ -14,7 +14,7 @@ from templates import commit, git
 from toys import Toys, cli, committed, files_of, snapshot, staged_tree, status
 
 from mlscaffold.new import new
-from mlscaffold.renders import Renders, open_renders
+from mlscaffold.rendering.renders import Renders, open_renders
 from mlscaffold.update import Outcome, Updated, Wish, update
 
 MARK = b"\nmy own line\n"

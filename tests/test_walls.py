@@ -1,4 +1,4 @@
-"""Who may know whom in the generator."""
+"""Which module of the generator may import which, and what a single module does for all."""
 
 import ast
 import re
@@ -10,25 +10,74 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "mlscaffold"
-MODULES = {path.stem: ast.parse(path.read_text()) for path in PACKAGE.glob("*.py")}
+VERBS = {"new", "update", "set", "check", "diff", "options", "doctor", "fleet"}
+# A layer imports from itself and from those after it.
+LAYERS = (
+    {"__main__"},
+    {"cli", "report", "terminal"},
+    VERBS,
+    {"updating"},
+    {"project"},
+    {"rendering", "lock"},
+    {"repository"},
+    {"errors"},
+)
 
 
-def imports(tree: ast.Module) -> set[str]:
-    """The top names of all that is imported, wherever it stands; our own modules by '.name'."""
+def name_of(path: Path) -> str:
+    """A module's name below the package, such as 'repository.git'."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+MODULES = {
+    name_of(path): ast.parse(path.read_text())
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__init__.py"
+}
+
+
+def imports(module: str) -> set[str]:
+    """The top names of all that a module imports, wherever that stands, without our own."""
     found = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(MODULES[module]):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            found |= {f".{node.module}"} if node.module else {f".{a.name}" for a in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and not node.level:
             found.add(str(node.module).split(".")[0])
     return found
 
 
+def own_imports(module: str, tree: ast.AST | None = None) -> set[str]:
+    """The modules of the package that one imports."""
+    found = set()
+    for node in ast.walk(tree or MODULES[module]):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = module.split(".")[: -node.level]
+            base += node.module.split(".") if node.module else []
+            for alias in node.names:
+                whole = ".".join([*base, alias.name])
+                found.add(whole if whole in MODULES else ".".join(base))
+    return found
+
+
+def at_import(tree: ast.AST) -> ast.Module:
+    """The tree without what only a type checker imports."""
+    body = [node for node in ast.iter_child_nodes(tree) if "TYPE_CHECKING" not in head(node)]
+    return ast.Module(body=body, type_ignores=[])  # ty: ignore[invalid-argument-type]
+
+
+def head(node: ast.AST) -> str:
+    return ast.unparse(node.test) if isinstance(node, ast.If) else ""
+
+
+def layer(module: str) -> int:
+    part = module.split(".")[0]
+    return next(number for number, names in enumerate(LAYERS) if part in names)
+
+
 def importers(name: str) -> set[str]:
     """The modules that import `name`."""
-    return {module for module, tree in MODULES.items() if name in imports(tree)}
+    return {module for module in MODULES if name in imports(module)}
 
 
 @pytest.mark.parametrize(
@@ -36,10 +85,10 @@ def importers(name: str) -> set[str]:
     [
         ("typer", {"cli"}),
         ("rich", {"cli"}),
-        ("copier", {"renderer"}),
-        ("plumbum", {"renderer"}),
-        ("jinja2", {"questions"}),
-        ("subprocess", {"git", "lock", "doctor", "sandbox"}),
+        ("copier", {"rendering.renderer"}),
+        ("plumbum", {"rendering.renderer"}),
+        ("jinja2", {"rendering.questions"}),
+        ("subprocess", {"repository.git", "lock", "doctor", "rendering.sandbox"}),
         ("mlscaffold", set()),
     ],
 )
@@ -48,12 +97,11 @@ def test_only_its_wall_imports(name: str, allowed: set[str]) -> None:
 
 
 def test_what_is_imported_is_a_declared_dependency() -> None:
-    imported = set().union(*map(imports, MODULES.values())) - sys.stdlib_module_names
+    imported = set().union(*map(imports, MODULES)) - sys.stdlib_module_names
     distributions = metadata.packages_distributions()
     requires = metadata.requires("mlscaffold") or []
     declared = {re.split(r"[^A-Za-z0-9-]", requirement)[0] for requirement in requires}
-    needed = {distributions[name][0].lower() for name in imported if not name.startswith(".")}
-    assert needed == declared
+    assert {distributions[name][0].lower() for name in imported} == declared
 
 
 def test_only_git_runs_git() -> None:
@@ -63,7 +111,7 @@ def test_only_git_runs_git() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.List) and node.elts and ast.unparse(node.elts[0]) == "'git'"
     }
-    assert named == {"git"}
+    assert named == {"repository.git"}
 
 
 def test_only_the_command_line_prints_and_exits() -> None:
@@ -77,9 +125,13 @@ def test_only_the_command_line_prints_and_exits() -> None:
 
 
 def test_the_package_is_a_graph_without_cycles() -> None:
-    graph = {
-        module: {name[1:] for name in imports(tree) if name.startswith(".")} & MODULES.keys()
-        for module, tree in MODULES.items()
-    }
-    order = list(TopologicalSorter(graph).static_order())
-    assert order.index("errors") < order.index("git") < order.index("new") < order.index("cli")
+    graph = {module: own_imports(module, at_import(tree)) for module, tree in MODULES.items()}
+    assert all(graph[module] for module in ("cli", "update", "rendering.renderer"))
+    assert set(TopologicalSorter(graph).static_order()) == MODULES.keys()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_from_its_layer_and_those_below(module: str) -> None:
+    imported = own_imports(module, at_import(MODULES[module]))
+    above = {other for other in imported if layer(other) < layer(module)}
+    assert not above

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from mlscaffold.cli import app
 from mlscaffold.new import new
-from mlscaffold.renders import Renders, open_renders
+from mlscaffold.rendering.renders import Renders, open_renders
 from mlscaffold.update import Updated, Wish, update
 
 Snapshot = dict[str, tuple[int, bytes]]

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from evolving import evolving_template
 
 from mlscaffold.new import new
-from mlscaffold.renders import Renders, open_renders
+from mlscaffold.rendering.renders import Renders, open_renders
 from mlscaffold.update import Updated, Wish, update
 
 # All the configuration that there is.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .errors import MlscaffoldError
 from .project import is_project, open_project
-from .releases import open_releases, version_of
+from .rendering.releases import open_releases, version_of
 
 
 class Standing(StrEnum):

@@ -19,7 +19,7 @@ from .terminal import open_streams
 
 if TYPE_CHECKING:
     from .check import Checked
-    from .questions import Question, Value
+    from .rendering.questions import Question, Value
     from .update import Updated
 
 CONFLICTS, OUTDATED = 3, 4
@@ -113,8 +113,8 @@ def _new(
     as_json: AsJson = False,
 ) -> None:
     """Make a new project; on a terminal, ask what is not given."""
-    from .answers import parse_pairs
     from .new import new
+    from .rendering.answers import parse_pairs
 
     asks = not (defaults or as_json) and _is_terminal()
     with _failing(as_json), _progress() as progress:
@@ -180,8 +180,8 @@ def _update(
     as_json: AsJson = False,
 ) -> None:
     """Re-apply the template to projects, by a merge that loses none of your changes."""
-    from .answers import parse_pairs
     from .fleet import update_all
+    from .rendering.answers import parse_pairs
     from .update import Wish, abort, resume, update
 
     if resumes or aborts:
@@ -221,7 +221,7 @@ def _set(
     as_json: AsJson = False,
 ) -> None:
     """Change a project's answers: add or remove a component, at the release that it has."""
-    from .answers import parse_pairs
+    from .rendering.answers import parse_pairs
     from .update import Wish, update
 
     with _failing(as_json):

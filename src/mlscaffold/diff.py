@@ -5,12 +5,12 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from . import files
 from .project import open_project
-from .recorded import recorded_answers
-from .renders import open_renders
-from .scratch import Entry, Scratch, open_scratch
-from .worktree import Worktree, names, open_worktree
+from .rendering.renders import open_renders
+from .repository import files
+from .repository.scratch import Entry, Scratch, open_scratch
+from .repository.worktree import Worktree, names, open_worktree
+from .updating.recorded import recorded_answers
 
 
 def diff(path: Path) -> str:

@@ -17,11 +17,11 @@ from typing import Any
 
 from packaging.version import Version
 
-from . import git
 from .errors import GitError, ProjectError
 from .lock import find_uv
 from .project import is_project, open_project
-from .worktree import open_worktree
+from .repository import git
+from .repository.worktree import open_worktree
 
 OLDEST_GIT = Version("2.31")
 

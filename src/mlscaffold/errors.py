@@ -29,3 +29,9 @@ class ProjectError(MlscaffoldError):
 
 class GitError(MlscaffoldError):
     """Git is missing, or a git command failed."""
+
+
+def shown(value: object) -> str:
+    """The value as it stands in a message: quoted, on one line, cut when it is long."""
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return text if len(text) <= 60 else f"{text[:56]}...{text[-1]}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from .project import is_project
-from .renders import Renders, open_renders
+from .rendering.renders import Renders, open_renders
 from .update import Outcome, Updated, Wish, update
 
 

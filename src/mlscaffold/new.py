@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
-from . import folders, git, names
-from .answers import Ask, resolve
-from .errors import DestinationError
+from .errors import DestinationError, shown
 from .lock import write_lock
 from .options import preset_answers
 from .project import first_commit
-from .questions import Value, shown
-from .releases import Releases, open_releases
-from .renderer import render
+from .rendering import folders, names
+from .rendering.answers import Ask, resolve
+from .rendering.questions import Value
+from .rendering.releases import Releases, open_releases
+from .rendering.renderer import render
+from .repository import git
 
 # Is told what happens now, for a line of progress.
 Progress = Callable[[str], None]

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import AnswerError, TemplateError
-from .questions import Question, shown
-from .releases import open_releases
+from .errors import AnswerError, TemplateError, shown
+from .rendering.questions import Question
+from .rendering.releases import open_releases
 
 # Answers by preset; `standard` is what the questions default to.
 PRESETS: Mapping[str, Mapping[str, str]] = {

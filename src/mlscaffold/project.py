@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from . import git
-from .errors import GitError, ProjectError
-from .questions import Value, shown
+from .errors import GitError, ProjectError, shown
+from .rendering.questions import Value
+from .repository import git
 
 _NOBODY = {"name": "mlscaffold", "email": "mlscaffold@users.noreply.github.com"}
 """Who commits where neither git nor the answers name anybody."""

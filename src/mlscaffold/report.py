@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .doctor import Finding
     from .new import NewProject
     from .options import Component, Options
-    from .questions import Choice
+    from .rendering.questions import Choice
     from .update import Updated
 
 _WIDTH = 14

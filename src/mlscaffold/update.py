@@ -8,19 +8,18 @@ from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from . import transaction
-from .answers import Ask
-from .commits import commit_merge, import_objects
-from .errors import AnswerError, GitError, MlscaffoldError, ProjectError
-from .merge import Merge, merge
+from .errors import AnswerError, GitError, MlscaffoldError, ProjectError, shown
 from .project import ANSWERS_FILE, Project, open_project
-from .questions import shown
-from .recorded import answers_at, recorded_answers
-from .releases import Releases, version_of
-from .renders import Renders, open_renders
-from .scratch import Scratch, open_scratch
-from .transaction import Recovery
-from .worktree import Worktree, open_worktree
+from .rendering.answers import Ask
+from .rendering.releases import Releases, version_of
+from .rendering.renders import Renders, open_renders
+from .repository.scratch import Scratch, open_scratch
+from .repository.worktree import Worktree, open_worktree
+from .updating import transaction
+from .updating.commits import commit_merge, import_objects
+from .updating.merge import Merge, merge
+from .updating.recorded import answers_at, recorded_answers
+from .updating.transaction import Recovery
 
 _OF_ANSWERS = {
     "you changed what the template removed": "you changed what you have deselected",

@@ -11,10 +11,10 @@ from bentoml.images import Image
 
 from .compose import one_line_errors, to_config
 from .paths import CONFIGS, require
+from .serving.bentoml import create_service
 from .serving.config import ServeConfig
 from .serving.engine import Engine
 from .serving.schema import schema_of
-from .serving.service import create_service
 
 if TYPE_CHECKING:
     from .serving.predictor import Predictor

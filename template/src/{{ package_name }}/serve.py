@@ -19,12 +19,12 @@ CHAMPION = "champion"
 @stage(ServeConfig, "serve")
 def main(config: ServeConfig) -> None:
     """Serve until interrupted."""
+    from .serving.engine import Engine
     from .serving.schema import schema_of
 
-    serve = find_function(
-        "serve", folder="serving", name=config.serving.name, setting="serving.name"
-    )
-    serve(partial(load_predictor, config), config.serving, schema_of(config))
+    name = config.serving.name
+    serve = find_function("serve", folder="serving", name=name, setting="serving.name")
+    serve(Engine(partial(load_predictor, config)), config.serving, schema_of(config))
 
 
 def load_predictor(config: ServeConfig) -> "Predictor":

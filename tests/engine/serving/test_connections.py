@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import pytest
 from toy_project.models.bundle import Bundle
-from toy_project.serving.api import create_app
 from toy_project.serving.config import ServeConfig, ServingConfig
 from toy_project.serving.engine import Engine
+from toy_project.serving.fastapi import create_app
 from toy_project.serving.predictor import Predictor
 from toy_project.serving.schema import schema_of
 from toy_project.serving.server import run

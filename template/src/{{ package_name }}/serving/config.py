@@ -10,8 +10,8 @@ from ..rules import AT_LEAST_ONE, NOT_EMPTY, POSITIVE, Rule, check, require
 class ServingConfig:
     """The HTTP server."""
 
-    name: str = "api"
-    """The file in serving/ that holds the server."""
+    name: str = "fastapi"
+    """The folder in serving/ that holds the server."""
     model: str = "models/bundle"
     """A bundle's folder, or `champion` for the registry's."""
     host: str = "127.0.0.1"

@@ -1,11 +1,10 @@
-"""What a client sends and gets: what the encoder reads and what the objective predicts."""
+"""The bodies of requests and responses: what the encoder reads and what the objective predicts."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from ..data import encoder
 from ..data.encoder import encoder_class
 from ..objectives.base import objective_class
 from .config import ServeConfig, ServingConfig
@@ -14,69 +13,47 @@ STRICT = ConfigDict(extra="forbid", strict=True)
 MAX_BYTES_PER_CHARACTER = 6
 """Of JSON in which each character is written as an escape."""
 MAX_ERRORS, MAX_ERROR_CHARACTERS = 10, 100
-"""Of a 422: a bad request of any size gets a small answer."""
+"""Of a 422: the answer to a bad request of any size is small."""
 
 
 class Health(BaseModel):
-    """Whether the process works, with or without a model."""
+    """Whether the process works, and whether its model is loaded."""
 
     status: str = "healthy"
     model_loaded: bool
 
 
-class InputRequest(BaseModel):
-    """One input. Its fields are those that the encoder reads."""
-
-    model_config = STRICT
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the input as the encoder takes it."""
-        return [self.model_dump()]
-
-
-class InputsRequest(BaseModel):
-    """Several inputs."""
-
-    model_config = STRICT
-    inputs: list[Any]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the inputs as the encoder takes them."""
-        return [request.model_dump() for request in self.inputs]
-
-
 class Schema(NamedTuple):
-    """The classes of requests and responses, which a type checker can't name: they are made."""
+    """Pydantic's models. They are created at run time, so a type checker cannot name them."""
 
     request: Any
     batch_request: Any
+    """Its `inputs` are requests."""
     response: Any
     batch_response: Any
 
 
 def schema_of(config: ServeConfig) -> Schema:
-    """Return the classes for the encoder and the objective, with the server's limits."""
+    """Return the models for the encoder and the objective, with the server's limits."""
     limits = config.serving
-    inputs = encoder_class(config.data.encoder["name"])
+    encoder = encoder_class(config.data.encoder["name"])
     objective = objective_class(config.objective["name"])
-    fields: dict[str, Any] = {
-        name: (field.type, Field(**_limited(field, limits.max_text_length)))
-        for name, field in inputs.fields().items()
-    }
-    request: Any = create_model("PredictRequest", __base__=InputRequest, **fields)
-    several: Any = Field(min_length=1, max_length=limits.max_batch_size)
-    batch = create_model("BatchRequest", __base__=InputsRequest, inputs=(list[request], several))
+    fields: dict[str, Any] = {}
+    for name, field in encoder.fields().items():
+        max_length = limits.max_text_length if field.type is str else None
+        fields[name] = (field.type, Field(**{"max_length": max_length, **field.limits}))
+    request: Any = create_model("PredictRequest", __config__=STRICT, **fields)
+    inputs: Any = (list[request], Field(min_length=1, max_length=limits.max_batch_size))
     predicted: dict[str, Any] = {
         name: (kind, ...) for name, kind in get_type_hints(objective.prediction).items()
     }
     response: Any = create_model("PredictResponse", **predicted, model_version=(str, ...))
-    batch_response = create_model("BatchResponse", predictions=(list[response], ...))
-    return Schema(request, batch, response, batch_response)
-
-
-def _limited(field: encoder.Field, max_text_length: int) -> dict[str, Any]:
-    length = {"max_length": max_text_length} if field.type is str else {}
-    return {**length, **field.limits}
+    return Schema(
+        request,
+        create_model("BatchRequest", __config__=STRICT, inputs=inputs),
+        response,
+        create_model("BatchResponse", predictions=(list[response], ...)),
+    )
 
 
 def max_body_bytes(config: ServingConfig) -> int:
@@ -90,13 +67,12 @@ def error_body(problems: Sequence[Any]) -> dict[str, Any]:
         "detail": [
             {
                 "type": problem["type"],
-                "loc": [part if isinstance(part, int) else _short(part) for part in problem["loc"]],
-                "msg": _short(problem["msg"]),
+                "loc": [
+                    part if isinstance(part, int) else part[:MAX_ERROR_CHARACTERS]
+                    for part in problem["loc"]
+                ],
+                "msg": problem["msg"][:MAX_ERROR_CHARACTERS],
             }
             for problem in problems[:MAX_ERRORS]
         ]
     }
-
-
-def _short(text: str) -> str:
-    return text[:MAX_ERROR_CHARACTERS]

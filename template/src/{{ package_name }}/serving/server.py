@@ -1,32 +1,73 @@
-"""A server's process: its address, its end, and the one line when it cannot run."""
+"""What surrounds an app: its metrics, its address, and how its process ends."""
 
 import asyncio
 import logging
 import socket
 from contextlib import suppress
+from time import perf_counter
 
 import uvicorn
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import ProjectError
 from .config import ServingConfig
 from .engine import Engine
 
-log = logging.getLogger(__name__)
-
+LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 SHUTDOWN_TIMEOUT_S = 30
 GRACE_S = 1.0
 """How long an idle connection stays open after the signal: a request may be on its way."""
+
+log = logging.getLogger(__name__)
 
 
 class ServingError(ProjectError):
     """The server cannot run as it was configured."""
 
 
-class Server(uvicorn.Server):
-    """Stops without losing a request that a client sends on a connection it has kept.
+class RequestMetrics:
+    """ASGI middleware that counts and times requests."""
 
-    From the signal on, each answer says `Connection: close`, so that the client sends no other.
+    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
+        self.app = app
+        self._requests = Counter(
+            "http_requests", "Requests answered.", ("path", "status"), registry=registry
+        )
+        self._latency = Histogram(
+            "http_request_duration_seconds",
+            "From the request's head to the end of the answer.",
+            ("path",),
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        status, started = 500, perf_counter()
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, observed)
+        finally:
+            # The route, not the URL: a client must not be able to make new time series.
+            path = getattr(scope.get("route"), "path", "unknown")
+            self._requests.labels(path, status).inc()
+            self._latency.labels(path).observe(perf_counter() - started)
+
+
+class Server(uvicorn.Server):
+    """A server that loses no request on a kept-alive connection when it stops.
+
+    After the signal each answer says `Connection: close`, so that the client sends no other request
+    on its connection.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -64,13 +105,15 @@ def run(app: ASGIApp, engine: Engine, config: ServingConfig, *, documented_at: s
     """Answer requests until SIGINT or SIGTERM, and finish those that are being answered.
 
     Raises:
-        ServingError: The address cannot be listened on.
-        ProjectError: The engine has no model to load, and the server has stopped.
+        ServingError: The server cannot listen on its address.
+        ProjectError: The model could not be loaded, and the server has stopped.
     """
     listener = _listen(config)
     server = Server(app)
     engine.on_error = lambda: setattr(server, "should_exit", True)
-    log.info("serving on %s, documented at %s", _url(listener), documented_at)
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    log.info("serving on %s, documented at %s", url, documented_at)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     if engine.error:
@@ -87,11 +130,6 @@ def _listen(config: ServingConfig) -> socket.socket:
         raise ServingError(
             f"cannot listen on {place} ({reason}); set serving.host or serving.port"
         ) from error
-    # What it accepts inherits this. asyncio would set it, but not for sockets of `create_server`.
+    # Accepted sockets inherit it. asyncio sets it itself, but not for sockets of `create_server`.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

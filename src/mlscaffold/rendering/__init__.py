@@ -1,0 +1,1 @@
+"""Where a template comes from, and how it becomes the files of a project."""

@@ -1,0 +1,146 @@
+"""The questions of a template, read from its copier.yml without copier."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from ..errors import AnswerError, TemplateError, shown
+from . import sandbox
+
+Value = str | bool | int | float
+Answers = Mapping[str, Value]
+
+# Libyaml's, where PyYAML was built with it: thirty times as fast.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TYPES = {
+    "bool": bool,
+    "int": int,
+    "float": int | float,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """One of the values that a question accepts, and what it means."""
+
+    value: Value
+    help: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One question: what it means, what it accepts, and what holds when nobody answers."""
+
+    name: str
+    help: str = ""
+    type: str = "str"
+    choices: tuple[Choice, ...] = ()
+    default: Value = ""
+    when: str | bool = True
+
+    @property
+    def values(self) -> tuple[Value, ...]:
+        """The values to choose from; empty where any of the type will do."""
+        return tuple(choice.value for choice in self.choices)
+
+    def applies(self, answers: Answers) -> bool:
+        """Whether the question is asked at all, after these answers."""
+        if isinstance(self.when, bool):
+            return self.when
+        return self.evaluate(self.when, answers).strip().lower() in {"true", "yes", "on", "1"}
+
+    def default_after(self, answers: Answers) -> Value:
+        """The default, which may depend on the answers before it."""
+        if isinstance(self.default, str):
+            return self.parse(self.evaluate(self.default, answers))
+        return self.default
+
+    def evaluate(self, text: str, answers: Answers) -> str:
+        """The text with its expressions replaced by what they come to after these answers."""
+        return evaluate(text, answers)
+
+    def parse(self, text: str) -> Value:
+        """The value that `text` stands for; raises AnswerError when it is none of this type."""
+        value = self._typed(text)
+        if self.choices and value not in self.values:
+            listed = ", ".join(map(str, self.values))
+            raise AnswerError(f"{self.name} must be one of {listed}; got {shown(value)}")
+        return value
+
+    def _typed(self, text: str) -> Value:
+        if self.type not in _TYPES:
+            return text
+        try:
+            # No number is longer, and little can come of a short text.
+            value = yaml.safe_load(text) if len(text) <= 100 else None
+        except (ValueError, yaml.YAMLError):
+            value = None
+        if not isinstance(value, _TYPES[self.type]):
+            raise AnswerError(f"{self.name} must be {self.type}, got {shown(text)}")
+        return value
+
+
+class ForeignQuestion(Question):
+    """A question of a template that is not ours, whose expressions are bounded."""
+
+    def evaluate(self, text: str, answers: Answers) -> str:
+        return sandbox.call("evaluate", text=text, answers=dict(answers))
+
+
+def read_yaml(text: str | bytes) -> Any:
+    """What a YAML text holds, plain values only; raises yaml.YAMLError where it is none."""
+    return yaml.load(text, _LOADER)
+
+
+def read_questions(entries: Any, kind: type[Question] = Question) -> tuple[Question, ...]:
+    """The questions that a copier.yml holds, in their order, without the hidden ones."""
+    if not isinstance(entries, dict):
+        raise TemplateError("copier.yml must hold questions by name")
+    asked = [_question(str(k), v, kind) for k, v in entries.items() if not str(k).startswith("_")]
+    return tuple(question for question in asked if question.when is not False)
+
+
+def _question(name: str, entry: Any, kind: type[Question]) -> Question:
+    details = entry if isinstance(entry, dict) else {"default": entry}
+    default = details.get("default", "")
+    try:
+        choices = _choices(details)
+    except (IndexError, KeyError, TypeError) as error:
+        raise TemplateError(f"copier.yml can't be read: the choices of {shown(name)}") from error
+    return kind(
+        name=name,
+        help=str(details.get("help", "")).strip(),
+        type=str(details.get("type", type(default).__name__)),
+        choices=choices,
+        default=default,
+        when=details.get("when", True),
+    )
+
+
+def _choices(details: Mapping[str, Any]) -> tuple[Choice, ...]:
+    """What to choose from; empty where only copier can tell (computed, several at once)."""
+    choices = details.get("choices", ())
+    if isinstance(choices, str) or details.get("multiselect"):
+        return ()
+    pairs = choices.items() if isinstance(choices, dict) else map(_labelled, choices)
+    return tuple(
+        Choice(value=value["value"] if isinstance(value, dict) else value, help=label)
+        for label, value in pairs
+    )
+
+
+def _labelled(choice: Any) -> tuple[str, Any]:
+    return (str(choice[0]), choice[1]) if isinstance(choice, list) else ("", choice)
+
+
+def evaluate(text: str, answers: Answers) -> str:
+    """The text with its expressions replaced; in this process, where nothing bounds them."""
+    from jinja2.sandbox import SandboxedEnvironment
+
+    try:
+        return SandboxedEnvironment().from_string(text).render(answers)
+    except Exception as error:  # An expression can raise anything.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise TemplateError(f"copier.yml holds an expression that fails: {reason}") from error

@@ -1,0 +1,200 @@
+"""Where the template comes from: the releases bundled in the wheel, or a git URL."""
+
+import os
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+from packaging.version import InvalidVersion, Version
+
+from ..errors import GitError, TemplateError, shown
+from ..repository import git
+from . import bundle, sandbox
+from .questions import ForeignQuestion, Question, read_questions, read_yaml
+
+PUBLIC_URL = "https://github.com/mlscaffold/mlscaffold.git"
+
+_PACKAGE = Path(__file__).parents[1]
+_CHECKOUT = _PACKAGE.parents[1]
+_SHORTHANDS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
+# `scheme://...`, or `helper::address`, which git has a program of that name read.
+_SCHEME = re.compile(r"([A-Za-z0-9+.-]*)(://|::)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Releases:
+    """Every release of one template, in a bare git repository on this disk."""
+
+    source: str
+    """What a project records as its template, in copier's spelling."""
+    url: str
+    """The same in git's spelling."""
+    repository: Path
+    trusted: bool
+    """Whether this process may read and render them itself, where nothing bounds them."""
+    _read: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False)
+
+    def tags(self) -> list[str]:
+        """The release tags, the newest first; final releases stand before any other."""
+        return self._tags
+
+    @cached_property
+    def _tags(self) -> list[str]:
+        listed = git.run("tag", "--list", cwd=self.repository).split()
+        return sorted(filter(version_of, listed), key=_rank, reverse=True)
+
+    def latest(self) -> str:
+        """The newest release's tag, or the newest commit where nothing was released."""
+        return self._tags[0] if self._tags else self.commit("HEAD")
+
+    def find(self, ref: str | None) -> str:
+        """The tag or commit that `ref` names, the latest release when it names none."""
+        if ref is None:
+            return self.latest()
+        return ref if ref in self._tags else self.commit(ref)
+
+    def read(self, ref: str, path: str) -> str:
+        """The text of a file in that release, empty where it has no such file."""
+        key = ref, path
+        if key not in self._read:
+            read = self._read_here if self.trusted else self._read_in_sandbox
+            self._read[key] = read(ref, path)
+        return self._read[key]
+
+    def _read_here(self, ref: str, path: str) -> str:
+        asked = f"{ref}:{path}".encode()
+        found = git.run("cat-file", "--batch", cwd=self.repository, stdin=asked)
+        head, _, content = found.partition("\n")
+        return content.removesuffix("\n") if " blob " in head else ""
+
+    def _read_in_sandbox(self, ref: str, path: str) -> str:
+        return self.in_sandbox("read", ref=ref, path=path)
+
+    def read_yaml(self, ref: str, path: str) -> Any:
+        """What a YAML file of that release holds; raises TemplateError where it is none."""
+        if not self.trusted:
+            return self.in_sandbox("read_yaml", ref=ref, path=path)
+        try:
+            return read_yaml(self.read(ref, path))
+        except (RecursionError, ValueError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise TemplateError(f"{path} can't be read: {reason}") from error
+
+    def questions(self, ref: str) -> tuple[Question, ...]:
+        """The questions of that release."""
+        kind = Question if self.trusted else ForeignQuestion
+        return read_questions(self.read_yaml(ref, "copier.yml"), kind)
+
+    def in_sandbox(self, function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
+        """What a function of sandboxed.py returns for these releases."""
+        place = {"source": self.source, "url": self.url, "repository": self.repository}
+        return sandbox.call(function, writes=writes, releases=place, **arguments)
+
+    def describe(self, commit: str) -> str:
+        """What a project records of a commit: its tag, or how far it is from one."""
+        return git.run("describe", "--tags", "--always", commit, cwd=self.repository)
+
+    def check_out(self, commit: str, folder: Path) -> None:
+        """Writes the files of a commit into a new folder."""
+        folder.mkdir()
+        index = {"GIT_INDEX_FILE": str(folder.with_suffix(".index"))}
+        command = ("--work-tree", folder, "checkout", "--quiet", commit, "--", ".")
+        git.run(*command, cwd=self.repository, env=index)
+
+    def commit(self, ref: str) -> str:
+        """The id of the commit that `ref` names; raises TemplateError when there is none."""
+        try:
+            return git.run(
+                *("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"),
+                cwd=self.repository,
+            )
+        except GitError as error:
+            known = ", ".join(self._tags) or "no release"
+            raise TemplateError(
+                f"{self.source} has no release {shown(ref)} here; it has {known}"
+            ) from error
+
+
+@contextmanager
+def open_releases(template: str | None = None) -> Generator[Releases]:
+    """The releases of `template`, a git URL or a folder; without one, those bundled here.
+
+    Bundled releases need no network. They go by the public URL all the same.
+    """
+    with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder:
+        repository = Path(folder, "releases.git")
+        if template in (None, PUBLIC_URL):
+            _unpack(repository)
+            yield Releases(source=PUBLIC_URL, url=PUBLIC_URL, repository=repository, trusted=True)
+            return
+        url = _url(str(template))
+        _mirror(url, repository)
+        source = url if url.endswith(".git") else f"git+{url}"
+        yield Releases(source=source, url=url, repository=repository, trusted=False)
+
+
+def version_of(commit: str) -> Version | None:
+    """The version in a recorded commit such as v0.1.0 or v0.1.0-3-g1234abc, None without one."""
+    try:
+        return Version(re.sub(r"-\d+-g[0-9a-f]+$", "", commit))
+    except InvalidVersion:
+        return None
+
+
+def _rank(tag: str) -> tuple[bool, Version]:
+    version = Version(tag)
+    return not version.is_prerelease, version
+
+
+def _unpack(repository: Path) -> None:
+    if bundle.holds_template(_CHECKOUT):
+        bundle.write_release(_CHECKOUT, repository, tag=_own_tag())
+    elif (packed := _PACKAGE / "releases.bundle").is_file():
+        git.run("clone", "--quiet", "--mirror", "--template=", packed, repository)
+    else:
+        raise TemplateError("this installation holds no template: install mlscaffold again")
+
+
+def _own_tag() -> str:
+    try:
+        return f"v{metadata.version('mlscaffold').partition('+')[0]}"
+    except metadata.PackageNotFoundError:
+        return "v0.1.dev0"
+
+
+def _url(template: str) -> str:
+    """The template as an absolute URL that git reads from anywhere."""
+    for shorthand, start in _SHORTHANDS.items():
+        if template.startswith(shorthand):
+            return start + template.removeprefix(shorthand).removesuffix(".git") + ".git"
+    url = template.removeprefix("git+")
+    try:
+        folder = Path(url).expanduser()
+        if folder.exists():
+            return folder.resolve().as_uri()
+    except (OSError, RuntimeError):
+        pass  # No path at all: too long, or in the home of nobody.
+    scheme = _SCHEME.match(url)
+    if scheme and (scheme[2] == "::" or scheme[1] not in git.PROTOCOLS):
+        raise TemplateError(
+            f"the template {shown(template)} can't be read: it must be a folder, or the address "
+            "of a git repository by https, ssh, git or file"
+        )
+    return url
+
+
+def _mirror(url: str, repository: Path) -> None:
+    # The user's settings say how a URL is reached, but for hooks, and for URLs that are commands.
+    clone = ("-c", f"core.hooksPath={os.devnull}", "clone", "--quiet", "--mirror", "--template=")
+    env = {"GIT_ALLOW_PROTOCOL": git.allowed_protocols()}
+    try:
+        git.run(*clone, "--end-of-options", url, repository, env=env, isolated=False)
+    except GitError as error:
+        raise TemplateError(f"the template {url} can't be read: {error}") from error

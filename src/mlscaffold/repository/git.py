@@ -1,0 +1,143 @@
+"""Runs git: the only module that does."""
+
+import os
+import re
+import subprocess
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from ..errors import GitError
+
+PROTOCOLS = ("https", "ssh", "git", "file")
+"""Those by which a template is reached."""
+
+# Who commits, how a remote is reached, and where a relocated git finds its own programs.
+_KEPT = (
+    "GIT_ASKPASS",
+    "GIT_AUTHOR_",
+    "GIT_COMMITTER_",
+    "GIT_EXEC_PATH",
+    "GIT_HTTP_",
+    "GIT_PROXY_",
+    "GIT_SSH",
+    "GIT_SSL_",
+)
+# The user's configuration, and where git looks for a repository. Any other variable could point us
+# at somebody's repository, run a program or write a file: git sets some for its hooks and aliases.
+_OF_THE_USER = ("GIT_CEILING_DIRECTORIES", "GIT_CONFIG_", "GIT_DISCOVERY_ACROSS_FILESYSTEM")
+# Whatever a repository's own configuration says. A submodule is never a folder of this machine.
+_ISOLATED = {
+    "core.fsmonitor": "false",
+    "core.hooksPath": os.devnull,
+    "protocol.allow": "never",
+    **{f"protocol.{name}.allow": "always" for name in PROTOCOLS},
+    "protocol.file.allow": "user",
+}
+
+_HFS_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+_DOT_GIT = re.compile(r"(\.git|git~\d)[. ]*(:.*)?", re.DOTALL | re.IGNORECASE)
+
+
+def environment(*, isolated: bool) -> dict[str, str]:
+    """The environment for a git command; isolated: no configuration of the user or the system."""
+    kept = _KEPT if isolated else _KEPT + _OF_THE_USER
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name.startswith(kept)
+    }
+    env["GIT_TERMINAL_PROMPT"] = "0"
+    if "GIT_ALLOW_PROTOCOL" in os.environ:
+        env["GIT_ALLOW_PROTOCOL"] = allowed_protocols()
+    if isolated:
+        env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", **_in_env(_ISOLATED)}
+    return env
+
+
+def allowed_protocols() -> str:
+    """The protocols of templates as GIT_ALLOW_PROTOCOL lists them, less those the user's bars."""
+    asked = os.environ.get("GIT_ALLOW_PROTOCOL")
+    return ":".join(name for name in PROTOCOLS if asked is None or name in asked.split(":"))
+
+
+def instead_of(url: str, repository: Path) -> dict[str, str]:
+    """The isolated environment in which git reads `repository` wherever `url` is asked for."""
+    redirected = {f"url.{repository.as_posix()}.insteadOf": url}
+    return environment(isolated=True) | _in_env(_ISOLATED | redirected)
+
+
+def _in_env(settings: Mapping[str, str]) -> dict[str, str]:
+    """The variables that give git these settings, above those of any file."""
+    env = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (name, value) in enumerate(settings.items()):
+        env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return env
+
+
+def takes_for_its_own(path: str) -> bool:
+    """Whether a part of the path is `.git` to git on Linux, macOS (HFS+) or Windows (NTFS)."""
+    parts = re.split(r"[/\\]", _HFS_IGNORED.sub("", path))
+    return any(_DOT_GIT.fullmatch(part) for part in parts)
+
+
+def run(
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    isolated: bool = True,
+    timeout_s: float = 120,
+) -> str:
+    """What `git ARGUMENTS` printed, without the last line's end; raises GitError when it fails."""
+    printed = output(
+        *arguments, cwd=cwd, stdin=stdin, env=env, isolated=isolated, timeout_s=timeout_s
+    )
+    return printed.decode(errors="replace").removesuffix("\n")
+
+
+def output(
+    *arguments: str | Path,
+    cwd: Path | None = None,
+    stdin: bytes = b"",
+    env: Mapping[str, str] | None = None,
+    isolated: bool = True,
+    timeout_s: float = 120,
+    may_exit: Collection[int] = (0,),
+) -> bytes:
+    """The bytes that `git ARGUMENTS` printed; raises GitError unless its exit code is expected."""
+    try:
+        done = subprocess.run(
+            ["git", *map(str, arguments)],
+            cwd=cwd,
+            input=stdin,
+            env={**environment(isolated=isolated), **(env or {})},
+            capture_output=True,
+            timeout=timeout_s,
+        )
+    except FileNotFoundError as error:
+        raise GitError("git is not installed: install it and run the command again") from error
+    except subprocess.TimeoutExpired as error:
+        raise GitError(f"git {arguments[0]} did not end within {timeout_s:g} s") from error
+    if done.returncode not in may_exit:
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        raise GitError(f"git {_verb(arguments)} failed: {lines[-1]}")
+    return done.stdout
+
+
+def _verb(arguments: Sequence[str | Path]) -> str:
+    """The git command among the arguments, past the settings that stand before it."""
+    words = iter(map(str, arguments))
+    for word in words:
+        if word == "-c":
+            next(words)
+        elif not word.startswith("-"):
+            return word
+    return ""
+
+
+def setting(name: str) -> str:
+    """What the user's git configuration holds under `name`, or the empty string."""
+    try:
+        return run("config", "--get", name, isolated=False)
+    except GitError:
+        return ""

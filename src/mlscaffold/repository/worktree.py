@@ -1,0 +1,189 @@
+"""A project's own git repository: where it lies, and what of it must not be written."""
+
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import GitError, ProjectError, shown
+from . import files, git
+
+# Whatever the user has set: no hook or monitor runs, and the project alone says what is ignored.
+_OVERRIDES = tuple(
+    word
+    for setting in (
+        f"core.hooksPath={os.devnull}",
+        "core.fsmonitor=false",
+        "core.safecrlf=false",
+        f"core.excludesFile={os.devnull}",
+        "core.splitIndex=false",
+    )
+    for word in ("-c", setting)
+)
+_BUSY = {
+    "MERGE_HEAD": "a merge",
+    "CHERRY_PICK_HEAD": "a cherry-pick",
+    "REVERT_HEAD": "a revert",
+    "rebase-merge": "a rebase",
+    "rebase-apply": "a rebase",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worktree:
+    """The working tree that a project's folder lies in, which may hold more than the project."""
+
+    top: Path
+    prefix: str
+    """The project's folder from `top`: empty, or with a slash at its end."""
+    git_dir: Path
+    """The working tree's own git directory; a linked one has its own."""
+    index: Path
+    objects: Path
+    object_format: str
+    head: str
+    """The commit that is checked out."""
+
+    @property
+    def folder(self) -> Path:
+        """The project's folder."""
+        return self.top / self.prefix
+
+    def git(
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        env: dict[str, str] | None = None,
+        may_exit: Collection[int] = (0,),
+    ) -> bytes:
+        """What git printed in `top`, under the user's settings but for those that could harm."""
+        settings = {"GIT_OPTIONAL_LOCKS": "0", "GIT_LITERAL_PATHSPECS": "1", **(env or {})}
+        return git.output(
+            *_OVERRIDES,
+            *arguments,
+            cwd=self.top,
+            stdin=stdin,
+            env=settings,
+            isolated=False,
+            may_exit=may_exit,
+        )
+
+    def tree(self) -> str:
+        """The id of the project's tree in HEAD; raises ProjectError when it is not committed."""
+        try:
+            found = self.git("rev-parse", "--verify", f"{self.head}:{self.prefix.rstrip('/')}")
+        except GitError as error:
+            raise ProjectError(f"{self.folder} is not committed to git: commit it first") from error
+        return found.decode().strip()
+
+    def require_committed(self, path: str) -> None:
+        """Raises ProjectError unless HEAD has the file of the project's folder as it lies there."""
+        try:
+            committed = self.git("cat-file", "blob", f"{self.head}:{self.prefix}{path}")
+        except GitError:
+            committed = b""
+        present = (self.folder / path).read_bytes()
+        if committed.replace(b"\r\n", b"\n") != present.replace(b"\r\n", b"\n"):
+            raise ProjectError(
+                f"{self.folder / path} is not committed as it lies there: commit it first"
+            )
+
+    def require_calm(self) -> None:
+        """Raises ProjectError when git is in the middle of something, or files await a commit."""
+        for name, activity in _BUSY.items():
+            if (self.git_dir / name).exists():
+                raise ProjectError(f"{activity} is under way in {self.top}: finish it first")
+        listed = self.git(
+            *("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=no"),
+            *("--ignore-submodules=dirty", "--", self.prefix or "."),
+        )
+        changed = [record[3:] for record in names(listed)]
+        if changed:
+            raise ProjectError(
+                f"{self.folder} has changes that are not committed: {some(changed)}; "
+                "commit or stash them first"
+            )
+
+    def ignored(self, paths: Iterable[str]) -> set[str]:
+        """Those of the paths, given from the project's folder, that the project's git ignores."""
+        # "./", since git takes what begins with a colon for a pattern.
+        own = self.own(paths)
+        asked = b"".join(b"./" + os.fsencode(self.prefix + path) + b"\0" for path in own)
+        if not asked:
+            return set()
+        # It takes paths, no patterns, and refuses to be told so.
+        env = {"GIT_LITERAL_PATHSPECS": "0"}
+        found = self.git("check-ignore", "-z", "--stdin", stdin=asked, env=env, may_exit=(0, 1))
+        return {path.removeprefix(f"./{self.prefix}") for path in names(found)}
+
+    def tracks(self, path: str) -> bool:
+        """Whether git tracks the path, given from the project's folder, or anything below it."""
+        return bool(self.git("ls-files", "-z", "--", self.prefix + path))
+
+    def hidden(self) -> set[str]:
+        """Tracked paths from `top` whose changes git was told not to see, and submodules."""
+        flagged = {
+            record[2:]
+            for record in names(self.git("ls-files", "-v", "-z", "--", self.prefix or "."))
+            if record[0] == "S" or record[0].islower()
+        }
+        return flagged | self.submodules()
+
+    def submodules(self) -> set[str]:
+        """Paths from `top` where another repository lies."""
+        staged = names(self.git("ls-files", "--stage", "-z", "--", self.prefix or "."))
+        return {record.partition("\t")[2] for record in staged if record[:6] == "160000"}
+
+    def own(self, paths: Iterable[str]) -> list[str]:
+        """Those of the paths, given from the project's folder, that don't lead out of it.
+
+        They would through a symbolic link or into a submodule, where git knows nothing.
+        """
+        above = {path: files.parents(self.prefix + path) for path in paths}
+        folders = {folder for parents in above.values() for folder in parents}
+        links = {folder for folder in folders if (self.top / folder).is_symlink()}
+        outside = links | self.submodules()
+        return [path for path, parents in above.items() if outside.isdisjoint(parents)]
+
+
+def open_worktree(project: Path) -> Worktree:
+    """The working tree around a project's folder; raises ProjectError when there is none."""
+    try:
+        printed = git.output(
+            *("rev-parse", "--show-toplevel", "--show-prefix", "--absolute-git-dir"),
+            *("--git-path", "index", "--git-path", "objects", "--show-object-format"),
+            *("--verify", "HEAD"),
+            cwd=project,
+            env={"LC_ALL": "C"},
+            isolated=False,
+        )
+    except GitError as error:
+        reason = "its repository has no commit" if "revision" in str(error) else str(error)
+        raise ProjectError(
+            f"{project} can't be updated: {reason}; `git init`, `git add .` and `git commit` first"
+        ) from error
+    answers = os.fsdecode(printed).splitlines()
+    if len(answers) != 7:
+        raise ProjectError(f"{shown(str(project))} lies in a folder whose name breaks the line")
+    top, prefix, git_dir, index, objects, object_format, head = answers
+    return Worktree(
+        top=Path(top),
+        prefix=prefix,
+        git_dir=Path(git_dir),
+        index=project.resolve() / index,
+        objects=project.resolve() / objects,
+        object_format=object_format,
+        head=head,
+    )
+
+
+def names(listed: bytes) -> list[str]:
+    """The paths or records of git's output under -z."""
+    return [os.fsdecode(record) for record in listed.split(b"\0") if record]
+
+
+def some(paths: Collection[str], limit: int = 5) -> str:
+    """The first of the paths, and how many more there are, in one line."""
+    shown = [path if path.isprintable() else ascii(path) for path in sorted(paths)[:limit]]
+    more = len(paths) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

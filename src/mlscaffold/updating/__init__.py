@@ -1,0 +1,1 @@
+"""How a merge of two renders is computed, applied in one step, and undone."""

@@ -1,0 +1,44 @@
+"""Commits made without the working tree: from a merge, or from lines of an index."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..project import identity
+from ..repository import index
+from ..repository.scratch import Scratch
+from ..repository.worktree import Worktree
+from .merge import Merge
+
+
+def import_objects(scratch: Scratch, worktree: Worktree, merge: Merge) -> None:
+    """Copies what the merge needs into the project's object database; nothing refers to it yet."""
+    needed = {change.new.id for change in merge.changes if change.new}
+    needed |= {entry.id for conflict in merge.conflicts for entry in conflict.entries}
+    packed = scratch.git("pack-objects", "--stdout", "-q", stdin="\n".join(needed).encode() + b"\n")
+    worktree.git("unpack-objects", "-q", stdin=packed)
+
+
+def commit_merge(
+    worktree: Worktree, merge: Merge, file: Path, title: str, author: Mapping[str, str]
+) -> str:
+    """The id of a commit on HEAD with the merge in it; `file` is an index to be used on the way."""
+    lines = {
+        worktree.prefix + change.path: (index.line(change.new),) if change.new else ()
+        for change in merge.changes
+    }
+    return commit_lines(worktree, lines, file, title, author)
+
+
+def commit_lines(
+    worktree: Worktree, lines: index.Lines, file: Path, title: str, author: Mapping[str, str]
+) -> str:
+    """The id of a commit on HEAD in which some paths have these lines."""
+    env = {"GIT_INDEX_FILE": str(file)}
+    worktree.git("read-tree", worktree.head, env=env)
+    index.give(worktree, file, lines)
+    tree = worktree.git("write-tree", env=env).decode().strip()
+    made = worktree.git(
+        *("commit-tree", "--no-gpg-sign", tree, "-p", worktree.head, "-m", title),
+        env=identity(author, at=worktree.top),
+    )
+    return made.decode().strip()

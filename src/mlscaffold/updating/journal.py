@@ -1,0 +1,152 @@
+"""What an unfinished update keeps in the git directory, so that it can be undone or completed."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ..errors import ProjectError
+from ..repository import files
+from ..repository.index import Lines
+from ..repository.worktree import Worktree
+
+_JOURNAL = "journal.json"
+
+
+class Phase(StrEnum):
+    """How far an update has come."""
+
+    APPLYING = "applying"
+    """Files are being put in place; what is interrupted here is undone."""
+    INSTALLING = "installing"
+    """The files are in place; what is interrupted here is completed."""
+    CONFLICTS = "conflicts"
+    """Applied; its user has conflicts to settle."""
+    ABORTING = "aborting"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Journal:
+    """What an update changes. Paths are those from the working tree's top."""
+
+    phase: Phase
+    title: str
+    """What is being done, for messages and for a commit."""
+    head: str
+    prefix: str
+    before: Lines
+    """By path, all that changes: its lines in git's index as they were."""
+    index: Lines
+    """By path, its new lines in git's index."""
+    content: Mapping[str, str]
+    """By path, the digest of the new file; empty where there will be none.
+
+    Once all is to be undone, that of the file which is found then.
+    """
+    folders: tuple[str, ...]
+    """The folders that the update makes."""
+    marked: tuple[str, ...]
+    """Paths with conflict markers."""
+    unmarked: tuple[str, ...]
+    """Paths in conflict that hold one version whole."""
+    commit: str
+    """The commit that becomes HEAD with the new index; empty for none."""
+    commits: bool
+    """Whether there is to be a commit once conflicts are settled."""
+    author: Mapping[str, str]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All that changes, in order."""
+        return tuple(sorted(self.index))
+
+
+@dataclass(frozen=True)
+class State:
+    """The folder in the git directory that is there as long as an update is unfinished."""
+
+    folder: Path
+
+    @property
+    def new(self) -> Path:
+        """The new files, until they are in place."""
+        return self.folder / "new"
+
+    @property
+    def old(self) -> Path:
+        """The files as they were: those that were replaced themselves, or copies."""
+        return self.folder / "old"
+
+    @property
+    def gone(self) -> Path:
+        """Our own files, once what was there before is put back."""
+        return self.folder / "gone"
+
+    @property
+    def old_index(self) -> Path:
+        """Git's index as it was."""
+        return self.folder / "index"
+
+    @property
+    def new_index(self) -> Path:
+        """Git's index as it will be."""
+        return self.folder / "new-index"
+
+    @property
+    def token(self) -> Path:
+        """What git's lock on the index is made of."""
+        return self.folder / "token"
+
+    def scratch(self, name: str) -> Path:
+        """A file for the moment."""
+        return self.folder / f"tmp-{name}"
+
+    def make(self) -> None:
+        """Makes the folder anew."""
+        self.remove()
+        self.folder.mkdir()
+
+    def read(self) -> Journal | None:
+        """The journal, None where no update is unfinished; raises ProjectError at a broken one."""
+        file = self.folder / _JOURNAL
+        try:
+            return _read(json.loads(file.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ProjectError(
+                f"{file} is broken: what was there before the update is kept in {self.old}"
+            ) from error
+
+    def write(self, journal: Journal) -> None:
+        """Puts the journal on the disk, whole or not at all."""
+        new = self.scratch("journal")
+        new.write_text(json.dumps(asdict(journal)))
+        files.sync(new)
+        new.replace(self.folder / _JOURNAL)
+        files.sync(self.folder)
+
+    def remove(self) -> None:
+        """Forgets the update, the journal first: a folder without one means nothing."""
+        if self.folder.exists():
+            (self.folder / _JOURNAL).unlink(missing_ok=True)
+            shutil.rmtree(self.folder)
+
+
+def state_of(worktree: Worktree) -> State:
+    """What an update of this working tree keeps, or would keep."""
+    return State(worktree.git_dir / "mlscaffold-update")
+
+
+def _read(recorded: dict[str, Any]) -> Journal:
+    for name in ("before", "index"):
+        recorded[name] = {
+            path: tuple(tuple(line) for line in lines) for path, lines in recorded[name].items()
+        }
+    for name in ("folders", "marked", "unmarked"):
+        recorded[name] = tuple(recorded[name])
+    recorded["phase"] = Phase(recorded["phase"])
+    return Journal(**recorded)

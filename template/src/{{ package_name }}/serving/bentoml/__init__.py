@@ -1,0 +1,160 @@
+"""The BentoML service: adaptive batching behind the routes that every server of the project has.
+
+`Gate` answers what BentoML would answer in another form; what it lets pass, BentoML batches.
+"""
+
+import asyncio
+import logging
+import os
+from functools import partial
+from typing import Any, Self
+
+import bentoml
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, create_model
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from ..config import ServingConfig
+from ..engine import Engine, UnavailableError
+from ..schema import Health, Schema
+from ..server import RequestMetrics, run
+from .gate import Gate, answer_error
+
+os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
+
+MAX_LATENCY_MS = 3_600_000
+"""BentoML answers 503 where it expects a text to take longer, and it expects what a line through
+the first few batches says, slow ones of a cold start. `max_queue_size` is the limit instead."""
+
+
+def serve(engine: Engine, config: ServingConfig, schema: Schema) -> None:
+    """Answer requests until SIGINT or SIGTERM."""
+    logging.getLogger("bentoml").setLevel(logging.WARNING)
+    run(create_app(engine, config, schema), engine, config, documented_at="/")
+
+
+def create_app(engine: Engine, config: ServingConfig, schema: Schema) -> ASGIApp:
+    """Return the app that a worker of `bentoml serve` would run."""
+    return create_service(engine, config, schema).to_asgi()
+
+
+def create_service(
+    engine: Engine, config: ServingConfig, schema: Schema, **options: Any
+) -> bentoml.Service[Any]:
+    """Return the service; `options` are those of `bentoml.service`."""
+    batched = partial(
+        bentoml.api,
+        batchable=config.max_batch_size > 1,
+        max_batch_size=max(config.max_batch_size, 2),
+        max_latency_ms=MAX_LATENCY_MS,
+    )
+
+    @bentoml.service(
+        name="predictions",
+        threads=1,  # of the two methods together, as the engine wants it
+        envs=[{"name": "BENTOML_DO_NOT_TRACK", "value": "True"}],
+        # BentoML's figures have the URL as a label: clients could make time series without end.
+        metrics={"enabled": False},
+        logging={"access": {"enabled": False}},
+        **options,
+    )
+    @bentoml.asgi_app(_status_app(engine))
+    class PredictionService:
+        """Predictions of the model."""
+
+        @bentoml.on_startup
+        async def load(self) -> None:
+            self.loading = asyncio.create_task(engine.load())
+
+        async def __is_alive__(self) -> bool:
+            return engine.error is None
+
+        async def __is_ready__(self) -> bool:
+            return engine.loaded
+
+        @batched(
+            route="/predict",
+            input_spec=_spec(FromGate, schema.request),
+            output_spec=_spec(ToOne, schema.response),
+        )
+        def predict(self, *rows: Any, **by_field: Any) -> list[dict[str, Any]]:
+            """Predict one input."""
+            [inputs] = (*rows, *by_field.values())  # named, where BentoML does not batch
+            return engine.predict(inputs)
+
+        @batched(
+            route="/predict/batch",
+            input_spec=_spec(FromGate, schema.batch_request),
+            output_spec=_spec(ToBatch, schema.batch_response),
+        )
+        def predict_batch(self, inputs: list[Any]) -> list[dict[str, Any]]:
+            """Predict several inputs."""
+            return engine.predict(inputs)
+
+    add_middleware: Any = PredictionService.add_asgi_middleware  # annotated as if for functions
+    add_middleware(RequestMetrics, registry=engine.registry)
+    add_middleware(Gate, engine=engine, config=config, schema=schema)
+    return PredictionService
+
+
+class FromGate(bentoml.IODescriptor):
+    """How BentoML gets a request: as the gate left it, in the only field, the list to batch."""
+
+    @classmethod
+    async def from_http_request(cls, request: Request, serde: Any) -> Self:
+        """Return the request's inputs."""
+        [field] = cls.model_fields
+        return cls.model_construct(**{field: request.state.rows})
+
+
+class ToOne(bentoml.IODescriptor):
+    """How BentoML answers a request with one input."""
+
+    @classmethod
+    async def to_http_response(cls, obj: list[dict[str, Any]], serde: Any) -> Response:
+        """Return the only response of a batch."""
+        [answer] = obj
+        return JSONResponse(answer)
+
+
+class ToBatch(bentoml.IODescriptor):
+    """How BentoML answers a request with several inputs."""
+
+    @classmethod
+    async def to_http_response(cls, obj: list[dict[str, Any]], serde: Any) -> Response:
+        """Return all responses of a batch."""
+        return JSONResponse({"predictions": obj})
+
+
+def _spec(how: type[bentoml.IODescriptor], model: type[BaseModel]) -> Any:
+    """Return `how`, documented as `model`."""
+    return create_model(model.__name__, __base__=(how, model))
+
+
+def _status_app(engine: Engine) -> Starlette:
+    async def health(request: Request) -> Response:
+        return JSONResponse(Health(model_loaded=engine.loaded).model_dump())
+
+    async def ready(request: Request) -> Response:
+        engine.require_loaded()
+        return JSONResponse(Health(model_loaded=True).model_dump())
+
+    async def model(request: Request) -> Response:
+        return JSONResponse(engine.about())
+
+    async def metrics(request: Request) -> Response:
+        return Response(generate_latest(engine.registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def unavailable(request: Request, error: Exception) -> Response:
+        assert isinstance(error, UnavailableError)
+        return answer_error(error)
+
+    endpoints = (health, ready, model, metrics)
+    return Starlette(
+        routes=[Route(f"/{endpoint.__name__}", endpoint) for endpoint in endpoints],
+        exception_handlers={UnavailableError: unavailable},
+    )
