@@ -12,7 +12,7 @@ def main(config: Config) -> None:
     """Train in the processes that `launcher` names."""
     # Heavy libraries only now: a wrong setting has ended in its line already.
     from .training.fit import fit
-    from .training.launchers.base import start
+    from .training.launchers import start
 
     # A trial by hand asks before it drops what another one has left. The pipeline never waits.
     start(partial(fit, starts_over="DVC_STAGE" in os.environ), config)

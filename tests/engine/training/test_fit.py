@@ -64,7 +64,7 @@ def test_the_best_weights_become_the_bundle(project):
 
 
 def test_where_the_best_weights_were_not_kept_the_last_are_the_bundle(project, monkeypatch, caplog):
-    monkeypatch.setattr(Checkpoints, "best_step", lambda self: None)
+    monkeypatch.setattr(Checkpoints, "load_best", lambda self: None)
     fit(config(min_delta=1.0))
     message = "models/bundle: step 27; the best weights, of step 9, were not kept"
     assert caplog.messages[-1] == message

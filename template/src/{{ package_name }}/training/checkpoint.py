@@ -1,7 +1,7 @@
-"""The state of a training run on disk, so that it can go on after any interruption.
+"""The state of a training run on disk, from which it resumes after any interruption.
 
-A checkpoint is a file of torch.save's, loaded without unpickling code, with the SHA-256 of all that
-comes before it at its end: a bit that has flipped is found before anything is made of it.
+A checkpoint is a file of torch.save, loaded without unpickling code. Its last bytes are the SHA-256
+of the rest, so that damage is found before anything is loaded.
 """
 
 import hashlib
@@ -11,7 +11,6 @@ import os
 import pickle
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +18,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from ..artifacts import new_file
 from ..config import Config, differences, flat
 from ..errors import ProjectError
 from .distributed import world_size
@@ -44,11 +44,11 @@ class Checkpoint:
     settings: dict[str, str]
     """What `settings_of` returned."""
     run_id: str | None
-    """The tracked run to go on with."""
+    """The tracked run to continue."""
 
     @property
     def step(self) -> int:
-        """The optimiser step after which it was made."""
+        """The optimizer step after which it was made."""
         return self.trainer["progress"]["step"]
 
     @property
@@ -64,19 +64,11 @@ class Checkpoint:
         """
         content = io.BytesIO()
         torch.save(vars(self), content)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new")
-        try:
-            with new.open("wb") as file:
-                file.write(content.getbuffer())
-                file.write(hashlib.sha256(content.getbuffer()).digest())
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(path)
-        except OSError:
-            with suppress(OSError):
-                new.unlink()
-            raise
+        with new_file(path) as new, new.open("wb") as file:
+            file.write(content.getbuffer())
+            file.write(hashlib.sha256(content.getbuffer()).digest())
+            file.flush()
+            os.fsync(file.fileno())
         _flush_folder(path.parent)
 
     @classmethod
@@ -101,17 +93,17 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of a run: the last few steps', newest last, and the best."""
+    """The checkpoints of a run: those of the last steps, and the best, another name of a step's."""
 
     folder: Path
 
     @property
     def best(self) -> Path:
-        """The one with the best weights: another name of a step's."""
+        """The one with the best weights."""
         return self.folder / BEST
 
     def steps(self) -> list[Path]:
-        """Return those of the last steps, the newest at the end."""
+        """Return the checkpoints of the last steps, the newest at the end."""
         return sorted(self.folder.glob("step-*.pt"))
 
     def save(self, checkpoint: Checkpoint, *, keep: int) -> None:
@@ -120,56 +112,64 @@ class Checkpoints:
         Raises:
             OSError: It cannot be written. Those that were there still are.
         """
-        path = self._path(checkpoint.step)
+        path = self._path(checkpoint)
         checkpoint.save(path)
-        if checkpoint.is_best:
-            self._name_best(path)
+        self.name_best(path, checkpoint)
         steps = self.steps()
         num_done = steps.index(path) + 1
-        # Those of later steps were damaged, else training would have gone on from them.
+        # Those of later steps were damaged, else training would have resumed from them.
         for other in (*steps[: max(0, num_done - keep)], *steps[num_done:]):
             other.unlink()
 
-    def forget(self) -> None:
-        """Delete all: they belong to another run."""
-        self.best.unlink(missing_ok=True)
-        self.forget_steps()
+    def name_best(self, path: Path, checkpoint: Checkpoint) -> None:
+        """Give the checkpoint at `path` its second name, if it is the best of its run so far.
+
+        A crash may have come before it had that name.
+        """
+        if not checkpoint.is_best:
+            return
+        with new_file(self.best) as new:
+            try:
+                os.link(path, new)
+            except OSError:  # a file can have only one name here
+                shutil.copyfile(path, new)
+        _flush_folder(self.folder)
 
     def forget_steps(self, *, but: Path | None = None) -> None:
         """Delete those of steps, as when the run that they belong to is complete."""
-        for path in (*self.steps(), *self.folder.glob("*.new")):
+        for path in (*self.steps(), *self.folder.glob(".*.new")):
             if path != but:
                 path.unlink()
+
+    def forget(self) -> None:
+        """Delete all: they belong to another run."""
+        self.forget_steps()
+        self.best.unlink(missing_ok=True)
 
     def restart_from(self, source: Path, checkpoint: Checkpoint) -> Path:
         """Make the checkpoint at `source` the only one of a step; return where it lies now.
 
         Where that is another folder, the best of its run is the one that lies beside it.
         """
-        path = self._path(checkpoint.step)
+        path = self._path(checkpoint)
         checkpoint.save(path)
         self.forget_steps(but=path)
         if source.parent.resolve() != self.folder.resolve():
             self.best.unlink(missing_ok=True)
-            with suppress(CheckpointError):
-                Checkpoint.load(source.with_name(BEST)).save(self.best)
-        self.complete(path, checkpoint)
+            if best := Checkpoints(source.parent).load_best():
+                best.save(self.best)
+        self.name_best(path, checkpoint)
         return path
 
-    def complete(self, path: Path, checkpoint: Checkpoint) -> None:
-        """Name the best where a crash came after its checkpoint, and before it had that name."""
-        if checkpoint.is_best and self.best_step() != checkpoint.step:
-            self._name_best(path)
-
-    def best_step(self) -> int | None:
-        """Return the step of the best weights; null where they are missing or damaged."""
+    def load_best(self) -> Checkpoint | None:
+        """Return the one with the best weights; None where it is missing or damaged."""
         try:
-            return Checkpoint.load(self.best).step
+            return Checkpoint.load(self.best)
         except CheckpointError:
             return None
 
     def newest(self) -> tuple[Path, Checkpoint] | None:
-        """Return the newest that is whole, and say which are not; null where there is none.
+        """Return the newest that is whole, and say which are not; None where there is none.
 
         The best stands in where no other is left of a run that is not complete.
         """
@@ -181,19 +181,8 @@ class Checkpoints:
                 log.warning("%s: taking the one before", error)
         return None
 
-    def _name_best(self, path: Path) -> None:
-        """Give the checkpoint at `path` its second name; a copy where a file can have only one."""
-        new = self.best.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        try:
-            os.link(path, new)
-        except OSError:
-            shutil.copyfile(path, new)
-        new.replace(self.best)
-        _flush_folder(self.folder)
-
-    def _path(self, step: int) -> Path:
-        return self.folder / f"step-{step:010d}.pt"
+    def _path(self, checkpoint: Checkpoint) -> Path:
+        return self.folder / f"step-{checkpoint.step:010d}.pt"
 
 
 def find_checkpoint(
@@ -222,19 +211,18 @@ def find_checkpoint(
     if found is None:
         return None
     path, checkpoint = found
-    ways = [START_AGAIN]
-    changed = differences(_shapes(checkpoint.trainer["model"]), _shapes(weights))[:3]
+    others = differences(_shapes(checkpoint.trainer["model"]), _shapes(weights))[:3]
+    hint = START_AGAIN if others else f"{START_AGAIN}; {CONTINUE}"
     if not config.resume_changed:
-        settings = differences(checkpoint.settings, settings_of(config, data_hash=data_hash))
-        ways += [] if changed else [CONTINUE]
-        changed = settings or changed
-    if not changed:
+        settings = settings_of(config, data_hash=data_hash)
+        others = differences(checkpoint.settings, settings) or others
+    if not others:
         return found
-    reason = f"{path} was trained with {', '.join(changed)}"
+    reason = f"{path} was trained with {', '.join(others)}"
     if starts_over and config.resume == "auto":
         log.warning("%s; training starts again", reason)
         return None
-    raise CheckpointError("; ".join((reason, *ways)))
+    raise CheckpointError(f"{reason}; {hint}")
 
 
 def _shapes(weights: Mapping[str, Tensor]) -> dict[str, str]:
@@ -244,10 +232,8 @@ def _shapes(weights: Mapping[str, Tensor]) -> dict[str, str]:
 def settings_of(config: Config, *, data_hash: str) -> dict[str, str]:
     """Return all that a run's result depends on, by name."""
     settings = asdict(config)
-    parts = {
-        name: settings[name]
-        for name in ("seed", "model", "objective", "optimizer", "schedule", "training")
-    }
+    names = ("seed", "model", "objective", "optimizer", "schedule", "training")
+    parts = {name: settings[name] for name in names}
     return flat(parts) | {"processes": str(world_size()), "data": data_hash}
 
 
