@@ -21,7 +21,7 @@ WEIGHTS = {"layer.weight": torch.arange(3)}
 def checkpoint(step: int = 1, config: Config = CONFIG, best_step: int = 0) -> Checkpoint:
     progress = {"step": step, "best_step": best_step}
     trainer = {"model": WEIGHTS, "progress": progress}
-    return Checkpoint(trainer, settings_of(config, data_hash="d"), run_id="r")
+    return Checkpoint(trainer, settings(config), run_id="r")
 
 
 def saved(folder: Path, *steps: int) -> Checkpoints:
@@ -32,8 +32,12 @@ def saved(folder: Path, *steps: int) -> Checkpoints:
 
 
 def find(folder: Path, config: Config = CONFIG) -> Checkpoint | None:
-    found = find_checkpoint(config, folder, data_hash="d", weights=WEIGHTS)
+    found = find_checkpoint(config, Checkpoints(folder), settings(config), WEIGHTS)
     return found[1] if found else None
+
+
+def settings(config: Config = CONFIG, data: str = "d") -> dict[str, str]:
+    return settings_of(config, data_hash=data)
 
 
 def best_step(checkpoints: Checkpoints) -> int | None:
@@ -99,7 +103,7 @@ def test_a_damaged_newest_is_named_and_the_one_before_taken(tmp_path, caplog):
 
 
 def test_changed_settings_are_named_and_refused_unless_asked_for(tmp_path):
-    saved(tmp_path, 3)
+    checkpoints = saved(tmp_path, 3)
     changed = replace(CONFIG, seed=1, optimizer=OptimizerConfig(learning_rate=0.1))
     with pytest.raises(CheckpointError) as caught:
         find(tmp_path, changed)
@@ -109,17 +113,17 @@ def test_changed_settings_are_named_and_refused_unless_asked_for(tmp_path):
         'continue with `make train ARGS="resume_changed=true"`'
     )
     with pytest.raises(CheckpointError, match=r"with data=d \(now other\);"):
-        find_checkpoint(CONFIG, tmp_path, data_hash="other", weights=WEIGHTS)
+        find_checkpoint(CONFIG, checkpoints, settings(data="other"), WEIGHTS)
     found = find(tmp_path, replace(changed, resume_changed=True))
     assert found is not None and found.step == 3
 
 
 def test_a_checkpoint_of_another_model_is_refused_whatever_was_asked_for(tmp_path):
-    saved(tmp_path, 3)
+    checkpoints = saved(tmp_path, 3)
     wider = {"layer.weight": torch.arange(4), "layer.bias": torch.zeros(1)}
     for config in (CONFIG, replace(CONFIG, resume_changed=True)):
         with pytest.raises(CheckpointError) as caught:
-            find_checkpoint(config, tmp_path, data_hash="d", weights=wider)
+            find_checkpoint(config, checkpoints, settings(config), wider)
         assert str(caught.value) == (
             f"{tmp_path}/step-0000000003.pt was trained with layer.bias=nothing (now [1]), "
             'layer.weight=[3] (now [4]); start again with `make train ARGS="resume=never"`'
@@ -127,15 +131,15 @@ def test_a_checkpoint_of_another_model_is_refused_whatever_was_asked_for(tmp_pat
 
 
 def test_the_pipeline_starts_again_where_anything_has_changed(tmp_path, caplog):
-    path = saved(tmp_path, 3).steps()[0]
+    checkpoints = saved(tmp_path, 3)
     for config, weights in ((replace(CONFIG, seed=1), WEIGHTS), (CONFIG, {})):
-        found = find_checkpoint(config, tmp_path, data_hash="d", weights=weights, starts_over=True)
+        found = find_checkpoint(config, checkpoints, settings(config), weights, starts_over=True)
         assert found is None
         assert caplog.messages.pop().endswith("; training starts again")
-    named = replace(CONFIG, seed=1, resume=str(path))
+    named = replace(CONFIG, seed=1, resume=str(checkpoints.steps()[0]))
     with pytest.raises(CheckpointError):
-        find_checkpoint(named, tmp_path, data_hash="d", weights=WEIGHTS, starts_over=True)
-    assert find_checkpoint(CONFIG, tmp_path, data_hash="d", weights=WEIGHTS, starts_over=True)
+        find_checkpoint(named, checkpoints, settings(named), WEIGHTS, starts_over=True)
+    assert find_checkpoint(CONFIG, checkpoints, settings(), WEIGHTS, starts_over=True)
 
 
 def test_damaged_checkpoints_of_later_steps_do_not_cost_good_ones(tmp_path):

@@ -187,10 +187,10 @@ class Checkpoints:
 
 def find_checkpoint(
     config: Config,
-    folder: Path,
-    *,
-    data_hash: str,
+    kept: Checkpoints,
+    settings: Mapping[str, str],
     weights: Mapping[str, Tensor],
+    *,
     starts_over: bool = False,
 ) -> tuple[Path, Checkpoint] | None:
     """Return the checkpoint that `config.resume` says to continue from, or None to start again.
@@ -205,7 +205,7 @@ def find_checkpoint(
     if config.resume == "never":
         return None
     if config.resume == "auto":
-        found = Checkpoints(folder).newest()
+        found = kept.newest()
     else:
         found = Path(config.resume), Checkpoint.load(Path(config.resume))
     if found is None:
@@ -214,7 +214,6 @@ def find_checkpoint(
     others = differences(_shapes(checkpoint.trainer["model"]), _shapes(weights))[:3]
     hint = START_AGAIN if others else f"{START_AGAIN}; {CONTINUE}"
     if not config.resume_changed:
-        settings = settings_of(config, data_hash=data_hash)
         others = differences(checkpoint.settings, settings) or others
     if not others:
         return found

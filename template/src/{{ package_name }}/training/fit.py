@@ -85,7 +85,8 @@ def _fit(
     check_settings(PROCESSED, config)
     model = _new_model(config, spec)
     lineage = current_lineage(config, run_id=None)
-    path = from_main(lambda: _checkpoint(config, lineage, model, starts_over=starts_over))
+    settings = settings_of(config, data_hash=lineage.data_hash)
+    path = from_main(lambda: _checkpoint(config, settings, model, starts_over=starts_over))
     checkpoint = Checkpoint.load(path) if path else None
     # Only rank 0 is recorded.
     recorded = config.tracking if rank() == 0 else TrackingConfig()
@@ -97,11 +98,12 @@ def _fit(
         tracker.log_config(replace(config, optimizer=optimizer), tags=lineage.tags())
         if tracker.run_id:
             tracker.log_folder(save_code(CODE), "code")
-        callbacks = [*chosen, *_callbacks(config, tracker, lineage)]
+        callbacks = [*chosen, *_callbacks(config, tracker, settings)]
         trainer = Trainer(model, spec.objective, config, device=device, callbacks=callbacks)
         if checkpoint:
             _resume(trainer, checkpoint)
-        trainer.fit(_split("train"), _split("validation"))
+        train, validation = (PROCESSED / f"{name}.safetensors" for name in ("train", "validation"))
+        trainer.fit(Split.load(train), Split.load(validation))
         if rank() == 0:
             _save_bundle(trainer, spec, lineage)
             tracker.log_folder(BUNDLE, "model")
@@ -121,24 +123,15 @@ def _new_model(config: Config, spec: DataSpec) -> Model:
     return model
 
 
-def _split(name: str) -> Split:
-    return Split.load(PROCESSED / f"{name}.safetensors")
-
-
 def _checkpoint(
-    config: Config, lineage: Lineage, model: Model, *, starts_over: bool
+    config: Config, settings: dict[str, str], model: Model, *, starts_over: bool
 ) -> Path | None:
     """Return the checkpoint to continue from; None where training starts.
 
     What another run left is deleted: a restart of this one must not find it.
     """
-    found = find_checkpoint(
-        config,
-        KEPT.folder,
-        data_hash=lineage.data_hash,
-        weights=model.state_dict(),
-        starts_over=starts_over,
-    )
+    weights = model.state_dict()
+    found = find_checkpoint(config, KEPT, settings, weights, starts_over=starts_over)
     if found is None:
         KEPT.forget()
         return None
@@ -150,9 +143,8 @@ def _checkpoint(
     return found[0]
 
 
-def _callbacks(config: Config, tracker: Tracker, lineage: Lineage) -> list[Callback]:
+def _callbacks(config: Config, tracker: Tracker, settings: dict[str, str]) -> list[Callback]:
     """Return what always watches; a checkpoint is made when all else has seen the step."""
-    settings = settings_of(config, data_hash=lineage.data_hash)
     checkpointing = Checkpointing(KEPT, settings=settings, run_id=tracker.run_id)
     on_every_rank: list[Callback] = [checkpointing, Interruption(checkpointing)]
     if not config.training.overfit_batches:  # where only the training loss counts

@@ -33,7 +33,14 @@ class FlatAdamW(Optimizer):
         for group in groups:
             decays = group.get("weight_decay", weight_decay) > 0
             (decayed if decays else spared).extend(group["params"])
-        vector, grads = flattened([*decayed, *spared])
+        parameters = [*decayed, *spared]
+        vector = nn.Parameter(torch.cat([one.detach().flatten() for one in parameters]))
+        vector.grad = grads = torch.zeros_like(vector)
+        sizes = [parameter.numel() for parameter in parameters]
+        views = zip(parameters, vector.detach().split(sizes), grads.split(sizes), strict=True)
+        for parameter, its_weights, its_grads in views:
+            parameter.data = its_weights.view_as(parameter)
+            parameter.grad = its_grads.view_as(parameter)
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__([vector], defaults)
         self.state[vector] = {
@@ -76,15 +83,3 @@ class FlatAdamW(Optimizer):
             # The preparations of the public function take longer than the kernel.
             state["step"] += is_taken
             KERNEL(*tensors, found_inf=1 - is_taken, **options)
-
-
-def flattened(parameters: list[nn.Parameter]) -> tuple[nn.Parameter, Tensor]:
-    """Lay the parameters end to end, and their gradients; return the two vectors."""
-    vector = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
-    vector.grad = grads = torch.zeros_like(vector)
-    sizes = [parameter.numel() for parameter in parameters]
-    parts = zip(parameters, vector.detach().split(sizes), grads.split(sizes), strict=True)
-    for parameter, its_weights, its_grads in parts:
-        parameter.data = its_weights.view_as(parameter)
-        parameter.grad = its_grads.view_as(parameter)
-    return vector, grads

@@ -33,10 +33,10 @@ class Muon(Optimizer):
     ) -> None:
         matrices, others = [], []
         for group in groups:
-            is_muons = [p.ndim == 2 and not group.get("is_spared") for p in group["params"]]
+            is_spared = group.get("is_spared", False)
             for chosen, wanted in ((matrices, True), (others, False)):
-                pairs = zip(group["params"], is_muons, strict=True)
-                if params := [p for p, is_muon in pairs if is_muon is wanted]:
+                params = [p for p in group["params"] if (p.ndim == 2 and not is_spared) is wanted]
+                if params:
                     chosen.append(group | {"params": params})
         self._parts: list[Optimizer] = []
         if matrices:
@@ -79,22 +79,36 @@ def build_optimizer(config: OptimizerConfig, model: nn.Module) -> Optimizer:
     Raises:
         ConfigError: There is no such optimizer, or it does not take these arguments.
     """
+    kind = _optimizer_class(config.name)
+    known = _own_arguments(kind)
+    for name in config.arguments:
+        require(name in known, "optimizer.arguments", f"among {', '.join(known)}", name)
     decayed, spared = decay_groups(model)
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": config.weight_decay, "is_spared": False},
         {"params": spared, "weight_decay": 0.0, "is_spared": True},
     ]
-    return _built(config, [group for group in groups if group["params"]])
+    options: dict[str, Any] = {"lr": config.learning_rate, **config.arguments}
+    if "weight_decay" in inspect.signature(kind).parameters:
+        options["weight_decay"] = config.weight_decay
+    else:
+        expected = f"0, since {config.name} has none"
+        require(config.weight_decay == 0, "optimizer.weight_decay", expected, config.weight_decay)
+        groups = [{"params": [*decayed, *spared]}]
+    try:
+        return kind([group for group in groups if group["params"]], **options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"optimizer.arguments: {config.name} says: {error}") from error
 
 
 def check_optimizer(config: OptimizerConfig) -> dict[str, Any]:
-    """Return each of `optimizer.arguments`, defaults included, after a step on a dummy weight.
+    """Return each of `optimizer.arguments`, defaults included, after a step on dummy weights.
 
     Raises:
         ConfigError: There is no such optimizer, it does not take these arguments, or its step needs
             more than gradients.
     """
-    optimizer = _built(config, [{"params": [nn.Parameter(torch.ones(2, 2))]}])
+    optimizer = build_optimizer(config, nn.ParameterList([torch.ones(2, 2), torch.ones(2)]))
     for parameter in parameters_of(optimizer):
         parameter.grad = torch.ones_like(parameter)
     try:
@@ -161,24 +175,6 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
         return average.lerp(weights, 1 - share)
 
     return AveragedModel(model, avg_fn=followed)
-
-
-def _built(config: OptimizerConfig, groups: list[dict[str, Any]]) -> Optimizer:
-    kind = _optimizer_class(config.name)
-    known = _own_arguments(kind)
-    for name in config.arguments:
-        require(name in known, "optimizer.arguments", f"among {', '.join(known)}", name)
-    options: dict[str, Any] = {"lr": config.learning_rate, **config.arguments}
-    if "weight_decay" in inspect.signature(kind).parameters:
-        options["weight_decay"] = config.weight_decay
-    else:
-        expected = f"0, since {config.name} has none"
-        require(config.weight_decay == 0, "optimizer.weight_decay", expected, config.weight_decay)
-        groups = [{"params": group["params"]} for group in groups]
-    try:
-        return kind(groups, **options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"optimizer.arguments: {config.name} says: {error}") from error
 
 
 def _own_arguments(kind: type[Optimizer]) -> dict[str, Any]:
