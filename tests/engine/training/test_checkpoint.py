@@ -173,6 +173,14 @@ def test_a_crash_between_a_checkpoint_and_its_name_as_the_best_costs_nothing(tmp
     assert best_step(checkpoints) == 6
 
 
+def test_a_crash_while_the_best_was_given_its_name_damages_no_other(tmp_path):
+    checkpoints = saved(tmp_path, 4)
+    os.link(checkpoints.steps()[0], tmp_path / ".best.pt.new")
+    checkpoints.save(checkpoint(5, best_step=5), keep=2)
+    assert [Checkpoint.load(path).step for path in checkpoints.steps()] == [4, 5]
+    assert best_step(checkpoints) == 5
+
+
 def test_a_named_checkpoint_becomes_the_only_one(tmp_path):
     checkpoints = saved(tmp_path, 3, 4, 5)
     first = checkpoints.steps()[0]

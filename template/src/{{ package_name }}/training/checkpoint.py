@@ -129,6 +129,7 @@ class Checkpoints:
         if not checkpoint.is_best:
             return
         with new_file(self.best) as new:
+            new.unlink(missing_ok=True)  # what a crash left may be a name of another checkpoint
             try:
                 os.link(path, new)
             except OSError:  # a file can have only one name here
