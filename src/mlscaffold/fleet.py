@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
-from .project import is_project
+from .project import why_no_project
 from .rendering.renders import Renders, open_renders
 from .update import Outcome, Updated, Wish, update
 
@@ -50,8 +50,8 @@ def _update_in_turn(
 
 def _updated(path: Path, wish: Wish, renders: Renders, *, onto: str) -> Updated:
     try:
-        if not is_project(path):
-            return Updated(project=path, outcome=Outcome.SKIPPED, problem="no generated project")
+        if problem := why_no_project(path):
+            return Updated(project=path, outcome=Outcome.SKIPPED, problem=problem)
         # Absolute: copier, in another thread, may change the working directory.
         return replace(update(path.absolute(), wish, renders=renders, onto=onto), project=path)
     except Exception as error:  # Whatever it is, it stops no other.

@@ -57,9 +57,9 @@ def options(*, template: str | None = None, ref: str | None = None) -> Options:
 
 def preset_answers(preset: str) -> Mapping[str, str]:
     """The answers that a preset stands for; raises AnswerError when there is no such preset."""
-    if preset not in PRESETS:
+    if preset.lower() not in PRESETS:
         raise AnswerError(f"--preset must be one of {', '.join(PRESETS)}; got {shown(preset)}")
-    return PRESETS[preset]
+    return PRESETS[preset.lower()]
 
 
 def read_components(table: Any) -> Components:

@@ -146,8 +146,15 @@ class Worktree:
         return [path for path, parents in above.items() if outside.isdisjoint(parents)]
 
 
+def require_folder(path: Path) -> None:
+    """Raises ProjectError unless the path is a folder."""
+    if not path.is_dir():
+        raise ProjectError(f"{path} {'is not a folder' if path.exists() else 'does not exist'}")
+
+
 def open_worktree(project: Path) -> Worktree:
     """The working tree around a project's folder; raises ProjectError when there is none."""
+    require_folder(project)
     try:
         printed = git.output(
             *("rev-parse", "--show-toplevel", "--show-prefix", "--absolute-git-dir"),
