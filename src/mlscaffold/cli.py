@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from . import report
 from .errors import AnswerError, MlscaffoldError
@@ -27,11 +28,26 @@ CONFLICTS, OUTDATED = 3, 4
 NOBODY_READS = 141
 Row = TypeVar("Row", "Checked", "UpdateResult")
 
+
+class _Commands(TyperGroup):
+    """The commands; their list shows whole lines, and an interrupt anywhere ends in one."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.help or "") for name, one in commands if one])
+
+    def invoke(self, ctx: Any) -> Any:
+        with _failing(as_json=False):
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
     name="mlscaffold",
+    cls=_Commands,
     help="Generates complete machine-learning projects.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -48,13 +64,17 @@ Ref = Annotated[
 
 def main() -> None:
     """Runs the command line and exits; when interrupted or told to end, after tidying up."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
-    open_streams()
     try:
-        app()
-    finally:
-        _flush()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _end)
+        open_streams()
+        try:
+            app()
+        finally:
+            _flush()
+    except KeyboardInterrupt:  # before a command began, or after it ended
+        _say("interrupted")
+        sys.exit(130)
 
 
 def _flush() -> None:
@@ -90,13 +110,27 @@ def _mlscaffold(
         raise typer.Exit
 
 
+def _presets(incomplete: str) -> list[str]:
+    """What a shell completes for --preset."""
+    from .options import options
+
+    return [name for name in options().presets if name.startswith(incomplete.lower())]
+
+
 @app.command(name="new")
 def _new(
     dest: Annotated[str, typer.Argument(metavar="DEST", help="The folder to make.")],
     data: Annotated[
         list[str], typer.Option("-d", "--data", metavar="KEY=VALUE", help="Answer a question.")
     ] = [],  # noqa: B006 (typer copies it)
-    preset: Annotated[str, typer.Option(help="Answers that go together.")] = "standard",
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=_presets,
+            help="Answers that go together: minimal, standard or full.",
+        ),
+    ] = "standard",
     defaults: Annotated[bool, typer.Option("--defaults", help="Never ask.")] = False,
     template: Template = None,
     ref: Ref = None,
@@ -156,7 +190,9 @@ def _options(template: Template = None, ref: Ref = None, as_json: AsJson = False
 
 @app.command(name="update")
 def _update(
-    projects: Annotated[list[Path], typer.Argument(metavar="[PROJECT]...")] = [Path()],  # noqa: B006
+    projects: Annotated[
+        list[Path], typer.Argument(metavar="PROJECT", help="Folders of projects.")
+    ] = [Path()],  # noqa: B006
     data: Annotated[
         list[str], typer.Option("-d", "--data", metavar="KEY=VALUE", help="Change an answer.")
     ] = [],  # noqa: B006
@@ -170,7 +206,7 @@ def _update(
     branch: Annotated[
         str | None, typer.Option(metavar="NAME", help="Commit on a new branch, touch no file.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Projects at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Projects at a time.")] = 1,
     resumes: Annotated[
         bool, typer.Option("--continue", help="End an update whose conflicts are resolved.")
     ] = False,
@@ -213,7 +249,7 @@ def _update(
 
 @app.command(name="set")
 def _set(
-    pairs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...")],
+    pairs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE", help="Answers to change.")],
     project: Annotated[Path, typer.Option(metavar="DIR", help="The project.")] = Path(),
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would change.")
@@ -231,7 +267,9 @@ def _set(
 
 @app.command(name="diff")
 def _diff(
-    project: Annotated[Path, typer.Argument(metavar="[PROJECT]")] = Path(),
+    project: Annotated[
+        Path, typer.Argument(metavar="PROJECT", help="The folder of a project.")
+    ] = Path(),
 ) -> None:
     """Show how a project differs from a fresh render of its release and answers."""
     from .diff import diff
@@ -242,7 +280,9 @@ def _diff(
 
 @app.command(name="check")
 def _check(
-    projects: Annotated[list[Path], typer.Argument(metavar="[PROJECT]...")] = [Path()],  # noqa: B006
+    projects: Annotated[
+        list[Path], typer.Argument(metavar="PROJECT", help="Folders of projects.")
+    ] = [Path()],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """Tell whether a newer release of the template awaits; exit 4 when one does."""
@@ -258,7 +298,9 @@ def _check(
 
 @app.command(name="doctor")
 def _doctor(
-    project: Annotated[Path | None, typer.Argument(metavar="[PROJECT]")] = None,
+    project: Annotated[
+        Path | None, typer.Argument(metavar="PROJECT", help="The folder of a project.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell what works on this machine, and the command that fixes what does not."""

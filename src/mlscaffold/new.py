@@ -120,9 +120,9 @@ def _answers(
 def _preset_answers(releases: Releases, release: str, preset: str) -> Mapping[str, str]:
     """The answers that a preset stands for; raises AnswerError when there is no such preset."""
     presets = releases.components(release).presets
-    if preset not in presets:
+    if preset.lower() not in presets:
         raise AnswerError(f"--preset must be one of {', '.join(presets)}; got {shown(preset)}")
-    return presets[preset]
+    return presets[preset.lower()]
 
 
 def _suggested(folder: str, questions: Iterable[Question], complaint: Complaint) -> dict[str, str]:

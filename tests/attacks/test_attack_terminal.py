@@ -99,15 +99,13 @@ def test_every_command_escapes_the_path_of_a_project(
     assert f"\n{tmp_path}/{name}: v1.0.0 to v1.1.0: " in out
     out, _ = mlscaffold("update", project, project / "no", "--to=v1.1.0", cwd=tmp_path, env=env)
     assert f"{tmp_path}/{name}: v1.0.0 to v1.1.0: " in out
-    assert f"{tmp_path}/{name}/no: skipped: no generated project\n" in out
+    assert f"{tmp_path}/{name}/no: skipped: it does not exist\n" in out
     _, err = mlscaffold("update", project, cwd=tmp_path, code=1, env=env)
     assert err.startswith(f"error: {tmp_path}/{name} has changes that are not committed: ")
     assert err.count("\n") == 1
     for verb in ("diff", "doctor"):
         _, err = mlscaffold(verb, project / "no", cwd=tmp_path, code=1, env=env)
-        assert err == (
-            f"error: {tmp_path}/{name}/no is no generated project: no .copier-answers.yml\n"
-        )
+        assert err == f"error: {tmp_path}/{name}/no does not exist\n"
 
 
 def test_conflicts_and_what_is_left_out_can_forge_no_line(tmp_path: Path) -> None:
