@@ -15,12 +15,13 @@ import typer
 from typer.core import TyperGroup
 
 from . import report
-from .errors import AnswerError, MlscaffoldError
+from .errors import MlscaffoldError
 from .terminal import open_streams
 
 if TYPE_CHECKING:
     from .check import Checked
-    from .rendering.questions import Question, Value
+    from .dialog import Dialog
+    from .new import NewProject
     from .update import UpdateResult
 
 CONFLICTS, OUTDATED = 3, 4
@@ -150,7 +151,13 @@ def _new(
     from .new import new
     from .rendering.answers import parse_pairs
 
-    asks = not (defaults or as_json) and _is_terminal()
+    dialog = None if defaults or as_json else _dialog()
+
+    def review(project: "NewProject") -> None:
+        if dialog and dialog.has_asked and not dialog.approves(project):
+            _say("Nothing was written.")
+            raise typer.Exit(1)
+
     with _failing(as_json), _progress() as progress:
         made = new(
             dest,
@@ -158,10 +165,11 @@ def _new(
             preset=preset,
             template=template,
             ref=ref,
-            ask=_ask if asks else None,
+            ask=dialog.ask if dialog else None,
+            review=review,
             with_git=not no_git,
             with_lock=lock,
-            confirm=typer.confirm if asks else lambda _: False,
+            confirm=typer.confirm if dialog else lambda _: False,
             dry_run=dry_run,
             progress=progress,
         )
@@ -231,7 +239,7 @@ def _update(
     if commit and branch:
         raise typer.BadParameter("--commit and --branch are two ways: choose one")
     one = len(projects) == 1
-    asks = one and not as_json and _is_terminal()
+    dialog = _dialog() if one and not as_json else None
     left = "nothing was changed" if one else "projects not listed may be updated; run it again"
     with _failing(as_json, interrupted=left):
         request = UpdateRequest(
@@ -240,7 +248,7 @@ def _update(
             dry_run=dry_run,
             commits=commit,
             branch=branch or "",
-            ask=_ask if asks else None,
+            ask=dialog.ask if dialog else None,
         )
         rows = [update(projects[0], request)] if one else update_all(projects, request, jobs=jobs)
         code = _print_updated(rows, as_json)
@@ -355,20 +363,6 @@ def _progress() -> Generator[Callable[[str], None]]:
         status.stop()
 
 
-def _ask(question: "Question", default: "Value", check: "Callable[[str], Value]") -> "Value":
-    """The answer typed for one question, asked again until it does."""
-    explained = [choice for choice in question.choices if choice.help]
-    print(*map(report.of_choice, explained), sep="\n", end="\n" * bool(explained))
-    listed = "" if explained else f" ({', '.join(map(str, question.values))})"
-    label = f"{question.help or question.name}{listed if question.choices else ''}"
-    while True:
-        text = typer.prompt(label, default=str(default))
-        try:
-            return check(text)
-        except AnswerError as error:
-            _say(str(error))
-
-
 def _print_updated(rows: "Iterable[UpdateResult]", as_json: bool) -> int:
     """Prints what came of each project; returns the exit code, that of the worst."""
     rows = rows if as_json else _after_their_diffs(rows)
@@ -409,8 +403,13 @@ def _printed(
         print("\n]")
 
 
-def _is_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty()
+def _dialog() -> "Dialog | None":
+    """What asks the user; None where there is no terminal."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return None
+    from .dialog import Dialog
+
+    return Dialog()
 
 
 def _print_json(document: Any) -> None:

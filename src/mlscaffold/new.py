@@ -51,6 +51,7 @@ def new(
     template: str | None = None,
     ref: str | None = None,
     ask: Ask | None = None,
+    review: Callable[["NewProject"], None] = lambda _: None,
     with_git: bool = True,
     with_lock: bool | None = None,
     confirm: Callable[[str], bool] = lambda _: False,
@@ -62,6 +63,7 @@ def new(
     Whatever goes wrong, and in a dry run, nothing is left behind and nothing there is touched.
     Where `with_lock` does not say, a project of our own template is locked, and another's when
     `confirm` says yes: to resolve its dependencies uv may run code that the template brings.
+    `review` gets the project before anything is written, and may raise to prevent it.
     """
     target = _free(destination)
     with open_releases(template) as releases:
@@ -71,6 +73,8 @@ def new(
         project = NewProject(
             path=target, template=releases.source, release=release, answers=answers
         )
+        if not dry_run:
+            review(project)
         if with_lock is None and not dry_run:
             with_lock = releases.trusted or confirm("Lock the dependencies? " + _UV_MAY_RUN_CODE)
             project = replace(project, unlocked_because="" if with_lock else _UNASKED)

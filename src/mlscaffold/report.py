@@ -59,7 +59,14 @@ def of_options(found: "Options") -> str:
 
 def of_choice(choice: "Choice") -> str:
     """A choice and its help."""
-    return printable(f"    {choice.value!s:<{_WIDTH}}{choice.help}".rstrip())
+    return printable(f"{choice.value!s:<{_WIDTH}}{choice.help}".rstrip())
+
+
+def of_summary(project: "NewProject") -> str:
+    """What a new project will be made from, and a line for each answer."""
+    width = max(map(len, project.answers), default=0)
+    lines = [f"{project.path.name}, from {project.template} {project.release}:"]
+    return _text([*lines, *(f"  {k:<{width}}  {v}" for k, v in project.answers.items())])
 
 
 def of_checked(one: "Checked") -> str:
@@ -99,7 +106,7 @@ def _lines_of_options(found: "Options") -> Iterator[str]:
         yield from (f"  {line}" for line in question.help.splitlines())
         components = found.components.get(question.name, {})
         for choice in question.choices:
-            yield of_choice(choice)
+            yield f"    {of_choice(choice)}"
             yield from _lines_of_component(components.get(str(choice.value)))
     yield ""
     yield "presets"
