@@ -156,6 +156,7 @@ CHOICES = {
     if question.choices
 }
 DEFAULTS = {question.name: str(question.default) for question in FOUND.questions}
+DEFAULTS["python_version"] = "{}.{}".format(*sys.version_info)  # what `new` suggests
 SWITCHES = [
     (question, old, new)
     for question, choices in CHOICES.items()

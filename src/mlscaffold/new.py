@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable, Generator, Mapping
+import sys
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +15,7 @@ from .lock import write_lock
 from .project import first_commit
 from .rendering import folders
 from .rendering.answers import Ask, Complaint, resolve
-from .rendering.questions import Value
+from .rendering.questions import Question, Value
 from .rendering.releases import Releases, open_releases
 from .rendering.render import render
 from .repository import git
@@ -52,6 +53,7 @@ def new(
     template: str | None = None,
     ref: str | None = None,
     ask: Ask | None = None,
+    review: Callable[["NewProject"], None] = lambda _: None,
     with_git: bool = True,
     with_lock: bool | None = None,
     confirm: Callable[[str], bool] = lambda _: False,
@@ -63,6 +65,7 @@ def new(
     Whatever goes wrong, and in a dry run, nothing is left behind and nothing there is touched.
     Where `with_lock` does not say, a project of our own template is locked, and another's when
     `confirm` says yes: to resolve its dependencies uv may run code that the template brings.
+    `review` gets the project before anything is written, and may raise to prevent it.
     """
     target = _free(destination)
     with open_releases(template) as releases:
@@ -76,6 +79,8 @@ def new(
             answers=answers,
             next=releases.components(release).next,
         )
+        if not dry_run:
+            review(project)
         if with_lock is None and not dry_run:
             with_lock = releases.trusted or confirm("Lock the dependencies? " + _UV_MAY_RUN_CODE)
             project = replace(project, unlocked_because="" if with_lock else _UNASKED)
@@ -111,11 +116,12 @@ def _completed(
 def _answers(
     releases: Releases, release: str, *, given: Mapping[str, str], folder: str, ask: Ask | None
 ) -> dict[str, Value]:
+    questions = releases.questions(release)
     complaint = partial(releases.complaint, release)
     return resolve(
-        releases.questions(release),
+        questions,
         given=given,
-        suggested=_suggested(folder, complaint),
+        suggested=_suggested(folder, questions, complaint),
         complaint=complaint,
         ask=ask,
     )
@@ -124,16 +130,19 @@ def _answers(
 def _preset_answers(releases: Releases, release: str, preset: str) -> Mapping[str, str]:
     """The answers that a preset stands for; raises AnswerError when there is no such preset."""
     presets = releases.components(release).presets
-    if preset not in presets:
+    if preset.lower() not in presets:
         raise AnswerError(f"--preset must be one of {', '.join(presets)}; got {shown(preset)}")
-    return presets[preset]
+    return presets[preset.lower()]
 
 
-def _suggested(folder: str, complaint: Complaint) -> dict[str, str]:
-    """A name made from the folder's, and the author as git knows them."""
+def _suggested(folder: str, questions: Iterable[Question], complaint: Complaint) -> dict[str, str]:
+    """A name made from the folder's, the author as git knows them, and this Python's version."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-._")
     author = {f"author_{key}": git.setting(f"user.{key}") for key in ("name", "email")}
     usable = {k: v for k, v in author.items() if v and not complaint(k, v, {})}
+    python = "{}.{}".format(*sys.version_info)
+    if any(one.name == "python_version" and python in one.values for one in questions):
+        usable["python_version"] = python
     return {"project_name": name or folder, **usable}
 
 

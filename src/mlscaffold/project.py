@@ -11,6 +11,7 @@ import yaml
 from .errors import AnswersFileError, GitError, NotAProjectError, shown
 from .rendering.questions import Value
 from .repository import git
+from .repository.worktree import require_folder
 
 _NOBODY = {"name": "mlscaffold", "email": "mlscaffold@users.noreply.github.com"}
 """Who commits where neither git nor the answers name anybody."""
@@ -35,8 +36,16 @@ def is_project(path: Path) -> bool:
     return (path / ANSWERS_FILE).is_file()
 
 
+def why_no_project(path: Path) -> str:
+    """Why there is no project in the folder `path`; empty where there is one."""
+    if is_project(path):
+        return ""
+    return "no generated project" if path.exists() else "it does not exist"
+
+
 def open_project(path: Path) -> Project:
     """The project in the folder `path`; raises ProjectError when there is none to be read."""
+    require_folder(path)
     recorded = _recorded(path / ANSWERS_FILE)
     template, commit = recorded.pop("_src_path", None), recorded.pop("_commit", None)
     for key, value in (("_src_path", template), ("_commit", commit)):

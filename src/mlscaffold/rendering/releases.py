@@ -241,6 +241,9 @@ def _url(template: str) -> str:
             f"the template {shown(template)} can't be read: it must be a folder, or the address "
             "of a git repository by https, ssh, git or file"
         )
+    # `host:path` is an address by ssh.
+    if not scheme and ":" not in url.partition("/")[0]:
+        raise TemplateError(f"the template {shown(template)} does not exist")
     return url
 
 
