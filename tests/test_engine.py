@@ -4,16 +4,37 @@ import shutil
 from pathlib import Path
 
 import pytest
+from choices import DEFAULTS, named
 from conftest import Render, Run
 
 ENGINE = Path(__file__).parent / "engine"
 
+# A project of each row runs these tests: all of them once, and again what a choice changes.
+RUNS = [
+    ({}, ["."]),
+    (
+        {
+            "tracking": "wandb",
+            "serving": "bentoml",
+            "distributed": "ray",
+            "orchestration": "kubeflow",
+        },
+        [
+            *("pipelines", "serving", "tracking", "training/test_ray.py", "test_compose.py"),
+            *("test_register.py", "test_serve.py", "test_tracking.py"),
+        ],
+    ),
+    ({"tracking": "none"}, ["serving", "test_compose.py", "test_serve.py"]),
+]
+NAMES = [named({**DEFAULTS, **answers}) for answers, _ in RUNS]
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("tracking", "tests"), [("mlflow", "tests/engine"), ("wandb", "tests/engine/tracking")]
-)
-def test_the_engine_holds(tracking: str, tests: str, render: Render, run_in: Run) -> None:
-    project = render(with_git=True, tracking=tracking)
+@pytest.mark.parametrize(("answers", "tests"), RUNS, ids=NAMES)
+def test_the_engine_holds(
+    answers: dict[str, str], tests: list[str], render: Render, run_in: Run
+) -> None:
+    project = render(with_git=True, **answers)
     shutil.copytree(ENGINE, project / "tests" / "engine")
-    run_in(project, "python", "-m", "pytest", "--quiet", tests, timeout_s=1200)
+    paths = [f"tests/engine/{name}" for name in tests]
+    run_in(project, "python", "-m", "pytest", "--quiet", *paths, timeout_s=1200)

@@ -39,7 +39,7 @@ class Checked:
 
 
 def check(paths: Sequence[Path]) -> Iterator[Checked]:
-    """The standing of each project, one by one; one that can't be read does not stop the others.
+    """Yield the standing of each project; one that can't be read does not stop the others.
 
     Of several folders, those that are no projects are skipped: `~/repos/*` holds all kinds.
     """

@@ -1,23 +1,100 @@
-"""The real server, as a process, behind a model that takes a second for a full batch."""
+"""The project's server: in a thread of this process, or as a process behind a slow model."""
 
 import json
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from email.message import Message
 from http.client import HTTPConnection
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
+import httpx2
+import hydra
 import pytest
+import uvicorn
+from miniature import CONFIGS
+from toy_project.compose import to_config
 from toy_project.config import Config, DataConfig
 from toy_project.data.preprocessing import preprocess
 from toy_project.data.rows import Row
 from toy_project.lineage import current_lineage
 from toy_project.models.base import build_model
 from toy_project.models.bundle import Bundle
+from toy_project.serving.config import (
+    ServeConfig,
+    ServingConfig,
+)
+from toy_project.serving.engine import Engine
+from toy_project.serving.predictor import Predictor
+from toy_project.serving.schema import schema_of
+
+from ..conftest import has
+
+# Tests of one server. The drills are of the one that batches requests itself.
+collect_ignore = [
+    *([] if has("serving.bentoml") else ["test_bentoml.py"]),
+    *([] if has("serving.fastapi") else ["test_fastapi.py", "test_batching.py"]),
+    *([] if has("serving.fastapi") else ["test_overload.py", "test_connections.py"]),
+]
+
+
+def compose(*overrides: str) -> ServeConfig:
+    """Return the configuration of `make serve`."""
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return to_config(hydra.compose("serve", overrides=list(overrides)), ServeConfig)
+
+
+@contextmanager
+def running(load: Callable[[], Predictor], config: ServingConfig) -> Generator[httpx2.Client]:
+    """Run a server in a thread; give a client for it."""
+    name = compose().serving.name
+    module = import_module(f"toy_project.serving.{name}")
+    schema = schema_of(ServeConfig(serving=config))
+    app = module.create_app(Engine(load), config, schema)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, log_level="warning"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            with httpx2.Client(base_url=url, timeout=30) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def wait_until_ready(client: httpx2.Client) -> None:
+    """Return when predictions are answered."""
+    while client.get("/ready").status_code != 200:
+        pass
+
+
+@pytest.fixture(scope="session")
+def config() -> ServingConfig:
+    """Limits that a test reaches easily."""
+    return ServingConfig(max_batch_size=32, max_text_length=1000, max_queue_size=256)
+
+
+@pytest.fixture(scope="session")
+def predictor(bundle: Bundle) -> Predictor:
+    """The bundle, offline."""
+    return Predictor(bundle)
+
+
+@pytest.fixture(scope="session")
+def client(bundle: Bundle, config: ServingConfig) -> Generator[httpx2.Client]:
+    """A client of a server that has loaded its model."""
+    with running(lambda: Predictor(bundle, version="3"), config) as client:
+        wait_until_ready(client)
+        yield client
+
 
 FULL_BATCH = {"inputs": [{"text": "cat dog " * 64}] * 64}
 

@@ -1,0 +1,20 @@
+from collections import Counter
+from itertools import islice
+
+from toy_project.data.docstrings import (
+    MIN_WORDS,
+    TOPICS,
+    rows,
+)
+
+
+def test_the_standard_library_gives_labelled_texts():
+    first = list(islice(rows(), 1000))
+    assert {row["label"] for row in first} < set(TOPICS)
+    assert len({row["module"] for row in first}) > 20
+    assert all(len(row["text"].split()) >= MIN_WORDS for row in first)
+
+
+def test_no_module_has_two_topics():
+    counts = Counter(name for names in TOPICS.values() for name in names)
+    assert set(counts.values()) == {1}

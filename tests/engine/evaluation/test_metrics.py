@@ -1,0 +1,22 @@
+import pytest
+import torch
+from toy_project.evaluation.metrics import (
+    evaluate,
+    predict_outputs,
+)
+
+
+def test_outputs_come_in_the_order_of_the_rows(bundle, processed):
+    split = processed.split("test")
+    outputs = predict_outputs(bundle.model, split)
+    inputs, _ = split.batch(torch.tensor([5]))
+    assert torch.allclose(outputs[5:6], bundle.model(inputs), atol=1e-6)
+
+
+def test_the_figures_are_the_objectives_metrics_and_its_loss(bundle, processed):
+    split, objective = processed.split("test"), bundle.spec.objective
+    outputs = predict_outputs(bundle.model, split)
+    figures = evaluate(bundle.model, objective, split)
+    assert list(figures) == [*objective.metrics, "loss"]
+    by_hand = -outputs.softmax(-1)[range(len(split)), split.targets].log().mean().item()
+    assert figures["loss"] == pytest.approx(by_hand)

@@ -1,0 +1,104 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+from toy_project.config import (
+    Config,
+    DataConfig,
+    RegistryConfig,
+)
+from toy_project.evaluation.model_card import model_card
+from toy_project.evaluation.report import Report
+from toy_project.lineage import current_lineage
+from toy_project.models.bundle import Bundle
+from toy_project.objectives.classification import (
+    Classification,
+)
+
+TARGETS = torch.tensor([0, 0, 0, 1, 1, 2])
+"""Of animals, plants and stones."""
+PREDICTED = torch.tensor([0, 0, 1, 1, 1, 0])
+CONFIDENCE = torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+
+
+def outputs(predicted: Tensor) -> Tensor:
+    """Logits of which the softmax gives these labels this confidence."""
+    rest = ((1 - CONFIDENCE) / 2).unsqueeze(-1).repeat(1, 3)
+    return rest.scatter(1, predicted.unsqueeze(-1), CONFIDENCE.unsqueeze(-1)).log()
+
+
+@pytest.fixture
+def report(bundle: Bundle) -> Report:
+    """The results of a model that is right four times of six."""
+    return Report(
+        bundle=replace(bundle, lineage=current_lineage(Config(), run_id="run-7")),
+        outputs=outputs(PREDICTED),
+        targets=TARGETS,
+        baseline_scores={"majority": torch.eye(3)[[0] * 6]},
+        num_rows={"train": 1234, "validation": 5, "test": 6},
+    )
+
+
+def test_the_card_has_its_sections(report: Report) -> None:
+    card = model_card(report, Config(registry=RegistryConfig(model_name="finder")))
+    headings = [line for line in card.splitlines() if line.startswith("#")]
+    assert headings == [
+        "# finder",
+        "## Data",
+        "## Results",
+        "## Each label",
+        "## Training",
+        "## Lineage",
+        "## Intended use and limits",
+    ]
+
+
+def test_it_says_how_much_better_than_the_baselines(report: Report) -> None:
+    card = model_card(report, Config())
+    assert "| **this model** | **0.667** | **0.489** |" in card
+    assert "| majority | 0.500 (+0.167) | 0.222 (+0.267) |" in card
+
+
+def test_it_has_a_line_per_label_and_split(report: Report) -> None:
+    card = model_card(report, Config())
+    assert "| animals | 0.67 | 0.67 | 0.67 | 3 |" in card
+    assert "| stones | 0.00 | 0.00 | 0.00 | 1 |" in card
+    assert "| train | 1,234 |" in card
+
+
+def test_it_says_where_the_model_comes_from(report: Report) -> None:
+    lineage = report.bundle.lineage
+    card = model_card(report, Config())
+    for value in (lineage.data_hash, lineage.config_hash, "run-7", lineage.created_at):
+        assert str(value) in card
+    assert f"`{report.bundle.version}`" in card
+
+
+def test_settings_are_shown_only_where_they_trained_the_model(report: Report) -> None:
+    config = Config()
+    assert f"training.epochs={config.training.epochs}\n" in model_card(report, config)
+    assert "training.epochs" not in model_card(report, replace(config, seed=1))
+
+
+def test_it_says_what_the_figures_are_worth(report: Report) -> None:
+    card = model_card(report, Config())
+    assert "It is right in 67% of the cases; its mean confidence is 65%." in card
+    assert "Its most frequent mistake is plants for animals: 1 of 3." in card
+
+
+def test_a_model_without_mistakes_is_doubted(report: Report) -> None:
+    perfect = replace(report, outputs=outputs(TARGETS))
+    assert "reason to doubt the split" in model_card(perfect, Config())
+
+
+def test_it_names_the_data(report: Report) -> None:
+    assert "standard library" in model_card(report, Config())
+    mine = Config(data=DataConfig(path="data/external/mine.csv"))
+    assert "The rows of `data/external/mine.csv`." in model_card(report, mine)
+
+
+def test_a_label_cannot_break_out_of_its_table(report: Report) -> None:
+    spec = replace(report.bundle.spec, objective=Classification(("animals", "plants", "a|b\nc")))
+    odd = replace(report, bundle=replace(report.bundle, spec=spec))
+    assert "| a&#124;b c | 0.00 |" in model_card(odd, Config())

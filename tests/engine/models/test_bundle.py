@@ -1,0 +1,55 @@
+import json
+
+import pytest
+import torch
+from toy_project.models.base import Model
+from toy_project.models.bundle import Bundle, BundleError
+from toy_project.models.mlp import MLP
+
+
+def test_a_bundle_comes_back_as_it_was_saved(bundle, bundle_folder):
+    loaded = Bundle.load(bundle_folder)
+    inputs = torch.randint(1, 20, (3, 5))
+    assert loaded.model(inputs).equal(bundle.model(inputs))
+    assert loaded.spec == bundle.spec
+    assert (loaded.lineage, loaded.version) == (bundle.lineage, bundle.version)
+
+
+def test_saving_again_replaces_the_folder(bundle, bundle_folder):
+    (bundle_folder / "stray.txt").write_text("old", "utf-8")
+    bundle.save(bundle_folder)
+    assert sorted(path.name for path in bundle_folder.iterdir()) == [
+        "config.json",
+        "lineage.json",
+        "model.safetensors",
+    ]
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "lineage.json"])
+def test_one_flipped_bit_is_noticed(bundle_folder, name):
+    content = bytearray((bundle_folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (bundle_folder / name).write_bytes(content)
+    with pytest.raises(BundleError, match=f"is damaged: {name} is not what was written"):
+        Bundle.load(bundle_folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "lineage.json"])
+def test_a_missing_file_is_noticed(bundle_folder, name):
+    (bundle_folder / name).unlink()
+    with pytest.raises(BundleError, match="is not a bundle"):
+        Bundle.load(bundle_folder)
+
+
+def test_a_bundle_of_other_code_is_refused(bundle_folder, monkeypatch):
+    monkeypatch.setattr(MLP, "__init__", Model.__init__)
+    with pytest.raises(BundleError, match=r"does not fit this code \('embedding.* expected None\)"):
+        Bundle.load(bundle_folder)
+
+
+def test_another_schema_is_refused(bundle_folder):
+    path = bundle_folder / "config.json"
+    config = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(config | {"schema_version": 99}), "utf-8")
+    with pytest.raises(BundleError, match="has schema version 99, expected 2; train the model"):
+        Bundle.load(bundle_folder)

@@ -1,0 +1,29 @@
+import pytest
+from toy_project.errors import ProjectError
+
+from .conftest import running
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside the server
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_the_probes_of_a_bento(client, path):
+    assert client.get(path).status_code == 200
+
+
+def test_a_model_that_cannot_be_loaded_ends_in_failing_probes(config, caplog):
+    def load():
+        raise ProjectError("the bundle is damaged")
+
+    with running(load, config) as client:
+        while client.get("/livez").status_code == 200:
+            pass
+        assert client.get("/readyz").status_code == 503
+        assert client.get("/ready").json() == {"detail": "the model cannot be loaded"}
+    assert caplog.messages == ["error: the bundle is damaged"]
+
+
+def test_the_documentation_names_the_limits(client):
+    schemas = client.get("/docs.json").json()["components"]["schemas"]
+    assert schemas["PredictRequest"]["properties"]["text"]["maxLength"] == 1000
+    assert schemas["BatchRequest"]["properties"]["inputs"]["maxItems"] == 32

@@ -1,0 +1,137 @@
+"""dvc.yaml names the code that a stage uses: it is compared with what its modules import."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+from choices import COVERING, named
+from conftest import Render
+
+PACKAGE = "toy_project"
+STAGES = ("fetch", "preprocess", "train", "evaluate")
+
+LEFT_OUT = {
+    "artifacts.py": "puts files in their place, whatever they hold",
+    "compose.py": "reads the settings, which are params",
+    "config.py": "has the defaults of the settings, which are params",
+    "errors.py": "words messages",
+    "evaluation/escaping.py": "is what plots.py uses",
+    "evaluation/plots.py": "draws for an objective, which `evaluate` alone asks for",
+    "lineage.py": "notes where a model came from, which each commit changes",
+    "lookup.py": "finds the file that a setting names, which is a dependency itself",
+    "paths.py": "says where stages leave what they make, as dvc.yaml does",
+    "rules.py": "refuses settings",
+    "running.py": "keeps two stages from running at once",
+    "tracking": "records runs: a change of tracker must not train a model again",
+}
+"""What stages use and dvc.yaml does not name, with the reason: a change of it changes no output."""
+
+
+class Source:
+    """A project's package: what its modules use of it, by name relative to the package."""
+
+    def __init__(self, project: Path) -> None:
+        self.root = project / "src" / PACKAGE
+
+    def used(self, *modules: str) -> set[str]:
+        """The modules that these use, themselves among them; `models/*` for one looked up there."""
+        found: set[str] = set()
+        waiting = list(modules)
+        while waiting:
+            if (name := waiting.pop()) not in found:
+                found.add(name)
+                waiting += [] if name.endswith("*") else self.uses(self.root / name)
+        return found
+
+    def uses(self, path: Path) -> Iterator[str]:
+        """Yield what a module imports, anywhere in it, and the folders in which it looks up."""
+        for node in executed(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+                for alias in node.names:
+                    if file := self.file_of(base / alias.name) or self.file_of(base):
+                        yield file.relative_to(self.root).as_posix()
+            elif isinstance(node, ast.keyword) and isinstance(node.value, ast.Constant):
+                yield from [f"{node.value.value}/*"] if node.arg == "folder" else []
+
+    @staticmethod
+    def file_of(module: Path) -> Path | None:
+        """The file of a module or a package."""
+        files = (module.with_suffix(".py"), module / "__init__.py")
+        return next((file for file in files if file.exists()), None)
+
+
+def executed(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield every node but those that only a type checker reads."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from executed(node)
+
+
+def dependencies(project: Path, stage: str) -> set[str]:
+    """The parts of the package that dvc.yaml names for a stage."""
+    stages = yaml.safe_load((project / "dvc.yaml").read_text("utf-8"))["stages"]
+    prefix = f"src/{PACKAGE}/"
+    return {dep.removeprefix(prefix) for dep in stages[stage]["deps"] if dep.startswith(prefix)}
+
+
+def files(project: Path, dependency: str) -> Iterator[str]:
+    """Yield the modules of a dependency; of one that a setting names, those it may name."""
+    root = project / "src" / PACKAGE
+    if folder := re.fullmatch(r"(\w+)/\${.*}\.py", dependency):
+        names = (path.stem for path in (project / "configs" / folder[1]).glob("*.yaml"))
+        yield from (f"{folder[1]}/{name}.py" for name in names)
+    elif (root / dependency).is_dir():
+        paths = (root / dependency).rglob("*.py")
+        yield from (path.relative_to(root).as_posix() for path in paths)
+    else:
+        yield dependency
+
+
+def is_part(used: str, named: str) -> bool:
+    """Whether what dvc.yaml names holds a module, or the one that is looked up in its folder."""
+    pattern = re.sub(r"\\\$\\{.*\\}", "[^/]+", re.escape(named))
+    return re.fullmatch(f"{pattern}(/.*)?", used.replace("*", "x.py")) is not None
+
+
+class Stage(NamedTuple):
+    """What dvc.yaml names of the package, and what is used of it."""
+
+    named: set[str]
+    by_itself: set[str]
+    """What its own file leads to."""
+    with_pieces: set[str]
+    """And what the files of its dependencies lead to."""
+
+
+@pytest.fixture(scope="module", params=COVERING, ids=named)
+def stages(request: pytest.FixtureRequest, render: Render) -> dict[str, Stage]:
+    """The stages of a project, by name."""
+    project = render(**request.param)
+    source, found = Source(project), {}
+    for stage in STAGES:
+        own = dependencies(project, stage)
+        pieces = (file for dependency in own for file in files(project, dependency))
+        by_itself = source.used(f"{stage}.py")
+        found[stage] = Stage(own, by_itself, source.used(*by_itself, *pieces))
+    return found
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_names_what_it_uses_and_nothing_else(name: str, stages: dict[str, Stage]) -> None:
+    stage = stages[name]
+    known = {*stage.named, *LEFT_OUT}
+    unnamed = [used for used in stage.with_pieces if not any(is_part(used, one) for one in known)]
+    assert sorted(unnamed) == []
+    unused = [one for one in stage.named if not any(is_part(used, one) for used in stage.by_itself)]
+    assert sorted(unused) == []
+
+
+def test_what_is_left_out_is_used(stages: dict[str, Stage]) -> None:
+    everything = set().union(*(stage.with_pieces for stage in stages.values()))
+    assert all(any(is_part(used, one) for used in everything) for one in LEFT_OUT)
