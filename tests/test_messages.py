@@ -98,7 +98,9 @@ def test_one_conflict_is_resolved_as_one(tmp_path: Path) -> None:
         (template / "template" / file).write_text("theirs\n")
     commit(template, tag="v1.1.0")
     assert "\nResolve it (git status lists it), then: " in cli("update", tmp_path / "one").output
-    assert "\nResolve them (git status lists them), then: " in cli("update", tmp_path / "two").output
+    assert (
+        "\nResolve them (git status lists them), then: " in cli("update", tmp_path / "two").output
+    )
 
 
 def test_python_runs_it_as_a_module(tmp_path: Path) -> None:
