@@ -134,7 +134,7 @@ def _new(
             dry_run=dry_run,
             progress=progress,
         )
-    following = () if dry_run else report.following(made.path)
+    following = () if dry_run else report.following(made.path, made.next)
     with failing(as_json):
         if as_json:
             print_json(asdict(made) | {"dry_run": dry_run, "next": following})

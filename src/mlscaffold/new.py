@@ -39,6 +39,8 @@ class NewProject:
     """Paths relative to the project, without .git."""
     commit: str = ""
     """The id of the first commit, empty if there is none."""
+    next: tuple[str, ...] = ()
+    """Commands to type in the project, as its template lists them."""
     unlocked_because: str = ""
     """Why there is no uv.lock although it was requested."""
 
@@ -83,7 +85,11 @@ def new(
         given = {**_preset_answers(releases, release, preset), **given}
         answers = _answers(releases, release, given=given, folder=target.name, ask=ask)
         project = NewProject(
-            path=target, template=releases.source, release=release, answers=answers
+            path=target,
+            template=releases.source,
+            release=release,
+            answers=answers,
+            next=releases.components(release).next,
         )
         if not dry_run:
             review(project)
