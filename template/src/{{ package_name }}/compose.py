@@ -5,23 +5,24 @@ overrides such as `training.epochs=1` may follow. With `--check` it only compare
 """
 
 import argparse
+import hashlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import hydra
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from .artifacts import new_file
-from .config import Config
+from .config import Config, differences, flat
 from .errors import ProjectError, file_errors
 from .paths import CONFIGS, PARAMS
 from .rules import ConfigError, require, typed
@@ -146,14 +147,57 @@ def _checked(argument: str) -> str:
     return argument
 
 
-def _params(overrides: list[str]) -> str:
+def compose(overrides: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """Return the checked settings that configs/ describes, and which file it has from each folder.
+
+    Raises:
+        ConfigError: A setting has a value that cannot be used.
+    """
     with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
         try:
-            composed = hydra.compose("config", [*map(_checked, overrides)])
+            composed = hydra.compose(
+                "config", [*map(_checked, overrides)], return_hydra_config=True
+            )
         except _UNREADABLE as error:
             raise ConfigError(str(error)) from error
+    choices = dict(composed.hydra.runtime.choices)
+    with open_dict(composed):
+        del composed["hydra"]
     to_config(composed, Config)
-    return OmegaConf.to_yaml(composed, resolve=True)
+    return _values(composed), choices
+
+
+def read_params() -> dict[str, Any]:
+    """Return the settings in params.yaml; none where there is no such file."""
+    return _values(OmegaConf.load(PARAMS)) if PARAMS.exists() else {}
+
+
+def write_params(settings: dict[str, Any]) -> None:
+    """Write params.yaml; say in one line which values it had that did not come from configs/."""
+    if lost := _foreign(settings):
+        hint = "`make keep EXP=name` writes the values of an experiment there"
+        print(f"params.yaml: {', '.join(lost)} overwritten by configs/; {hint}", file=sys.stderr)
+    text = OmegaConf.to_yaml(settings)
+    with new_file(PARAMS) as new:
+        new.write_text(f"{_mark(text)}\n{text}", encoding="utf-8")
+
+
+def _foreign(settings: dict[str, Any]) -> list[str]:
+    """Return how params.yaml differs from the settings, if `write_params` did not write it."""
+    if not PARAMS.exists():
+        return []
+    mark, _, text = PARAMS.read_text(encoding="utf-8").partition("\n")
+    # DVC removes the mark, and an edit leaves it outdated.
+    return [] if mark == _mark(text) else differences(flat(read_params()), flat(settings))
+
+
+def _mark(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"# Composed from configs/ by `make params`; change values there. {digest}"
+
+
+def _values(composed: Any) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
 
 
 def main() -> None:
@@ -164,11 +208,10 @@ def main() -> None:
     arguments = parser.parse_args()
     with one_line_errors():
         _require_root()
-        params = _params(arguments.overrides)
+        settings, _ = compose(arguments.overrides)
         if not arguments.check:
-            with new_file(PARAMS) as new:
-                new.write_text(params, encoding="utf-8")
-        elif not PARAMS.exists() or PARAMS.read_text(encoding="utf-8") != params:
+            write_params(settings)
+        elif read_params() != settings:
             raise ProjectError("params.yaml is not what configs/ composes; run `make params`")
 
 

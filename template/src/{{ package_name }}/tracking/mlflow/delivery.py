@@ -18,6 +18,7 @@ import select
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -95,10 +96,10 @@ class Delivery:
             if not line.endswith(b"\n"):  # being written, or cut off when the process was killed
                 self._lines.seek(-len(line), os.SEEK_CUR)
                 return
-            try:
+            with suppress(TypeError, ValueError):
                 yield dict(json.loads(line))
-            except (TypeError, ValueError):
-                log.warning("%s has a damaged line, which is skipped", self._lines.name)
+                continue
+            log.warning("%s has a damaged line, which is skipped", self._lines.name)
 
     def _send_points(self, records: Iterable[Record]) -> None:
         points = (

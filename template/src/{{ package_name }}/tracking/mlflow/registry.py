@@ -7,14 +7,11 @@ from typing import Any
 
 from ...artifacts import replace_folder
 from ..base import Tracker
-from ..registry import RegisteredModel, Registry
+from ..registry import BUNDLE_VERSION, CHAMPION, RegisteredModel, Registry
 from .server import connect, tracking_uri, translated, unless_missing
 
 # isort: split
 from mlflow.artifacts import download_artifacts
-
-ALIAS = "champion"
-BUNDLE_VERSION = "bundle_version"
 
 
 class MlflowRegistry(Registry):
@@ -43,12 +40,12 @@ class MlflowRegistry(Registry):
     @translated()
     def champion(self, name: str) -> RegisteredModel | None:
         model = unless_missing(lambda: self._client.get_registered_model(name))
-        number = model.aliases.get(ALIAS) if model else None
+        number = model.aliases.get(CHAMPION) if model else None
         return _registered(self._client.get_model_version(name, number)) if number else None
 
     @translated()
     def promote(self, model: RegisteredModel, *, run: Tracker) -> None:
-        self._client.set_registered_model_alias(model.name, ALIAS, model.version)
+        self._client.set_registered_model_alias(model.name, CHAMPION, model.version)
 
     @translated()
     def download(self, model: RegisteredModel, folder: Path) -> Path:
