@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -129,11 +130,10 @@ def _md5(path: Path) -> str:
 
 
 def _git(*arguments: str) -> str | None:
-    try:
+    with suppress(OSError, subprocess.CalledProcessError):
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
+        return done.stdout.strip()
+    return None
 
 
 def _template_version() -> str | None:

@@ -87,9 +87,7 @@ def _champion_metric(
     if same_data and metric in champion.tags:
         return float(champion.tags[metric])
 
-    from .champion import load_champion
-
-    other = load_champion(registry, champion)
+    other = registry.load(champion)
     about, wanted = other.spec.objective.about(), bundle.spec.objective.about()
     if about != wanted:
         what = " and ".join(about.keys() | wanted.keys())
