@@ -99,7 +99,7 @@ def test_torchrun_goes_on_when_a_worker_is_killed(
         worker="multiprocessing.spawn",
         env=inside(project, project_env),
     )
-    restart = r"worker 1 was ended by SIGKILL: restart 1 of 2\ngoing on after step \d+\n"
+    restart = r"worker 1 was ended by SIGKILL: restart 1 of 2\nresuming after step \d+\n"
     assert re.search(restart, output), output
     assert result(project) == result(undisturbed)
     with sqlite3.connect(project / "mlflow.db") as database:
@@ -122,7 +122,7 @@ def test_a_signal_ends_all_of_torchruns_processes_after_the_same_step_and_they_g
         code = training.wait(timeout=120)
     assert code == 128 + signal.SIGTERM, (project / "output.txt").read_text()
     again = run_in(project, *command, timeout_s=300)
-    assert "going on after step " in again.stderr
+    assert "resuming after step " in again.stderr
     assert result(project) == result(undisturbed)
 
 
@@ -139,7 +139,7 @@ def test_ray_goes_on_when_a_worker_is_killed(
     )
     # Either rank may have started last, and Ray may first ask its peer, which lost the connection.
     assert re.search(r"worker [01] (was lost|failed: .*): restart 1 of 2\n", output), output
-    assert "going on after step 160\n" in output
+    assert "resuming after step 160\n" in output
     assert result(project) == result(undisturbed)
     assert not list((project / "models").glob(".ray-*"))
 

@@ -7,11 +7,13 @@ import csv
 import json
 import re
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from conftest import Render, Run
+from conftest import Render, Run, inside
 
 pytestmark = pytest.mark.slow
 
@@ -98,6 +100,51 @@ def test_a_sweep_records_an_experiment_for_each_point(project: Path, run_in: Run
     assert losses(project) == before, "a sweep leaves the working tree as it was"
 
 
+def test_values_of_an_experiment_are_kept_or_said_to_be_overwritten(
+    project: Path, run_in: Run
+) -> None:
+    set_params = ("--set-param=optimizer.learning_rate=0.05", "--set-param=seed=3")
+    run_in(project, "dvc", "exp", "run", "--name=winner", *set_params)
+    trained = read(project / "models/bundle/config.json")
+    told = run_in(project, "make", "params").stderr
+    assert told == (
+        "params.yaml: optimizer.learning_rate=0.05 (now 0.003), seed=3 (now 0) overwritten by "
+        "configs/; `make keep EXP=name` writes the values of an experiment there\n"
+    )
+    assert run_in(project, "make", "params").stderr == ""
+
+    replace(project / "configs/optimizer/adamw.yaml", "0.003", "0.003  # ours")
+    kept = run_in(project, "make", "keep", "EXP=winner").stdout
+    assert "configs/optimizer/adamw.yaml: learning_rate: 0.05\n" in kept
+    assert "configs/config.yaml: seed: 3\n" in kept
+    assert "\nlearning_rate: 0.05  # ours\n" in read(project / "configs/optimizer/adamw.yaml")
+    assert run_in(project, "make", "params").stderr == ""
+    assert stages_run(repro(project, run_in)) == []
+    assert read(project / "models/bundle/config.json") == trained
+
+
+def test_an_experiment_that_is_not_there_cannot_be_kept(project: Path, run_in: Run) -> None:
+    refused = run_in(project, "make", "keep", "EXP=nope", code=2).stderr
+    assert "error: there is no experiment 'nope'; `dvc exp list --all` lists them\n" in refused
+
+
+def test_the_pipeline_begins_anew_where_a_trial_left_other_settings(
+    project: Path, run_in: Run, project_env: Path
+) -> None:
+    """A trial that was interrupted must not block `make repro`; by hand the user decides."""
+    replace(project / "configs/config.yaml", "seed: 0", "seed: 1")
+    trial = ("training.max_steps=100000", "training.epochs=100000", "model.hidden_size=16")
+    interrupt_training(project, project_env, *trial)
+    refused = run_in(project, "make", "train", code=2).stderr
+    assert "model.hidden_size=16 (now 64)" in refused
+    assert 'make train ARGS="resume=never"' in refused
+
+    done = run_in(project, "make", "repro")
+    assert stages_run(done.stdout) == ["train", "evaluate"]
+    assert "model.hidden_size=16 (now 64)" in done.stderr
+    assert "; training starts again\n" in done.stderr
+
+
 def test_a_fresh_clone_pulls_and_has_nothing_to_run(
     project: Path, run_in: Run, tmp_path: Path
 ) -> None:
@@ -121,6 +168,19 @@ def test_dvc_reports_to_nobody(project: Path, run_in: Run) -> None:
 
     run_in(project, "dvc", "config", "core.analytics", "true")
     assert run_in(project, "python", "-c", ask).stdout.strip() == "True", "the question is no test"
+
+
+def interrupt_training(project: Path, env: Path, *settings: str) -> None:
+    """Train with these settings by hand until there is a checkpoint, then press Ctrl-C."""
+    train = [str(env / "bin/python"), "-m", "toy_project.train", *settings]
+    process = subprocess.Popen(train, cwd=project, env=inside(project, env))
+    deadline = time.monotonic() + 120
+    while not list((project / "models/checkpoints").glob("step-*.pt")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 128 + signal.SIGINT
 
 
 def repro(project: Path, run_in: Run) -> str:

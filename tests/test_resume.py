@@ -32,7 +32,7 @@ def project(render: Render, run_in: Run) -> Path:
 
 
 def test_the_proofs_hold_in_small(project: Path, run_in: Run) -> None:
-    script = str(ROOT / "benchmarks" / "resume.py")
+    script = str(ROOT / "reliability" / "resume.py")
     printed = run_in(project, "python", script, "--trials", "4").stdout.splitlines()
     assert [line.rsplit(None, 1)[-1] for line in printed] == ["wrong", *"0" * 12], printed
 
@@ -54,9 +54,9 @@ def test_signals_end_a_run_that_goes_on_as_the_same_run(
         text = (project / "output.txt").read_text()
         assert code == 128 + number, text
         assert "Traceback" not in text
-    assert "going on after step " in text
+    assert "resuming after step " in text
     changed = run_in(project, *command, "optimizer.learning_rate=0.1", env=env, code=1).stderr
-    assert "was trained with optimizer.learning_rate=0.003 (now 0.1); resume=never" in changed
+    assert "was trained with optimizer.learning_rate=0.003 (now 0.1); start again" in changed
     assert changed.count("\n") == 1
     run_in(project, *command, env=env)
     assert result(project) == whole
@@ -92,7 +92,7 @@ def test_ctrl_c_in_a_pipeline_keeps_the_curve_and_dvc_goes_on(
     text = (project / "output.txt").read_text()
     assert "exited with" in text
     assert "Traceback" not in text
-    assert "going on after step " in run_in(project, "dvc", "repro", "train").stderr
+    assert "resuming after step " in run_in(project, "dvc", "repro", "train").stderr
     assert result(project) == whole
 
 

@@ -116,7 +116,7 @@ def test_a_release_that_no_commit_bears_says_how_to_continue(checkout: Path) -> 
     project = made(checkout)
     answers = project / ".copier-answers.yml"
     base = recorded(project)
-    answers.write_text(answers.read_text().replace(f"_commit: {base}", "_commit: v0.1.dev141"))
+    answers.write_text(answers.read_text().replace(base, "v0.1.dev141"))
     commit(project)
     commit(checkout, tag="v0.1.0")
     for command in (["update"], ["diff"], ["set", "ci=none"]):

@@ -12,26 +12,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from . import report
-from .errors import AnswerError, MlscaffoldError
+from .errors import MlscaffoldError
 from .terminal import open_streams
 
 if TYPE_CHECKING:
     from .check import Checked
-    from .rendering.questions import Question, Value
-    from .update import Updated
+    from .dialog import Dialog
+    from .new import NewProject
+    from .update import UpdateResult
 
 CONFLICTS, OUTDATED = 3, 4
 # As of a program that SIGPIPE ends.
 NOBODY_READS = 141
-Row = TypeVar("Row", "Checked", "Updated")
+Row = TypeVar("Row", "Checked", "UpdateResult")
+
+
+class _Commands(TyperGroup):
+    """The commands; their list shows whole lines, and an interrupt anywhere ends in one."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.help or "") for name, one in commands if one])
+
+    def invoke(self, ctx: Any) -> Any:
+        with _failing(as_json=False):
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
     name="mlscaffold",
+    cls=_Commands,
     help="Generates complete machine-learning projects.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -48,13 +65,17 @@ Ref = Annotated[
 
 def main() -> None:
     """Runs the command line and exits; when interrupted or told to end, after tidying up."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)
-    open_streams()
     try:
-        app()
-    finally:
-        _flush()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _end)
+        open_streams()
+        try:
+            app()
+        finally:
+            _flush()
+    except KeyboardInterrupt:  # before a command began, or after it ended
+        _say("interrupted")
+        sys.exit(130)
 
 
 def _flush() -> None:
@@ -90,13 +111,27 @@ def _mlscaffold(
         raise typer.Exit
 
 
+def _presets(incomplete: str) -> list[str]:
+    """What a shell completes for --preset."""
+    from .options import options
+
+    return [name for name in options().presets if name.startswith(incomplete.lower())]
+
+
 @app.command(name="new")
 def _new(
     dest: Annotated[str, typer.Argument(metavar="DEST", help="The folder to make.")],
     data: Annotated[
         list[str], typer.Option("-d", "--data", metavar="KEY=VALUE", help="Answer a question.")
     ] = [],  # noqa: B006 (typer copies it)
-    preset: Annotated[str, typer.Option(help="Answers that go together.")] = "standard",
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=_presets,
+            help="Answers that go together: minimal, standard or full.",
+        ),
+    ] = "standard",
     defaults: Annotated[bool, typer.Option("--defaults", help="Never ask.")] = False,
     template: Template = None,
     ref: Ref = None,
@@ -116,7 +151,13 @@ def _new(
     from .new import new
     from .rendering.answers import parse_pairs
 
-    asks = not (defaults or as_json) and _is_terminal()
+    dialog = None if defaults or as_json else _dialog()
+
+    def review(project: "NewProject") -> None:
+        if dialog and dialog.has_asked and not dialog.approves(project):
+            _say("Nothing was written.")
+            raise typer.Exit(1)
+
     with _failing(as_json), _progress() as progress:
         made = new(
             dest,
@@ -124,10 +165,11 @@ def _new(
             preset=preset,
             template=template,
             ref=ref,
-            ask=_ask if asks else None,
+            ask=dialog.ask if dialog else None,
+            review=review,
             with_git=not no_git,
             with_lock=lock,
-            confirm=typer.confirm if asks else lambda _: False,
+            confirm=typer.confirm if dialog else lambda _: False,
             dry_run=dry_run,
             progress=progress,
         )
@@ -156,7 +198,9 @@ def _options(template: Template = None, ref: Ref = None, as_json: AsJson = False
 
 @app.command(name="update")
 def _update(
-    projects: Annotated[list[Path], typer.Argument(metavar="[PROJECT]...")] = [Path()],  # noqa: B006
+    projects: Annotated[
+        list[Path], typer.Argument(metavar="PROJECT", help="Folders of projects.")
+    ] = [Path()],  # noqa: B006
     data: Annotated[
         list[str], typer.Option("-d", "--data", metavar="KEY=VALUE", help="Change an answer.")
     ] = [],  # noqa: B006
@@ -170,9 +214,9 @@ def _update(
     branch: Annotated[
         str | None, typer.Option(metavar="NAME", help="Commit on a new branch, touch no file.")
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Projects at a time.")] = 1,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Projects at a time.")] = 1,
     resumes: Annotated[
-        bool, typer.Option("--continue", help="End an update whose conflicts are settled.")
+        bool, typer.Option("--continue", help="End an update whose conflicts are resolved.")
     ] = False,
     aborts: Annotated[
         bool, typer.Option("--abort", help="Restore what was there before the update.")
@@ -182,7 +226,7 @@ def _update(
     """Re-apply the template to projects, by a merge that loses none of your changes."""
     from .fleet import update_all
     from .rendering.answers import parse_pairs
-    from .update import Wish, abort, resume, update
+    from .update import UpdateRequest, abort, resume, update
 
     if resumes or aborts:
         if (resumes and aborts) or len(projects) > 1 or data or to or dry_run or commit or branch:
@@ -195,25 +239,25 @@ def _update(
     if commit and branch:
         raise typer.BadParameter("--commit and --branch are two ways: choose one")
     one = len(projects) == 1
-    asks = one and not as_json and _is_terminal()
+    dialog = _dialog() if one and not as_json else None
     left = "nothing was changed" if one else "projects not listed may be updated; run it again"
     with _failing(as_json, interrupted=left):
-        wish = Wish(
+        request = UpdateRequest(
             given=parse_pairs(data),
             to=to,
             dry_run=dry_run,
             commits=commit,
             branch=branch or "",
-            ask=_ask if asks else None,
+            ask=dialog.ask if dialog else None,
         )
-        rows = [update(projects[0], wish)] if one else update_all(projects, wish, jobs=jobs)
+        rows = [update(projects[0], request)] if one else update_all(projects, request, jobs=jobs)
         code = _print_updated(rows, as_json)
     raise typer.Exit(code)
 
 
 @app.command(name="set")
 def _set(
-    pairs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...")],
+    pairs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE", help="Answers to change.")],
     project: Annotated[Path, typer.Option(metavar="DIR", help="The project.")] = Path(),
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would change.")
@@ -222,17 +266,18 @@ def _set(
 ) -> None:
     """Change a project's answers: add or remove a component, at the release that it has."""
     from .rendering.answers import parse_pairs
-    from .update import Wish, update
+    from .set import set_answers
 
     with _failing(as_json):
-        wish = Wish(given=parse_pairs(pairs), same_release=True, dry_run=dry_run)
-        code = _print_updated([update(project, wish)], as_json)
+        code = _print_updated([set_answers(project, parse_pairs(pairs), dry_run=dry_run)], as_json)
     raise typer.Exit(code)
 
 
 @app.command(name="diff")
 def _diff(
-    project: Annotated[Path, typer.Argument(metavar="[PROJECT]")] = Path(),
+    project: Annotated[
+        Path, typer.Argument(metavar="PROJECT", help="The folder of a project.")
+    ] = Path(),
 ) -> None:
     """Show how a project differs from a fresh render of its release and answers."""
     from .diff import diff
@@ -243,7 +288,9 @@ def _diff(
 
 @app.command(name="check")
 def _check(
-    projects: Annotated[list[Path], typer.Argument(metavar="[PROJECT]...")] = [Path()],  # noqa: B006
+    projects: Annotated[
+        list[Path], typer.Argument(metavar="PROJECT", help="Folders of projects.")
+    ] = [Path()],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """Tell whether a newer release of the template awaits; exit 4 when one does."""
@@ -259,7 +306,9 @@ def _check(
 
 @app.command(name="doctor")
 def _doctor(
-    project: Annotated[Path | None, typer.Argument(metavar="[PROJECT]")] = None,
+    project: Annotated[
+        Path | None, typer.Argument(metavar="PROJECT", help="The folder of a project.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell what works on this machine, and the command that fixes what does not."""
@@ -314,28 +363,14 @@ def _progress() -> Generator[Callable[[str], None]]:
         status.stop()
 
 
-def _ask(question: "Question", default: "Value", check: "Callable[[str], Value]") -> "Value":
-    """The answer typed for one question, asked again until it does."""
-    explained = [choice for choice in question.choices if choice.help]
-    print(*map(report.of_choice, explained), sep="\n", end="\n" * bool(explained))
-    listed = "" if explained else f" ({', '.join(map(str, question.values))})"
-    label = f"{question.help or question.name}{listed if question.choices else ''}"
-    while True:
-        text = typer.prompt(label, default=str(default))
-        try:
-            return check(text)
-        except AnswerError as error:
-            _say(str(error))
-
-
-def _print_updated(rows: "Iterable[Updated]", as_json: bool) -> int:
+def _print_updated(rows: "Iterable[UpdateResult]", as_json: bool) -> int:
     """Prints what came of each project; returns the exit code, that of the worst."""
     rows = rows if as_json else _after_their_diffs(rows)
     outcomes = {one.outcome for one in _printed(rows, report.of_updated, as_json=as_json)}
     return 1 if "failed" in outcomes else CONFLICTS if "conflicts" in outcomes else 0
 
 
-def _after_their_diffs(rows: "Iterable[Updated]") -> "Generator[Updated]":
+def _after_their_diffs(rows: "Iterable[UpdateResult]") -> "Generator[UpdateResult]":
     for one in rows:
         if one.diff:
             _print_diff(f"{one.diff}\n")
@@ -368,8 +403,13 @@ def _printed(
         print("\n]")
 
 
-def _is_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty()
+def _dialog() -> "Dialog | None":
+    """What asks the user; None where there is no terminal."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return None
+    from .dialog import Dialog
+
+    return Dialog()
 
 
 def _print_json(document: Any) -> None:

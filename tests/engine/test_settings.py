@@ -241,7 +241,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told_or_ends_training(run, no_ro
     with no_room(12_000):
         goes_on, stops = run("training.on_save_error=go_on"), run("training.on_save_error=stop")
     message = "the checkpoint of step 1 cannot be written: [Errno 27] File too large"
-    assert f"{message}; training goes on" in goes_on.messages
+    assert f"{message}; training continues" in goes_on.messages
     assert (goes_on.error, stops.error) == (None, f"error: {message}")
 
 

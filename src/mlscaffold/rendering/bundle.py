@@ -20,7 +20,7 @@ _COMMITTER = "mlscaffold <mlscaffold@users.noreply.github.com> 1700000000 +0000"
 
 
 def write_bundle(checkout: Path, bundle: Path, *, tag: str) -> None:
-    """Writes the file `bundle` with the releases that `checkout` holds.
+    """Write the file `bundle` with the releases that `checkout` holds.
 
     A clean, complete clone gives its own history and release tags. Anything else, such as an
     unpacked archive, is one release by itself: the files as they are, in one commit named `tag`.
@@ -37,13 +37,13 @@ def write_bundle(checkout: Path, bundle: Path, *, tag: str) -> None:
 
 
 def write_release(checkout: Path, repository: Path, *, tag: str) -> None:
-    """Makes the bare `repository` with one commit, tagged `tag`: the template as it lies there."""
+    """Make the bare `repository` with one commit, tagged `tag`: the template as it is on disk."""
     git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", repository)
     _import(checkout, repository, tag=tag)
 
 
 def clone_checkout(checkout: Path, repository: Path) -> str:
-    """Clones `checkout` into the bare `repository`; returns the name of the release in it.
+    """Clone `checkout` into the bare `repository`; return the name of the release in it.
 
     That is the name of its commit as `git describe` gives it, by which a project finds its base in
     every later clone. Changes of the template that are not committed belong to the release: in
@@ -60,7 +60,7 @@ def clone_checkout(checkout: Path, repository: Path) -> str:
 
 
 def tag_of(version: str) -> str:
-    """The tag for a version of this package, in `git describe`'s form where it names a commit.
+    """Return the tag of a version; in `git describe`'s form if the version names a commit.
 
     So git finds the commit of v0.1.dev3-0-g1234abc in a clone that has no such tag.
     """
@@ -70,7 +70,7 @@ def tag_of(version: str) -> str:
 
 
 def holds_template(folder: Path) -> bool:
-    """Whether the folder is this project's own source, with the template in it."""
+    """Return whether the folder is mlscaffold's own source, with the template in it."""
     return (folder / "hatch_build.py").is_file() and (folder / "copier.yml").is_file()
 
 
@@ -81,7 +81,7 @@ def _bundle(repository: Path, bundle: Path, refs: list[str]) -> None:
 
 
 def _release_refs(checkout: Path) -> list[str]:
-    """HEAD, its branch and every release tag; empty when the clone does not hold the template."""
+    """Return HEAD, its branch and every release tag; nothing if the clone lacks the template."""
 
     def ask(*arguments: str) -> str:
         # The user's settings say whether git may trust a clone that somebody else owns.
@@ -97,7 +97,7 @@ def _release_refs(checkout: Path) -> list[str]:
 
 
 def _is_changed(checkout: Path) -> bool:
-    """Whether the template in a clone has changes that are not committed."""
+    """Return whether the template in a clone has changes that are not committed."""
     command = ("status", "--porcelain", "--", *TEMPLATE_PATHS)
     return bool(git.run(*command, cwd=checkout, isolated=False))
 

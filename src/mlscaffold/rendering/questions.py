@@ -62,9 +62,16 @@ class Question:
         return evaluate(text, answers)
 
     def parse(self, text: str) -> Value:
-        """The value that `text` stands for; raises AnswerError when it is none of this type."""
+        """The value that `text` stands for, a choice in any case.
+
+        Raises AnswerError when it is none of this type.
+        """
         value = self._typed(text)
         if self.choices and value not in self.values:
+            folded = str(value).casefold()
+            similar = [one for one in self.values if str(one).casefold() == folded]
+            if len(similar) == 1:
+                return similar[0]
             listed = ", ".join(map(str, self.values))
             raise AnswerError(f"{self.name} must be one of {listed}; got {shown(value)}")
         return value

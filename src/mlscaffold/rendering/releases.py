@@ -17,7 +17,9 @@ from packaging.version import InvalidVersion, Version
 from ..errors import GitError, TemplateError, shown
 from ..repository import git
 from . import bundle, sandbox
-from .questions import ForeignQuestion, Question, read_questions, read_yaml
+from .components import Components, read_components
+from .questions import Answers, ForeignQuestion, Question, Value, read_questions, read_yaml
+from .validators import Validators
 
 PUBLIC_URL = "https://github.com/mlscaffold/mlscaffold.git"
 
@@ -42,6 +44,7 @@ class Releases:
     current: str = ""
     """The release to take where none is named; the newest tag when empty."""
     _read: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False)
+    _validators: dict[str, Validators] = field(default_factory=dict, init=False, repr=False)
 
     def tags(self) -> list[str]:
         """The release tags, the newest first; final releases stand before any other."""
@@ -106,8 +109,23 @@ class Releases:
         kind = Question if self.trusted else ForeignQuestion
         return read_questions(self.read_yaml(ref, "copier.yml"), kind)
 
+    def components(self, ref: str) -> Components:
+        """What that release says of its choices; nothing where it has no components.yml."""
+        return read_components(self.read_yaml(ref, "components.yml"))
+
+    def complaint(self, ref: str, question: str, value: Value, answers: Answers) -> str:
+        """What that release's validator of a question says against a value; empty for nothing."""
+        if not self.trusted:
+            return self.in_sandbox(
+                "complaint", ref=ref, question=question, value=value, answers=dict(answers)
+            )
+        if ref not in self._validators:
+            entries = self.read_yaml(ref, "copier.yml")
+            self._validators[ref] = Validators(entries, lambda path: self.read(ref, path))
+        return self._validators[ref].complaint(question, value, answers)
+
     def in_sandbox(self, function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
-        """What a function of sandboxed.py returns for these releases."""
+        """What a function of sandbox_worker.py returns for these releases."""
         place = {"source": self.source, "url": self.url, "repository": self.repository}
         return sandbox.call(function, writes=writes, releases=place, **arguments)
 
@@ -223,6 +241,9 @@ def _url(template: str) -> str:
             f"the template {shown(template)} can't be read: it must be a folder, or the address "
             "of a git repository by https, ssh, git or file"
         )
+    # `host:path` is an address by ssh.
+    if not scheme and ":" not in url.partition("/")[0]:
+        raise TemplateError(f"the template {shown(template)} does not exist")
     return url
 
 

@@ -1,27 +1,28 @@
-"""The command line of every stage: Hydra composes, config.py checks, an error ends in one line.
+"""The command line of every stage: Hydra composes the settings, config.py checks them.
 
 `python -m <package>.compose` writes the composed configuration to params.yaml, which DVC reads;
-settings such as `training.epochs=1` may follow. With `--check` it says whether the file is current.
+overrides such as `training.epochs=1` may follow. With `--check` it only compares.
 """
 
 import argparse
+import hashlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import hydra
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from .artifacts import new_file
-from .config import Config
+from .config import Config, differences, flat
 from .errors import ProjectError, file_errors
 from .paths import CONFIGS, PARAMS
 from .rules import ConfigError, require, typed
@@ -30,7 +31,7 @@ C = TypeVar("C", bound=Config)
 
 log = logging.getLogger(__name__)
 
-# Hydra's own folder and log file per run: DVC and the tracker already keep what they would hold.
+# No folder and log file of Hydra's per run: DVC and the tracker record the same.
 _QUIET = (
     "hydra.run.dir=.",
     "hydra.output_subdir=null",
@@ -39,15 +40,15 @@ _QUIET = (
 )
 
 _UNREADABLE = (TypeError, ValueError, YAMLError)
-"""What Hydra raises, beside its own errors, where it cannot read a file or an argument."""
+"""What Hydra raises, besides its own errors, for a file or argument that it cannot read."""
 
 
 def stage(
     schema: type[C], config_name: str = "config"
 ) -> Callable[[Callable[[C], None]], Callable[[], None]]:
-    """Make a function the command that calls it with the configuration its arguments describe.
+    """Decorate a function of a configuration: make it a command whose arguments are overrides.
 
-    That configuration is configs/<config_name>.yaml, and its type `schema`.
+    The configuration is configs/<config_name>.yaml, and its type `schema`.
     """
 
     def command_of(run: Callable[[C], None]) -> Callable[[], None]:
@@ -60,15 +61,15 @@ def _command(run: Callable[[C], None], schema: type[C], config_name: str) -> Non
     def job(composed: DictConfig) -> None:
         nonlocal is_composed
         is_composed = True
-        # Here as well as around Hydra, which would print a line of its own before passing it on.
+        # Also here, since Hydra would print a line of its own before it passes an error on.
         with one_line_errors():
             run(to_config(composed, schema))
 
     is_composed = False
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us whole, not printed and lost
-    # Threads that wait must not spin: on a busy machine they would starve those that work.
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors instead of printing them
+    # Waiting threads must not spin: on a busy machine they slow down those that work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with one_line_errors():
         _require_root()
@@ -84,7 +85,7 @@ def _command(run: Callable[[C], None], schema: type[C], config_name: str) -> Non
 
 @contextmanager
 def one_line_errors() -> Generator[None]:
-    """End the process with one line and exit code 1 on an error that the user can fix."""
+    """Exit with a one-line message and code 1 on an error that the user can fix."""
     try:
         with file_errors():
             yield
@@ -93,7 +94,7 @@ def one_line_errors() -> Generator[None]:
 
 
 def explain(error: Exception) -> str:
-    """Return one line that says what was wrong."""
+    """Return the error as one line."""
     if isinstance(error, MissingConfigException) and error.options is not None:
         choices = ", ".join(error.options)
         return f"there is no configs/{error.missing_cfg_file}.yaml; choose one of: {choices}"
@@ -112,7 +113,7 @@ def to_config(composed: DictConfig, schema: type[C]) -> C:
 
 
 def _renamed(config: C) -> C:
-    """Return the configuration with what was given under a former name under its present one."""
+    """Return the configuration with values of deprecated names under their current ones."""
     rate = config.training.learning_rate
     if rate is None:
         return config
@@ -146,14 +147,57 @@ def _checked(argument: str) -> str:
     return argument
 
 
-def _params(overrides: list[str]) -> str:
+def compose(overrides: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, str | None]]:
+    """Return the checked settings that configs/ describes, and which file it has from each folder.
+
+    Raises:
+        ConfigError: A setting has a value that cannot be used.
+    """
     with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
         try:
-            composed = hydra.compose("config", [*map(_checked, overrides)])
+            composed = hydra.compose(
+                "config", [*map(_checked, overrides)], return_hydra_config=True
+            )
         except _UNREADABLE as error:
             raise ConfigError(str(error)) from error
+    choices = dict(composed.hydra.runtime.choices)
+    with open_dict(composed):
+        del composed["hydra"]
     to_config(composed, Config)
-    return OmegaConf.to_yaml(composed, resolve=True)
+    return _values(composed), choices
+
+
+def read_params() -> dict[str, Any]:
+    """Return the settings in params.yaml; none where there is no such file."""
+    return _values(OmegaConf.load(PARAMS)) if PARAMS.exists() else {}
+
+
+def write_params(settings: dict[str, Any]) -> None:
+    """Write params.yaml; say in one line which values it had that did not come from configs/."""
+    if lost := _foreign(settings):
+        hint = "`make keep EXP=name` writes the values of an experiment there"
+        print(f"params.yaml: {', '.join(lost)} overwritten by configs/; {hint}", file=sys.stderr)
+    text = OmegaConf.to_yaml(settings)
+    with new_file(PARAMS) as new:
+        new.write_text(f"{_mark(text)}\n{text}", encoding="utf-8")
+
+
+def _foreign(settings: dict[str, Any]) -> list[str]:
+    """Return how params.yaml differs from the settings, if `write_params` did not write it."""
+    if not PARAMS.exists():
+        return []
+    mark, _, text = PARAMS.read_text(encoding="utf-8").partition("\n")
+    # DVC removes the mark, and an edit leaves it outdated.
+    return [] if mark == _mark(text) else differences(flat(read_params()), flat(settings))
+
+
+def _mark(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"# Composed from configs/ by `make params`; change values there. {digest}"
+
+
+def _values(composed: Any) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
 
 
 def main() -> None:
@@ -164,11 +208,10 @@ def main() -> None:
     arguments = parser.parse_args()
     with one_line_errors():
         _require_root()
-        params = _params(arguments.overrides)
+        settings, _ = compose(arguments.overrides)
         if not arguments.check:
-            with new_file(PARAMS) as new:
-                new.write_text(params, encoding="utf-8")
-        elif not PARAMS.exists() or PARAMS.read_text(encoding="utf-8") != params:
+            write_params(settings)
+        elif read_params() != settings:
             raise ProjectError("params.yaml is not what configs/ composes; run `make params`")
 
 

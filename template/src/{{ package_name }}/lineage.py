@@ -120,9 +120,10 @@ def _md5(path: Path) -> str:
 def _git(*arguments: str) -> bytes:
     """Return what git prints; nothing if it fails, as it does without a repository."""
     try:
-        return subprocess.run(["git", *arguments], capture_output=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
+        done = subprocess.run(["git", *arguments], capture_output=True, check=False)
+    except OSError:  # it is not installed
         return b""
+    return b"" if done.returncode else done.stdout
 
 
 def _template_version() -> str | None:

@@ -1,4 +1,4 @@
-"""Finds the piece that a setting names: a file in a folder of this package, and what it defines."""
+"""Find what a setting names: a file in a folder of this package, and what it defines."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -59,7 +59,7 @@ def find_class(base: type[T], *, folder: str, name: str, setting: str) -> type[T
     module = _module(folder, name)
     for value in vars(module).values() if module else ():
         is_class = isinstance(value, type) and issubclass(value, base)
-        # An imported class is none of the file's own.
+        # Not one that the file imports.
         if is_class and value.__module__.endswith(f"{folder.replace('/', '.')}.{name}"):
             return value
     raise _error(f"a subclass of {base.__name__}", folder=folder, name=name, setting=setting)

@@ -1,6 +1,6 @@
-"""What settings, and JSON that is read back, are checked against.
+"""Checks of settings, and of JSON that is read back.
 
-A field of a `Checked` dataclass says in its type what it may hold, such as `PositiveInt`.
+The type of a field, such as `PositiveInt`, says which values it may have.
 """
 
 from collections.abc import Callable, Collection
@@ -16,6 +16,7 @@ from typing import (
     NamedTuple,
     TypeVar,
     Union,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -38,8 +39,7 @@ class Rule(NamedTuple):
 
 
 LARGEST = 2**32 - 1
-"""No number among the settings is larger: it is NumPy's limit for a seed, and what a float32 holds
-with room to compute."""
+"""Limit of every number: NumPy's for a seed, and far from the limits of float32."""
 
 NOT_NEGATIVE = Rule(">= 0", lambda value: value >= 0)
 FILE_NAME = Rule(
@@ -61,6 +61,9 @@ Choice = Annotated[dict[str, Any], NAMED]
 """The `name` of a file and the settings that are its own."""
 
 
+_UNIONS = (Union, UnionType)
+
+
 def within(least: int, most: int) -> Rule:
     """Return the rule for a whole number in a range, both ends included."""
     return Rule(f"in [{least}, {most}]", lambda value: least <= value <= most)
@@ -71,7 +74,7 @@ class Checked:
     """Base of a frozen dataclass whose fields are checked when it is built."""
 
     section: ClassVar[str] = ""
-    """Where the fields stand among the settings, for messages."""
+    """Where the fields are among the settings; messages begin with it."""
 
     def __init_subclass__(cls, *, section: str | None = None) -> None:
         super().__init_subclass__()
@@ -111,12 +114,11 @@ def typed(section: str, kind: type[T], values: Any) -> T:
     """
     require(isinstance(values, dict), section, "a mapping", values)
     kinds = get_type_hints(kind)
-    known = {field.name: kinds[field.name] for field in fields(kind)}  # ty: ignore
-    for name in values:
-        _require_known(name, known, section=section)
-    read = {
-        name: _read(value, known[name], _joined(section, name)) for name, value in values.items()
-    }
+    known = {field.name: kinds[field.name] for field in fields(cast(Any, kind))}
+    read: dict[str, Any] = {}
+    for name, value in values.items():
+        _require_known(str(name), known, section=section)
+        read[name] = _read(value, known[name], _joined(section, name))
     return kind(**read)
 
 
@@ -125,7 +127,7 @@ def _read(value: Any, kind: Any, name: str) -> Any:
     origin, of = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
         return typed(name, kind, value)
-    if origin in (Union, UnionType):
+    if origin in _UNIONS:
         for one in of:
             with suppress(ConfigError):
                 return _read(value, one, name)
@@ -144,7 +146,9 @@ def _read_scalar(value: Any, kind: Any, name: str) -> Any:
         require(abs(value) <= LARGEST, name, f"at most {LARGEST}", value)
         return float(value)
     is_right = kind is Any or type(value) is kind  # isinstance takes True for an int
-    require(is_right, name, f"of type {getattr(kind, '__name__', kind)}", value)
+    kinds = get_args(kind) if get_origin(kind) in _UNIONS else [kind]
+    names = ["null" if one is NoneType else getattr(one, "__name__", one) for one in kinds]
+    require(is_right, name, f"of type {' or '.join(names)}", value)
     return value
 
 

@@ -81,7 +81,7 @@ def test_a_damaged_line_is_skipped_and_said_so(client, run_id, caplog):
     journal.close()
     path = journal.folder / LINES
     first, _, third = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([first, b"\x00\xff\n", b"7\n", third]))
+    path.write_bytes(b"".join([first, b"\x00\xff\n", b"{\n", third]))
     assert delivered(client, run_id) == [(1, 1), (3, 3)]
     assert caplog.messages.count(f"{path} has a damaged line, which is skipped") == 2
 

@@ -15,12 +15,13 @@ from toy_project.training.checkpoint import (
 )
 
 CONFIG = Config()
+WEIGHTS = {"layer.weight": torch.arange(3)}
 
 
 def checkpoint(step: int = 1, config: Config = CONFIG, best_step: int = 0) -> Checkpoint:
     progress = {"step": step, "best_step": best_step}
-    trainer = {"weights": torch.arange(3), "progress": progress}
-    return Checkpoint(trainer, settings_of(config, data_hash="d"), run_id="r")
+    trainer = {"model": WEIGHTS, "progress": progress}
+    return Checkpoint(trainer, settings(config), run_id="r")
 
 
 def saved(folder: Path, *steps: int) -> Checkpoints:
@@ -31,15 +32,24 @@ def saved(folder: Path, *steps: int) -> Checkpoints:
 
 
 def find(folder: Path, config: Config = CONFIG) -> Checkpoint | None:
-    found = find_checkpoint(config, folder, data_hash="d")
+    found = find_checkpoint(config, Checkpoints(folder), settings(config), WEIGHTS)
     return found[1] if found else None
+
+
+def settings(config: Config = CONFIG, data: str = "d") -> dict[str, str]:
+    return settings_of(config, data_hash=data)
+
+
+def best_step(checkpoints: Checkpoints) -> int | None:
+    best = checkpoints.load_best()
+    return best.step if best else None
 
 
 def test_a_checkpoint_comes_back(tmp_path):
     checkpoint(7).save(tmp_path / "a.pt")
     found = Checkpoint.load(tmp_path / "a.pt")
     assert (found.step, found.run_id, found.settings) == (7, "r", checkpoint().settings)
-    assert found.trainer["weights"].tolist() == [0, 1, 2]
+    assert found.trainer["model"]["layer.weight"].tolist() == [0, 1, 2]
     assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
 
 
@@ -69,7 +79,7 @@ def test_the_last_few_and_the_best_are_kept(tmp_path):
     for step in range(1, 6):
         checkpoints.save(checkpoint(step, best_step=2), keep=2)
     assert [Checkpoint.load(path).step for path in checkpoints.steps()] == [4, 5]
-    assert checkpoints.best_step() == 2
+    assert best_step(checkpoints) == 2
     checkpoints.forget_steps()
     assert [path.name for path in tmp_path.iterdir()] == ["best.pt"]
 
@@ -93,19 +103,43 @@ def test_a_damaged_newest_is_named_and_the_one_before_taken(tmp_path, caplog):
 
 
 def test_changed_settings_are_named_and_refused_unless_asked_for(tmp_path):
-    saved(tmp_path, 3)
+    checkpoints = saved(tmp_path, 3)
     changed = replace(CONFIG, seed=1, optimizer=OptimizerConfig(learning_rate=0.1))
     with pytest.raises(CheckpointError) as caught:
         find(tmp_path, changed)
     assert str(caught.value) == (
         f"{tmp_path}/step-0000000003.pt was trained with optimizer.learning_rate=0.003 (now 0.1), "
-        "seed=0 (now 1); resume=never starts anew, "
-        "resume_changed=true goes on"
+        'seed=0 (now 1); start again with `make train ARGS="resume=never"`; '
+        'continue with `make train ARGS="resume_changed=true"`'
     )
     with pytest.raises(CheckpointError, match=r"with data=d \(now other\);"):
-        find_checkpoint(CONFIG, tmp_path, data_hash="other")
+        find_checkpoint(CONFIG, checkpoints, settings(data="other"), WEIGHTS)
     found = find(tmp_path, replace(changed, resume_changed=True))
     assert found is not None and found.step == 3
+
+
+def test_a_checkpoint_of_another_model_is_refused_whatever_was_asked_for(tmp_path):
+    checkpoints = saved(tmp_path, 3)
+    wider = {"layer.weight": torch.arange(4), "layer.bias": torch.zeros(1)}
+    for config in (CONFIG, replace(CONFIG, resume_changed=True)):
+        with pytest.raises(CheckpointError) as caught:
+            find_checkpoint(config, checkpoints, settings(config), wider)
+        assert str(caught.value) == (
+            f"{tmp_path}/step-0000000003.pt was trained with layer.bias=nothing (now [1]), "
+            'layer.weight=[3] (now [4]); start again with `make train ARGS="resume=never"`'
+        )
+
+
+def test_the_pipeline_starts_again_where_anything_has_changed(tmp_path, caplog):
+    checkpoints = saved(tmp_path, 3)
+    for config, weights in ((replace(CONFIG, seed=1), WEIGHTS), (CONFIG, {})):
+        found = find_checkpoint(config, checkpoints, settings(config), weights, starts_over=True)
+        assert found is None
+        assert caplog.messages.pop().endswith("; training starts again")
+    named = replace(CONFIG, seed=1, resume=str(checkpoints.steps()[0]))
+    with pytest.raises(CheckpointError):
+        find_checkpoint(named, checkpoints, settings(named), WEIGHTS, starts_over=True)
+    assert find_checkpoint(CONFIG, checkpoints, settings(), WEIGHTS, starts_over=True)
 
 
 def test_damaged_checkpoints_of_later_steps_do_not_cost_good_ones(tmp_path):
@@ -134,9 +168,17 @@ def test_a_crash_between_a_checkpoint_and_its_name_as_the_best_costs_nothing(tmp
     checkpoints.save(checkpoint(6, best_step=6), keep=2)
     Checkpoint.load(checkpoints.steps()[0]).save(checkpoints.best)
     found = checkpoints.newest()
-    assert found and checkpoints.best_step() == 5
-    checkpoints.complete(*found)
-    assert checkpoints.best_step() == 6
+    assert found and best_step(checkpoints) == 5
+    checkpoints.name_best(*found)
+    assert best_step(checkpoints) == 6
+
+
+def test_a_crash_while_the_best_was_given_its_name_damages_no_other(tmp_path):
+    checkpoints = saved(tmp_path, 4)
+    os.link(checkpoints.steps()[0], tmp_path / ".best.pt.new")
+    checkpoints.save(checkpoint(5, best_step=5), keep=2)
+    assert [Checkpoint.load(path).step for path in checkpoints.steps()] == [4, 5]
+    assert best_step(checkpoints) == 5
 
 
 def test_a_named_checkpoint_becomes_the_only_one(tmp_path):
@@ -156,7 +198,7 @@ def test_a_checkpoint_from_elsewhere_brings_its_own_best(tmp_path):
     assert Checkpoint.load(ours.best).settings == checkpoint().settings
     theirs.best.unlink()
     ours.restart_from(named, Checkpoint.load(named))
-    assert ours.best_step() is None
+    assert ours.load_best() is None
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_others(tmp_path, no_room):

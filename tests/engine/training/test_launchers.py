@@ -6,9 +6,9 @@ import pytest
 from toy_project.config import Config, LauncherConfig
 from toy_project.errors import ProjectError
 from toy_project.rules import ConfigError
-from toy_project.training.launchers import local
-from toy_project.training.launchers.base import (
+from toy_project.training.launchers import (
     WorkerError,
+    local,
     start,
 )
 

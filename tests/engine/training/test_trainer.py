@@ -28,6 +28,7 @@ from toy_project.training.callbacks import (
     Checkpointing,
     EarlyStopping,
     History,
+    Interruption,
     Profiling,
 )
 from toy_project.training.checkpoint import (
@@ -35,8 +36,7 @@ from toy_project.training.checkpoint import (
     CheckpointError,
     Checkpoints,
 )
-from toy_project.training.interruption import Interruption
-from toy_project.training.machine import seed_everything
+from toy_project.training.distributed import seed_everything
 from toy_project.training.trainer import (
     Callback,
     Trainer,
@@ -385,7 +385,7 @@ def test_gradients_that_are_not_finite_stop_the_run_and_leave_the_last_good_stat
         fit(trainer, processed)
     assert str(caught.value) == (
         "1 of steps 5 to 7 had gradients that are not finite; a lower optimizer.learning_rate may "
-        "help, or training.on_nonfinite=skip or lower, with resume_changed=true to go on"
+        "help, or training.on_nonfinite=skip or lower, with resume_changed=true to continue"
     )
     assert weights(trainer).isfinite().all()
     newest = keep.checkpoints.newest()
@@ -422,7 +422,7 @@ def test_a_history_without_room_is_said_and_whole_later(processed, tmp_path, cap
     again = make_trainer(processed, [History(path)], epochs=2)
     with no_room(10), pytest.raises(OSError, match="File too large"):
         fit(again, processed)
-    assert [message.endswith("; training goes on") for message in caplog.messages] == [True, True]
+    assert [message.endswith("; training continues") for message in caplog.messages] == [True, True]
     assert not path.exists()
     with no_room(10), pytest.raises(SystemExit):
         try:
@@ -448,7 +448,7 @@ def test_a_checkpoint_without_room_is_said_and_training_goes_on_or_stops(
                 fit(trainer, processed)
                 [message] = caplog.messages
                 assert message.startswith("the checkpoint of step 9 cannot be written: ")
-                assert message.endswith("; training goes on")
+                assert message.endswith("; training continues")
         assert not list(tmp_path.iterdir())
 
 

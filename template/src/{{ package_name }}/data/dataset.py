@@ -13,15 +13,15 @@ from torch import Tensor
 from ..errors import ProjectError
 
 BATCHES_PER_BUCKET = 50
-"""Batches whose rows are sorted by length together: more of them pad less, fewer mix better."""
+"""Batches whose rows are sorted by length together: more pad less, fewer shuffle better."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Encoded rows, each of the same shape or of a length of its own."""
+    """Encoded rows, all of one shape or each of its own length."""
 
     values: Tensor
-    """[rows, ...], or rows of any length end to end: [total length, ...]."""
+    """[rows, ...], or ragged rows concatenated: [total length, ...]."""
     targets: Tensor
     """[rows, ...]."""
     offsets: Tensor | None = None
@@ -47,7 +47,7 @@ class Split:
         return self.offsets.diff()
 
     def inputs(self, indices: Tensor) -> Tensor:
-        """Return some rows: [batch, ...], those of any length padded with 0 to the longest."""
+        """Return some rows: [batch, ...]; ragged ones are padded with 0 to the longest."""
         if self.offsets is None:
             return self.values[indices]
         starts = self.offsets[indices]
@@ -68,7 +68,7 @@ class Split:
             yield self.batch(indices)
 
     def shuffled_batches(self, size: int, *, seed: int, epoch: int) -> list[Tensor]:
-        """Return the row indices of each batch of an epoch, which `seed` and `epoch` decide.
+        """Return the row indices of each batch of an epoch, determined by `seed` and `epoch`.
 
         Rows of similar length share a batch, so that little of it is padding.
         """
@@ -91,7 +91,7 @@ class Split:
     def load(cls, path: Path) -> Self:
         """Return the split that `save` wrote.
 
-        The file is mapped, not read: it may be larger than the memory.
+        The file is memory-mapped, so it may be larger than memory.
 
         Raises:
             ProjectError: It cannot be read.

@@ -1,9 +1,10 @@
-"""What an encoder is: it turns the rows of a modality into what a model takes."""
+"""The contract of an encoder, which turns the rows of a modality into a model's inputs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
+from ..config import DataConfig
 from ..lookup import Fitted, find_class
 from ..rules import typed
 from .rows import Values
@@ -18,10 +19,10 @@ class Field(NamedTuple):
 
 
 class Encoder(Fitted, ABC, section="encoder"):
-    """Reads rows of one modality. Each file in data/ that `data.encoder.name` names holds one.
+    """Encodes rows of one modality. Each file in data/ that `data.encoder.name` names has one.
 
-    A frozen dataclass, whose fields become JSON. It imports PyTorch nowhere, since a server asks it
-    for the fields of a request before there is a model.
+    A frozen dataclass, whose fields become JSON. It must not import PyTorch at the top: a server
+    reads the fields of a request before it loads a model.
     """
 
     settings: ClassVar[type]
@@ -29,7 +30,7 @@ class Encoder(Fitted, ABC, section="encoder"):
     columns: ClassVar[Sequence[str]]
     """The columns that a row must have."""
     example: ClassVar[Values]
-    """A row to try a model with."""
+    """A row with which a model is tried."""
 
     @staticmethod
     @abstractmethod
@@ -49,7 +50,7 @@ class Encoder(Fitted, ABC, section="encoder"):
     @property
     @abstractmethod
     def spec(self) -> Any:
-        """What a model of the modality must know of its inputs."""
+        """What a model has to know of its inputs."""
 
     @abstractmethod
     def encode(self, values: Values) -> Any:
@@ -61,12 +62,17 @@ class Encoder(Fitted, ABC, section="encoder"):
 
     @abstractmethod
     def limits(self) -> list[str]:
-        """Return what the model card says of the inputs."""
+        """Return sentences about the inputs for the model card."""
 
 
 def encoder_class(name: str) -> type[Encoder]:
     """Return the encoder that data/<name>.py defines."""
     return find_class(Encoder, folder="data", name=name, setting="data.encoder.name")
+
+
+def fit_encoder(rows: Iterable[Values], config: DataConfig) -> Encoder:
+    """Return the encoder that the configuration names, fitted on `rows`."""
+    return encoder_class(config.encoder["name"]).fit(rows, encoder_settings(config.encoder))
 
 
 def encoder_settings(values: Mapping[str, Any]) -> Any:

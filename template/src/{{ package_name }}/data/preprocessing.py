@@ -1,4 +1,4 @@
-"""Rows to tensors: duplicates removed, split by group, encoded, written to data/processed/."""
+"""Preprocessing: remove duplicates, split by group, encode and write to data/processed/."""
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ..config import Config, DataConfig
 from ..errors import ProjectError
 from ..objectives.base import Objective, objective_class, objective_settings
 from .dataset import Split
-from .encoder import encoder_class, encoder_settings
+from .encoder import encoder_class, fit_encoder
 from .rows import Row, read_csv, write_csv
 from .spec import DataSpec
 
@@ -27,7 +27,7 @@ class SplitName(StrEnum):
 
 @dataclass(frozen=True)
 class Processed:
-    """A dataset that is ready to be trained on."""
+    """A dataset, split and encoded."""
 
     rows: dict[SplitName, list[Row]]
     spec: DataSpec
@@ -66,20 +66,17 @@ def read_rows(path: Path, config: Config) -> list[Row]:
 
 
 def preprocess(rows: list[Row], config: Config) -> Processed:
-    """Return `rows` without duplicates, split, with what was fitted on the training split.
+    """Return `rows` without duplicates, split, with the encoder and objective fitted to training.
 
     Raises:
         ProjectError: A label has too few groups to be in every split.
     """
     objective = objective_class(config.objective["name"])
-    encoder = encoder_class(config.data.encoder["name"])
-    splits = split_rows(drop_duplicates(rows, encoder.columns), config.data, objective)
+    unique = drop_duplicates(rows, encoder_class(config.data.encoder["name"]).columns)
+    splits = split_rows(unique, config.data, objective)
     training = [row.values for row in splits[SplitName.train]]
-    spec = DataSpec(
-        encoder.fit(training, encoder_settings(config.data.encoder)),
-        objective.fit(training, objective_settings(config.objective)),
-    )
-    return Processed(splits, spec)
+    fitted = objective.fit(training, objective_settings(config.objective))
+    return Processed(splits, DataSpec(fit_encoder(training, config.data), fitted))
 
 
 def drop_duplicates(rows: list[Row], columns: Sequence[str]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""A dataset as people see it: a CSV with a row for each example, checked when it is read."""
+"""A dataset as a CSV with a row for each example, which is validated when it is read."""
 
 import csv
 import io
@@ -20,7 +20,7 @@ _REFUSED = {
     rb"\0": "a NUL byte, which UTF-8 text does not have",
     rb"\r(?!\n)": "a carriage return without a line feed; lines end with LF or CRLF",
 }
-"""What only a damaged file has, or one of another encoding or system."""
+"""Signs of a damaged file, or of another encoding or system."""
 
 
 class Row(NamedTuple):

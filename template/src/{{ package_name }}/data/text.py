@@ -21,7 +21,7 @@ _CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 def tokenize(text: str) -> Iterator[str]:
     """Yield lower-case words and numbers; `camelCase` and `snake_case` come apart.
 
-    A script that writes without spaces between words gives one token per run of letters.
+    In scripts without spaces between words, a run of letters is one token.
     """
     return (match[0].lower() for match in _TOKEN.finditer(_CAMEL_HUMP.sub(" ", text)))
 
@@ -40,7 +40,7 @@ class TextEncoderConfig(Checked, section="data.encoder"):
 
 @dataclass(frozen=True)
 class TextSpec:
-    """What a model must know of its inputs."""
+    """What a model has to know of its inputs."""
 
     num_embeddings: int
     """Token ids lie in [0, num_embeddings), frequent ones first; 0 is padding."""
@@ -78,7 +78,7 @@ class TextEncoder(Encoder):
 
     @classmethod
     def fit(cls, rows: Iterable[Values], settings: TextEncoderConfig) -> Self:
-        """Return an encoder that knows the tokens that occur `min_count` times and more."""
+        """Return an encoder with the tokens that occur at least `min_count` times."""
         counts = Counter(token for row in rows for token in tokenize(row["text"]))
         known = [token for token in counts if counts[token] >= settings.min_count]
         ordered = sorted(known, key=lambda token: (-counts[token], token))

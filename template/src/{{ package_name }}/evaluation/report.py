@@ -1,4 +1,4 @@
-"""All that `evaluate` finds out about a model on the test split."""
+"""The results of a model and of the baselines on the test split."""
 
 import csv
 import json
@@ -45,7 +45,7 @@ class Report:
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """The figures of the model, by name."""
+        """The metrics of the model, by name."""
         return figures(self.bundle.spec.objective, self.outputs, self.targets)
 
     @cached_property
@@ -58,17 +58,17 @@ class Report:
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
-        """The objective's pictures, by name."""
+        """The objective's figures, by name."""
         scores = {"model": self.scores, **self.baseline_scores}
         return self.bundle.spec.objective.figures(self.targets, scores)
 
     def gain(self, metric: str, baseline: str) -> float:
-        """Return by how much the model is better than a baseline, whichever way is better."""
+        """Return by how much the model is better than a baseline."""
         sign = self.bundle.spec.objective.sign(metric, setting="metric")
         return sign * (self.metrics[metric] - self.baselines[baseline][metric])
 
     def table(self) -> str:
-        """Return the metrics of the model and the baselines, and how much better the model is."""
+        """Return a table of the metrics of the model and the baselines, and the gains."""
         names = list(self.bundle.spec.objective.metrics)
         lines = [f"{'':26}" + "  ".join(f"{name:>9}" for name in names)]
         for method, values in {"model": self.metrics, **self.baselines}.items():
@@ -80,7 +80,7 @@ class Report:
         return "\n".join(lines)
 
     def save(self, folder: Path) -> None:
-        """Write the figures, the predictions and their pictures."""
+        """Write metrics, predictions and figures."""
         folder.mkdir(parents=True, exist_ok=True)
         objective = self.bundle.spec.objective
         for name, figure in self.figures.items():
@@ -90,7 +90,7 @@ class Report:
         (folder / METRICS_JSON).write_text(text + "\n", "utf-8")
         predictions = objective.predictions(self.scores)
         with (folder / PREDICTIONS_CSV).open("w", encoding="utf-8", newline="") as file:
-            # In quotes, since some spreadsheets take a semicolon for the end of a cell.
+            # Quoted, since some spreadsheets split cells at semicolons.
             writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
             _, *others = get_type_hints(objective.prediction)
             writer.writerow(("actual", "predicted", *others))
@@ -123,7 +123,7 @@ def evaluate_bundle(bundle: Bundle, processed: Path, rows: Mapping[str, list[Row
 def baselines(spec: DataSpec, train: list[Row], test: list[Row]) -> dict[str, Tensor]:
     """Return the scores that each baseline, fitted on `train`, gives to the rows of `test`.
 
-    The encoder brings the features and the objective the estimators, of which the first needs none.
+    The features are the encoder's, the estimators the objective's; the first needs no features.
     """
     inputs, others = ([row.values for row in rows] for rows in (train, test))
     targets = spec.objective.encode(inputs).numpy()

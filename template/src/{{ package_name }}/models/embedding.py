@@ -1,4 +1,4 @@
-"""The models' input layer for text: token vectors, how much each counts, and a bag of them."""
+"""The input layer for text: token vectors, their weights, and a bag of them."""
 
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
@@ -14,16 +14,16 @@ HASH_MULTIPLIER = 1_000_003
 
 @dataclass(frozen=True)
 class TextModelConfig(Checked, section="model"):
-    """What every model with this input layer has."""
+    """The settings of every model with this input layer."""
 
     name: Name
     """The file in models/ that holds the model."""
     hidden_size: Annotated[int, within(1, 65_536)] = 64
-    """Width of the embeddings and of the layers above them."""
+    """Width of the embeddings and of the layers after them."""
     num_bigram_buckets: Annotated[int, within(1, 2**30)] = 32_768
     """Rows of the hashed embedding of token pairs."""
     word_dropout: Fraction = 0.5
-    """Share of tokens that are hidden in training, in [0, 1)."""
+    """Share of tokens that are dropped in training, in [0, 1)."""
     dropout: Fraction = 0.3
     """Share of activations that are zeroed in training, in [0, 1)."""
 

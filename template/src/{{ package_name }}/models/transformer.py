@@ -17,14 +17,14 @@ from .embedding import TextEmbedding, TextModelConfig, weighted_mean
 
 @dataclass(frozen=True)
 class TransformerConfig(TextModelConfig):
-    """The settings of the encoder beside those of its input layer."""
+    """The settings of the encoder, besides those of its input layer."""
 
     num_layers: Annotated[int, within(1, 1000)] = 2
     """Encoder layers."""
     num_heads: PositiveInt = 4
     """Attention heads; must divide `hidden_size`."""
     feedforward_size: Annotated[int, within(1, 2**20)] = 256
-    """Width of the layer inside each block's feed-forward part."""
+    """Width of each block's feed-forward network."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,7 +58,7 @@ class Transformer(Model):
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention, then a feed-forward part; each adds to what it has normalised."""
+    """A pre-norm block: self-attention, then a feed-forward network."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class EncoderLayer(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Every token looks at every other, in several heads."""
+    """Multi-head self-attention."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class SelfAttention(nn.Module):
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, hidden: Tensor, is_token: Tensor) -> Tensor:
-        """Return what each token of `hidden` [batch, length, hidden] gathers from the others."""
+        """Return the attended values [batch, length, hidden] of vectors like `hidden`."""
         projected = self.projection(hidden).unflatten(-1, (3, self.num_heads, -1))
         query, key, value = projected.permute(2, 0, 3, 1, 4)  # [batch, heads, length, head size]
         gathered = functional.scaled_dot_product_attention(

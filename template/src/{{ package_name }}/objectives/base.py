@@ -1,4 +1,4 @@
-"""What an objective is. It knows neither the models nor what their inputs are."""
+"""The contract of an objective, which depends on neither models nor modalities."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOSS = "loss"
-"""The name of the objective's own loss among the figures of an evaluation; lower is better."""
+"""Name of the objective's loss among the metrics of an evaluation; lower is better."""
 
 
 class Metric(NamedTuple):
-    """A figure by which models are compared."""
+    """A number by which models are compared."""
 
     function: Callable[[np.ndarray, np.ndarray], float]
     """Of targets and scores, as `Objective.encode` and `Objective.scores` give them."""
@@ -34,11 +34,11 @@ class Table(NamedTuple):
 
 
 class Objective(Fitted, ABC, section="objective"):
-    """What a model is trained for. Each file in objectives/ that `objective.name` names holds one.
+    """What a model is trained for. Each file in objectives/ that `objective.name` names has one.
 
     A frozen dataclass, whose fields become JSON.
-    Targets are what rows hold, as tensors. Scores are a model's outputs as metrics take them, such
-    as probabilities; baselines give them too. Predictions are what a client gets.
+    Targets are the labels of rows as tensors. Scores are outputs as metrics take them, such as
+    probabilities; baselines return them too. Predictions are what a client gets.
     """
 
     settings: ClassVar[type]
@@ -46,7 +46,8 @@ class Objective(Fitted, ABC, section="objective"):
     columns: ClassVar[Sequence[str]]
     """The columns that a row must have."""
     metrics: ClassVar[Mapping[str, Metric]]
-    """By name: an entry here is in the reports, the tracker, `training.monitor` and the gate."""
+    """By name; each is in the reports and the tracker, and a choice of `training.monitor` and
+    `registry.metric`."""
     prediction: ClassVar[type]
     """The NamedTuple that a client gets; its first field is the prediction itself."""
 
@@ -88,7 +89,7 @@ class Objective(Fitted, ABC, section="objective"):
 
     @abstractmethod
     def actual(self, targets: Tensor) -> list[Any]:
-        """Return the predictions that would have been right."""
+        """Return the right predictions."""
 
     @abstractmethod
     def baselines(self) -> dict[str, Any]:
@@ -99,7 +100,7 @@ class Objective(Fitted, ABC, section="objective"):
 
     @abstractmethod
     def figures(self, targets: Tensor, scores: Mapping[str, Tensor]) -> dict[str, "Figure"]:
-        """Return pictures by name, of the scores of the model and of each baseline."""
+        """Return figures by name, of the scores of the model and of each baseline."""
 
     @abstractmethod
     def summary(self) -> str:
@@ -111,11 +112,11 @@ class Objective(Fitted, ABC, section="objective"):
 
     @abstractmethod
     def limits(self, targets: Tensor, scores: Tensor) -> list[str]:
-        """Return what the model card says of how far the model can be trusted."""
+        """Return sentences about the model's limits for the model card."""
 
     @abstractmethod
     def about(self) -> dict[str, Any]:
-        """Return what a server tells of the objective."""
+        """Return what `GET /model` says of the objective."""
 
     def measure(self, targets: Tensor, scores: Tensor) -> dict[str, float]:
         """Return every metric of the scores."""
@@ -124,10 +125,10 @@ class Objective(Fitted, ABC, section="objective"):
 
     @classmethod
     def sign(cls, metric: str, *, setting: str) -> int:
-        """Return 1 where a higher value of the metric is better, -1 where a lower one is.
+        """Return 1 if a higher value of the metric is better, -1 if a lower one is.
 
         Raises:
-            ConfigError: The metric that a setting names is none of the objective's.
+            ConfigError: The objective does not have the metric that a setting names.
         """
         names = [*cls.metrics, LOSS]
         require(metric in names, setting, f"one of {', '.join(names)}", metric)

@@ -1,4 +1,4 @@
-"""One of several labels for each row."""
+"""Classification: one of several labels for each row."""
 
 import math
 from collections import Counter
@@ -30,16 +30,16 @@ LABELS = Rule(
 
 @dataclass(frozen=True)
 class ClassificationConfig(Checked, section="objective"):
-    """How labels are learned."""
+    """The settings of the loss and the labels."""
 
     name: str = "classification"
     """This file."""
     labels: list[str] = field(default_factory=list)
-    """The labels that are allowed; empty allows every label in the data."""
+    """The allowed labels; empty for every label in the data."""
     label_smoothing: Fraction = 0.0
     """Share of the target spread evenly over all labels, in [0, 1)."""
     class_weights: str | dict[str, int | float] = "none"
-    """How rows count in the loss: `none` alike, `balanced` so that labels do, or by label."""
+    """Weight of each label in the loss: `none`, `balanced`, or a mapping from label to weight."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,7 +77,7 @@ def macro_f1(targets: np.ndarray, scores: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Classification(Objective):
-    """Cross-entropy between the softmax of the outputs and one label of each row."""
+    """Cross-entropy of one label for each row."""
 
     settings: ClassVar = ClassificationConfig
     columns: ClassVar = ("label",)
@@ -91,7 +91,7 @@ class Classification(Objective):
     """In the order of the outputs."""
     label_smoothing: Fraction = 0.0
     weights: tuple[float, ...] | None = None
-    """How much a row of each label counts; None for all alike."""
+    """Weight of each label in the loss; None for equal weights."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

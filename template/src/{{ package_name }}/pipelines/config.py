@@ -11,11 +11,11 @@ from ..rules import Checked, Name, NonNegativeInt, Rule, check, require
 
 CPU = Rule(
     "cores such as 2, 0.5 or 500m",
-    lambda value: re.fullmatch(r"\d+(\.\d+)?|\d+m", value) is not None,
+    lambda value: re.fullmatch(r"\d+(\.\d+)?|\d+m", str(value)) is not None,
 )
 MEMORY = Rule(
     "bytes such as 512Mi or 4Gi",
-    lambda value: re.fullmatch(r"\d+([KMGTPE]i?)?", value) is not None,
+    lambda value: re.fullmatch(r"\d+([KMGTPE]i?)?", str(value)) is not None,
 )
 
 
@@ -23,9 +23,9 @@ MEMORY = Rule(
 class StepConfig:
     """What one step is given. Null takes what `pipeline.default` has, and there the cluster's."""
 
-    cpu: Annotated[str, CPU] | None = None
+    cpu: Annotated[str | int | float, CPU] | None = None
     """Cores, requested and at most: `2`, `500m`."""
-    memory: Annotated[str, MEMORY] | None = None
+    memory: Annotated[str | int, MEMORY] | None = None
     """Bytes, requested and at most: `4Gi`."""
     accelerator: str | None = None
     """The resource that a device is asked for by, `nvidia.com/gpu`."""

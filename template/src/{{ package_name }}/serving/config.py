@@ -16,19 +16,19 @@ class ServingConfig(Checked, section="serving"):
     model: Name = "models/bundle"
     """A bundle's folder, or `champion` for the registry's."""
     host: Name = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 is every network of the machine."""
+    """Address to listen on; 0.0.0.0 is every network interface."""
     port: Annotated[int, within(0, 65_535)] = 8000
     """TCP port; 0 takes a free one."""
     num_threads: PositiveInt = 1
-    """Threads of one forward pass. One is the fastest for small models under load."""
+    """Threads of one forward pass. One is fastest for small models under load."""
     max_batch_size: PositiveInt = 64
-    """Inputs that are predicted together, and that one request may send."""
+    """Inputs that are predicted together, and inputs of one request, at most."""
     max_text_length: PositiveInt = 20_000
     """Characters of one text, at most."""
     max_queue_size: int = 1024
-    """Inputs that may wait; beyond them a request is answered 503."""
+    """Inputs that may wait; a request that exceeds it gets a 503."""
     max_wait_s: PositiveFloat = 10.0
-    """Seconds that an input may wait for the model; one that would wait longer is answered 503."""
+    """Seconds that an input may wait for the model; one that would wait longer gets a 503."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,6 +39,6 @@ class ServingConfig(Checked, section="serving"):
 
 @dataclass(frozen=True)
 class ServeConfig(Config):
-    """The whole configuration and the server's, as configs/serve.yaml composes it."""
+    """The configuration of all stages and of the server: configs/serve.yaml."""
 
     serving: ServingConfig = field(default_factory=ServingConfig)

@@ -45,24 +45,18 @@ def prepared(
 def to_parts(split: Split, indices: Tensor, *, num_parts: int, device: torch.device) -> Batch:
     """Return this rank's rows of a batch in at most `num_parts` parts of like size."""
     rows, weight = shard(indices, rank(), world_size())
-    parts = rows.chunk(num_parts) if num_parts > 1 else [rows]
-    return [
-        _part(split, part, weight=weight * len(part) / len(rows), device=device) for part in parts
-    ]
-
-
-def _part(split: Split, rows: Tensor, *, weight: float, device: torch.device) -> Part:
-    inputs, targets = split.batch(rows)
-    return Part(_copied(inputs, device), _copied(targets, device), weight)
+    batch = []
+    for part in rows.chunk(num_parts) if num_parts > 1 else [rows]:
+        inputs, targets = (_copied(tensor, device) for tensor in split.batch(part))
+        batch.append(Part(inputs, targets, weight * len(part) / len(rows)))
+    return batch
 
 
 def _copied(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return the tensor on the device; nobody here waits for a GPU to copy it."""
-    if device.type == "cpu":
-        return tensor
+    """Return the tensor on the device; the host does not wait for a GPU to copy it."""
     if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 def _ahead(

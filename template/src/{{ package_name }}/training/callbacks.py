@@ -1,22 +1,26 @@
-"""What watches the training loop: progress, history, tracking, checkpoints, early stopping."""
+"""What watches the training loop: progress, history, tracking, checkpoints, signals."""
 
 import csv
 import logging
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from threading import current_thread, main_thread
+from types import FrameType
 from typing import Any
 
 from torch.profiler import profile, schedule
 from tqdm import tqdm
 
+from ..artifacts import new_file
 from ..config import OnSaveError
 from ..lookup import find_class
 from ..rules import ConfigError, require
 from ..tracking.base import Tracker
 from .checkpoint import Checkpoint, CheckpointError, Checkpoints
-from .distributed import rank
+from .distributed import from_all, rank, world_size
 from .trainer import Callback, Trainer
 
 log = logging.getLogger(__name__)
@@ -24,9 +28,6 @@ log = logging.getLogger(__name__)
 
 class ProgressBar(Callback):
     """A bar on a terminal, and a line per evaluation everywhere."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm | None = None
 
     def on_fit_start(self, trainer: Trainer) -> None:
         self._bar = tqdm(
@@ -38,9 +39,8 @@ class ProgressBar(Callback):
         )
 
     def on_log(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
-        if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {metrics['train_loss']:.4g}", refresh=False)
-            self._bar.update(trainer.progress.step - self._bar.n)
+        self._bar.set_postfix_str(f"loss {metrics['train_loss']:.4g}", refresh=False)
+        self._bar.update(trainer.progress.step - self._bar.n)
 
     def on_evaluation(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         figures = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
@@ -48,8 +48,7 @@ class ProgressBar(Callback):
             log.info("epoch %.4g  %s", trainer.epoch, figures)
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._bar.close()
 
 
 class History(Callback):
@@ -61,7 +60,7 @@ class History(Callback):
         self._is_behind = False
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Keep the lines up to the step from which training goes on: none, where it begins."""
+        """Keep the lines up to the step from which training resumes; none where it starts."""
         if self.path.exists():
             with self.path.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
@@ -76,7 +75,7 @@ class History(Callback):
             if trainer.config.on_save_error is OnSaveError.stop:
                 raise
             self._is_behind = True  # the next line brings this one as well
-            log.warning("%s cannot be written: %s; training goes on", self.path, error)
+            log.warning("%s cannot be written: %s; training continues", self.path, error)
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Write what could not be written before; what ended training is not hidden by that."""
@@ -85,13 +84,10 @@ class History(Callback):
                 self._write()
 
     def _write(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path.with_suffix(".new")
-        with new.open("w", encoding="utf-8", newline="") as file:
+        with new_file(self.path) as new, new.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, self._rows[-1], lineterminator="\n")
             writer.writeheader()
             writer.writerows(self._rows)
-        new.replace(self.path)
         self._is_behind = False
 
 
@@ -110,8 +106,23 @@ class Tracking(Callback):
         self.tracker.log_metrics({"epoch": trainer.epoch, **figures}, step=trainer.progress.step)
 
 
+class EarlyStopping(Callback):
+    """Stops after `patience` evaluations without a better monitored metric."""
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        trainer.should_stop = trainer.progress.num_worse >= self.patience
+
+    def on_evaluation(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
+        if trainer.progress.num_worse >= self.patience:
+            log.info("no better evaluation since step %d: stopping", trainer.progress.best_step)
+            trainer.should_stop = True
+
+
 class Checkpointing(Callback):
-    """Keeps the state after evaluations, or more often, and the best. Every rank has to call it."""
+    """Saves the state after evaluations, or more often, and the best. Every rank has to call it."""
 
     def __init__(
         self, checkpoints: Checkpoints, *, settings: Mapping[str, str], run_id: str | None
@@ -139,22 +150,47 @@ class Checkpointing(Callback):
             message = f"the checkpoint of step {checkpoint.step} cannot be written: {error}"
             if trainer.config.on_save_error is OnSaveError.stop:
                 raise CheckpointError(message) from error
-            log.warning("%s; training goes on", message)
+            log.warning("%s; training continues", message)
 
 
-class EarlyStopping(Callback):
-    """Stops after `patience` evaluations without a better monitored metric."""
+class Interruption(Callback):
+    """Saves a checkpoint after the step in which a signal came; exits with 128 + its number.
 
-    def __init__(self, patience: int) -> None:
-        self.patience = patience
+    A second signal ends the process at once. Processes that train together stop after the same
+    step, at the next log, and get each signal twice: from the terminal and from their launcher,
+    which kills them after half a minute.
+    """
+
+    def __init__(self, checkpointing: Checkpointing) -> None:
+        self.checkpointing = checkpointing
+        self.received = 0
+        self._before: dict[int, Any] = {}
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        trainer.should_stop = trainer.progress.num_worse >= self.patience
+        # A launcher that runs this in a thread gets the signal itself, and ends the process.
+        if current_thread() is main_thread():
+            signals = (signal.SIGTERM, signal.SIGINT)
+            self._before = {number: signal.signal(number, self._note) for number in signals}
 
-    def on_evaluation(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
-        if trainer.progress.num_worse >= self.patience:
-            log.info("no better evaluation since step %d: stopping", trainer.progress.best_step)
-            trainer.should_stop = True
+    def on_step_end(self, trainer: Trainer) -> None:
+        if world_size() > 1 and trainer.progress.logged_step < trainer.progress.step:
+            return
+        if number := max(from_all(self.received)):
+            self.checkpointing.save(trainer)
+            sys.exit(128 + number)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        self._restore()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        if world_size() == 1:
+            self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
 
 
 class Profiling(Callback):
@@ -163,7 +199,6 @@ class Profiling(Callback):
     def __init__(self, path: Path | str, num_steps: int) -> None:
         self.path = Path(path)
         self.num_steps = num_steps
-        self._profiler: profile | None = None
 
     def on_fit_start(self, trainer: Trainer) -> None:
         self.path.unlink(missing_ok=True)
@@ -174,12 +209,10 @@ class Profiling(Callback):
         self._profiler.start()
 
     def on_step_end(self, trainer: Trainer) -> None:
-        if self._profiler is not None:
-            self._profiler.step()
+        self._profiler.step()
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        if self._profiler is not None:
-            self._profiler.stop()
+        self._profiler.stop()
         if not self.path.exists():
             log.warning("no trace: training took fewer than %d steps", self.num_steps + 3)
 

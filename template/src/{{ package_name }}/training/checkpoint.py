@@ -1,7 +1,7 @@
-"""The state of a training run on disk, so that it can go on after any interruption.
+"""The state of a training run on disk, from which it resumes after any interruption.
 
-A checkpoint is a file of torch.save's, loaded without unpickling code, with the SHA-256 of all that
-comes before it at its end: a bit that has flipped is found before anything is made of it.
+A checkpoint is a file of torch.save, loaded without unpickling code. Its last bytes are the SHA-256
+of the rest, so that damage is found before anything is loaded.
 """
 
 import hashlib
@@ -10,13 +10,15 @@ import logging
 import os
 import pickle
 import shutil
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 
+from ..artifacts import new_file
 from ..config import Config, differences, flat
 from ..errors import ProjectError
 from .distributed import world_size
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 
 BEST = "best.pt"
 DIGEST_SIZE = hashlib.sha256().digest_size
+START_AGAIN = 'start again with `make train ARGS="resume=never"`'
+CONTINUE = 'continue with `make train ARGS="resume_changed=true"`'
 
 
 class CheckpointError(ProjectError):
@@ -40,11 +44,11 @@ class Checkpoint:
     settings: dict[str, str]
     """What `settings_of` returned."""
     run_id: str | None
-    """The tracked run to go on with."""
+    """The tracked run to continue."""
 
     @property
     def step(self) -> int:
-        """The optimiser step after which it was made."""
+        """The optimizer step after which it was made."""
         return self.trainer["progress"]["step"]
 
     @property
@@ -60,19 +64,11 @@ class Checkpoint:
         """
         content = io.BytesIO()
         torch.save(vars(self), content)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new")
-        try:
-            with new.open("wb") as file:
-                file.write(content.getbuffer())
-                file.write(hashlib.sha256(content.getbuffer()).digest())
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(path)
-        except OSError:
-            with suppress(OSError):
-                new.unlink()
-            raise
+        with new_file(path) as new, new.open("wb") as file:
+            file.write(content.getbuffer())
+            file.write(hashlib.sha256(content.getbuffer()).digest())
+            file.flush()
+            os.fsync(file.fileno())
         _flush_folder(path.parent)
 
     @classmethod
@@ -97,17 +93,17 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of a run: the last few steps', newest last, and the best."""
+    """The checkpoints of a run: those of the last steps, and the best, another name of a step's."""
 
     folder: Path
 
     @property
     def best(self) -> Path:
-        """The one with the best weights: another name of a step's."""
+        """The one with the best weights."""
         return self.folder / BEST
 
     def steps(self) -> list[Path]:
-        """Return those of the last steps, the newest at the end."""
+        """Return the checkpoints of the last steps, the newest at the end."""
         return sorted(self.folder.glob("step-*.pt"))
 
     def save(self, checkpoint: Checkpoint, *, keep: int) -> None:
@@ -116,56 +112,65 @@ class Checkpoints:
         Raises:
             OSError: It cannot be written. Those that were there still are.
         """
-        path = self._path(checkpoint.step)
+        path = self._path(checkpoint)
         checkpoint.save(path)
-        if checkpoint.is_best:
-            self._name_best(path)
+        self.name_best(path, checkpoint)
         steps = self.steps()
         num_done = steps.index(path) + 1
-        # Those of later steps were damaged, else training would have gone on from them.
+        # Those of later steps were damaged, else training would have resumed from them.
         for other in (*steps[: max(0, num_done - keep)], *steps[num_done:]):
             other.unlink()
 
-    def forget(self) -> None:
-        """Delete all: they belong to another run."""
-        self.best.unlink(missing_ok=True)
-        self.forget_steps()
+    def name_best(self, path: Path, checkpoint: Checkpoint) -> None:
+        """Give the checkpoint at `path` its second name, if it is the best of its run so far.
+
+        A crash may have come before it had that name.
+        """
+        if not checkpoint.is_best:
+            return
+        with new_file(self.best) as new:
+            new.unlink(missing_ok=True)  # what a crash left may be a name of another checkpoint
+            try:
+                os.link(path, new)
+            except OSError:  # a file can have only one name here
+                shutil.copyfile(path, new)
+        _flush_folder(self.folder)
 
     def forget_steps(self, *, but: Path | None = None) -> None:
         """Delete those of steps, as when the run that they belong to is complete."""
-        for path in (*self.steps(), *self.folder.glob("*.new")):
+        for path in (*self.steps(), *self.folder.glob(".*.new")):
             if path != but:
                 path.unlink()
+
+    def forget(self) -> None:
+        """Delete all: they belong to another run."""
+        self.forget_steps()
+        self.best.unlink(missing_ok=True)
 
     def restart_from(self, source: Path, checkpoint: Checkpoint) -> Path:
         """Make the checkpoint at `source` the only one of a step; return where it lies now.
 
         Where that is another folder, the best of its run is the one that lies beside it.
         """
-        path = self._path(checkpoint.step)
+        path = self._path(checkpoint)
         checkpoint.save(path)
         self.forget_steps(but=path)
         if source.parent.resolve() != self.folder.resolve():
             self.best.unlink(missing_ok=True)
-            with suppress(CheckpointError):
-                Checkpoint.load(source.with_name(BEST)).save(self.best)
-        self.complete(path, checkpoint)
+            if best := Checkpoints(source.parent).load_best():
+                best.save(self.best)
+        self.name_best(path, checkpoint)
         return path
 
-    def complete(self, path: Path, checkpoint: Checkpoint) -> None:
-        """Name the best where a crash came after its checkpoint, and before it had that name."""
-        if checkpoint.is_best and self.best_step() != checkpoint.step:
-            self._name_best(path)
-
-    def best_step(self) -> int | None:
-        """Return the step of the best weights; null where they are missing or damaged."""
+    def load_best(self) -> Checkpoint | None:
+        """Return the one with the best weights; None where it is missing or damaged."""
         try:
-            return Checkpoint.load(self.best).step
+            return Checkpoint.load(self.best)
         except CheckpointError:
             return None
 
     def newest(self) -> tuple[Path, Checkpoint] | None:
-        """Return the newest that is whole, and say which are not; null where there is none.
+        """Return the newest that is whole, and say which are not; None where there is none.
 
         The best stands in where no other is left of a run that is not complete.
         """
@@ -177,55 +182,58 @@ class Checkpoints:
                 log.warning("%s: taking the one before", error)
         return None
 
-    def _name_best(self, path: Path) -> None:
-        """Give the checkpoint at `path` its second name; a copy where a file can have only one."""
-        new = self.best.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        try:
-            os.link(path, new)
-        except OSError:
-            shutil.copyfile(path, new)
-        new.replace(self.best)
-        _flush_folder(self.folder)
-
-    def _path(self, step: int) -> Path:
-        return self.folder / f"step-{step:010d}.pt"
+    def _path(self, checkpoint: Checkpoint) -> Path:
+        return self.folder / f"step-{checkpoint.step:010d}.pt"
 
 
 def find_checkpoint(
-    config: Config, folder: Path, *, data_hash: str
+    config: Config,
+    kept: Checkpoints,
+    settings: Mapping[str, str],
+    weights: Mapping[str, Tensor],
+    *,
+    starts_over: bool = False,
 ) -> tuple[Path, Checkpoint] | None:
-    """Return the checkpoint that `config.resume` says to go on from, or null to start anew.
+    """Return the checkpoint that `config.resume` says to continue from, or None to start again.
+
+    With `starts_over`, `resume=auto` starts again where it finds other settings, data or weights.
 
     Raises:
-        CheckpointError: The named checkpoint is damaged, or settings or data have changed since,
-            and `config.resume_changed` does not say to go on all the same.
+        CheckpointError: The named checkpoint is damaged; settings or data have changed since, and
+            `config.resume_changed` does not say to continue; or its weights are not those of this
+            model.
     """
     if config.resume == "never":
         return None
     if config.resume == "auto":
-        found = Checkpoints(folder).newest()
+        found = kept.newest()
     else:
         found = Path(config.resume), Checkpoint.load(Path(config.resume))
     if found is None:
         return None
     path, checkpoint = found
-    differing = differences(checkpoint.settings, settings_of(config, data_hash=data_hash))
-    if differing and not config.resume_changed:
-        raise CheckpointError(
-            f"{path} was trained with {', '.join(differing)}; resume=never starts anew, "
-            "resume_changed=true goes on"
-        )
-    return found
+    others = differences(_shapes(checkpoint.trainer["model"]), _shapes(weights))[:3]
+    hint = START_AGAIN if others else f"{START_AGAIN}; {CONTINUE}"
+    if not config.resume_changed:
+        others = differences(checkpoint.settings, settings) or others
+    if not others:
+        return found
+    reason = f"{path} was trained with {', '.join(others)}"
+    if starts_over and config.resume == "auto":
+        log.warning("%s; training starts again", reason)
+        return None
+    raise CheckpointError(f"{reason}; {hint}")
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, str]:
+    return {name: str(list(tensor.shape)) for name, tensor in weights.items()}
 
 
 def settings_of(config: Config, *, data_hash: str) -> dict[str, str]:
     """Return all that a run's result depends on, by name."""
     settings = asdict(config)
-    parts = {
-        name: settings[name]
-        for name in ("seed", "model", "objective", "optimizer", "schedule", "training")
-    }
+    names = ("seed", "model", "objective", "optimizer", "schedule", "training")
+    parts = {name: settings[name] for name in names}
     return flat(parts) | {"processes": str(world_size()), "data": data_hash}
 
 

@@ -1,34 +1,34 @@
-"""The processes that train one model together: which one this is, and what they tell each other.
+"""The processes that train one model: which one this is, where it computes, what they exchange.
 
-Whoever starts them sets RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE, as torchrun does. A
-process without these is alone, and then nothing here does anything.
+A launcher sets RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE, as torchrun does. A process
+without them trains alone, and what it exchanges are its own values.
 """
 
 import os
+import random
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from ..config import Device, LauncherConfig
+from ..rules import ConfigError, require
 
 T = TypeVar("T")
 
 
 def rank() -> int:
-    """Return this process's number; 0 is the one that writes files and tracks."""
+    """Return this process's number; 0 writes files and tracks."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def world_size() -> int:
     """Return how many processes train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
-
-
-def local_rank() -> int:
-    """Return this process's number among those on this machine."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
 
 
 def local_world_size() -> int:
@@ -38,10 +38,7 @@ def local_world_size() -> int:
 
 @contextmanager
 def process_group(device: torch.device) -> Generator[None]:
-    """Join the group that the environment describes; leave it at the end.
-
-    A group that the launcher has joined already stays.
-    """
+    """Join the group that the environment describes, unless the launcher has joined one already."""
     if "WORLD_SIZE" not in os.environ or distributed.is_initialized():
         yield
         return
@@ -58,8 +55,70 @@ def process_group(device: torch.device) -> Generator[None]:
     distributed.destroy_process_group()
 
 
+def choose_device(device: Device) -> torch.device:
+    """Return the device; `auto` is CUDA, then MPS, then the CPU.
+
+    Processes that share a machine take a GPU each. MPS is for one process.
+
+    Raises:
+        ConfigError: The device is not on this machine, or not as often as there are processes.
+    """
+    num_processes = local_world_size()
+    present = {
+        Device.cuda: torch.cuda.is_available(),
+        Device.mps: torch.backends.mps.is_available() and num_processes == 1,
+        Device.cpu: True,
+    }
+    chosen = next(name for name in present if present[name]) if device is Device.auto else device
+    if not present[chosen]:
+        raise ConfigError(f"launcher.device must be on this machine, got {str(device)!r}")
+    if chosen is not Device.cuda or num_processes == 1:
+        return torch.device(chosen)
+    num_gpus = torch.cuda.device_count()
+    expected = f"<= {num_gpus}, the GPUs of this machine"
+    require(num_processes <= num_gpus, "launcher.num_workers", expected, num_processes)
+    return torch.device(chosen, int(os.environ["LOCAL_RANK"]))
+
+
+def set_threads(config: LauncherConfig) -> None:
+    """Give PyTorch the configured threads; 0 shares the cores among the machine's processes."""
+    # macOS does not say which cores a process may use.
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    torch.set_num_threads(config.num_threads or max(1, (usable or 1) // local_world_size()))
+
+
+def seed_everything(seed: int, *, deterministic: bool) -> None:
+    """Seed every generator that training draws from; `deterministic` also fixes the algorithms."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+
+
+def rng_state(device: torch.device) -> dict[str, Any]:
+    """Return the state of every generator that training may draw from."""
+    name, keys, *rest = np.random.get_state()
+    state = {
+        "torch": torch.get_rng_state(),
+        "numpy": (name, np.asarray(keys).tolist(), *rest),
+        "python": random.getstate(),
+    }
+    return state | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
+    """Set what `rng_state` returned."""
+    torch.set_rng_state(state["torch"])
+    np.random.set_state(state["numpy"])
+    random.setstate(state["python"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
 def data_parallel(model: nn.Module) -> nn.Module:
-    """Return the model, in such a wrapping that `backward` averages gradients over all ranks.
+    """Return the model, wrapped so that `backward` averages gradients over all ranks.
 
     After its first step it packs gradients anew: three ranks and more then add them in another
     order, so that a run that was interrupted differs from a whole one in the last digits.
@@ -68,7 +127,7 @@ def data_parallel(model: nn.Module) -> nn.Module:
 
 
 def accumulating(model: nn.Module, more_follows: bool) -> AbstractContextManager:
-    """Return the block for a `backward` that, where more follow in the step, averages nothing."""
+    """Return the block for a `backward` that averages nothing where more follow in the step."""
     if more_follows and isinstance(model, DistributedDataParallel):
         return model.no_sync()
     return nullcontext()
@@ -88,24 +147,8 @@ def shard(indices: Tensor, rank: int, world_size: int) -> tuple[Tensor, float]:
     return rows, len(rows) * world_size / len(indices)
 
 
-def mean_over_ranks(value: Tensor) -> Tensor:
-    """Return the mean of every rank's `value`."""
-    if world_size() == 1:
-        return value
-    total = value.clone()
-    distributed.all_reduce(total)
-    return total / world_size()
-
-
-def max_over_ranks(value: int, device: torch.device) -> int:
-    """Return the greatest of every rank's `value`."""
-    greatest = torch.tensor(value, device=device)
-    distributed.all_reduce(greatest, distributed.ReduceOp.MAX)
-    return int(greatest)
-
-
 def from_main(compute: Callable[[], T]) -> T:
-    """Return, on every rank, what `compute` returns on rank 0, where alone it is called."""
+    """Return, on every rank, what `compute` returns on rank 0, the only one that calls it."""
     if world_size() == 1:
         return compute()
     box: list[Any] = [compute() if rank() == 0 else None]

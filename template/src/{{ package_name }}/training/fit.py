@@ -4,7 +4,6 @@ import logging
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -23,16 +22,30 @@ from .callbacks import (
     Checkpointing,
     EarlyStopping,
     History,
+    Interruption,
     Profiling,
     ProgressBar,
     Tracking,
     chosen_callbacks,
 )
-from .checkpoint import Checkpoint, CheckpointError, Checkpoints, find_checkpoint, settings_of
-from .distributed import from_main, process_group, rank
-from .interruption import Interruption
-from .machine import choose_device, seed_everything, set_threads
+from .checkpoint import (
+    START_AGAIN,
+    Checkpoint,
+    CheckpointError,
+    Checkpoints,
+    find_checkpoint,
+    settings_of,
+)
+from .distributed import (
+    choose_device,
+    from_main,
+    process_group,
+    rank,
+    seed_everything,
+    set_threads,
+)
 from .optimizers import check_optimizer
+from .progress import Progress
 from .schedules import check_schedule
 from .trainer import Callback, Trainer
 
@@ -42,12 +55,15 @@ KEPT = Checkpoints(CHECKPOINTS)
 
 
 @file_errors()
-def fit(config: Config) -> None:
-    """Train, or continue a run that was interrupted, and save the bundle of the best weights."""
+def fit(config: Config, *, starts_over: bool = False) -> None:
+    """Train, or continue a run that was interrupted, and save the bundle of the best weights.
+
+    With `starts_over`, train from the start where that run had other settings.
+    """
     check_schedule(config.schedule)
-    arguments = check_optimizer(config.optimizer)
-    chosen = chosen_callbacks(config.training.callbacks)
+    check_optimizer(config.optimizer)
     model_settings(config.model)
+    chosen = chosen_callbacks(config.training.callbacks)
     set_threads(config.launcher)
     device = choose_device(config.launcher.device)
     with process_group(device), ExitStack() as held:
@@ -57,34 +73,37 @@ def fit(config: Config) -> None:
             logging.disable(logging.INFO)  # what rank 0 says is true of all
         # Whatever refers to the group goes with this frame, while there is the group: freed later,
         # it would wait for a thread that waits for Python.
-        _fit(config, device, arguments=arguments, chosen=chosen)
+        _fit(config, device, chosen, starts_over=starts_over)
         if rank() == 0:
             KEPT.forget_steps()
 
 
 def _fit(
-    config: Config, device: torch.device, *, arguments: dict[str, Any], chosen: list[Callback]
+    config: Config, device: torch.device, chosen: list[Callback], *, starts_over: bool
 ) -> None:
     spec = DataSpec.load(require(PROCESSED, stage="preprocess"))
     check_settings(PROCESSED, config)
     model = _new_model(config, spec)
     lineage = current_lineage(config, run_id=None)
-    path = from_main(lambda: _checkpoint(config, lineage))
+    settings = settings_of(config, data_hash=lineage.data_hash)
+    path = from_main(lambda: _checkpoint(config, settings, model, starts_over=starts_over))
     checkpoint = Checkpoint.load(path) if path else None
     # Only rank 0 is recorded.
     recorded = config.tracking if rank() == 0 else TrackingConfig()
     run_id = checkpoint.run_id if checkpoint else None
     with create_tracker(recorded).start(run_name(config), run_id=run_id) as tracker:
         lineage = replace(lineage, run_id=tracker.run_id)
+        arguments = check_optimizer(config.optimizer)
         optimizer = replace(config.optimizer, arguments=arguments)
         tracker.log_config(replace(config, optimizer=optimizer), tags=lineage.tags())
         if tracker.run_id:
             tracker.log_folder(save_code(CODE), "code")
-        callbacks = [*chosen, *_callbacks(config, tracker, lineage)]
+        callbacks = [*chosen, *_callbacks(config, tracker, settings)]
         trainer = Trainer(model, spec.objective, config, device=device, callbacks=callbacks)
         if checkpoint:
             _resume(trainer, checkpoint)
-        trainer.fit(_split("train"), _split("validation"))
+        train, validation = (PROCESSED / f"{name}.safetensors" for name in ("train", "validation"))
+        trainer.fit(Split.load(train), Split.load(validation))
         if rank() == 0:
             _save_bundle(trainer, spec, lineage)
             tracker.log_folder(BUNDLE, "model")
@@ -104,16 +123,15 @@ def _new_model(config: Config, spec: DataSpec) -> Model:
     return model
 
 
-def _split(name: str) -> Split:
-    return Split.load(PROCESSED / f"{name}.safetensors")
+def _checkpoint(
+    config: Config, settings: dict[str, str], model: Model, *, starts_over: bool
+) -> Path | None:
+    """Return the checkpoint to continue from; None where training starts.
 
-
-def _checkpoint(config: Config, lineage: Lineage) -> Path | None:
-    """Return the checkpoint to go on from; null where training starts anew.
-
-    What another run left is forgotten: a restart of this one must not find it.
+    What another run left is deleted: a restart of this one must not find it.
     """
-    found = find_checkpoint(config, KEPT.folder, data_hash=lineage.data_hash)
+    weights = model.state_dict()
+    found = find_checkpoint(config, KEPT, settings, weights, starts_over=starts_over)
     if found is None:
         KEPT.forget()
         return None
@@ -121,13 +139,12 @@ def _checkpoint(config: Config, lineage: Lineage) -> Path | None:
         if found[0].parent.resolve() != KEPT.folder.resolve():
             HISTORY_CSV.unlink(missing_ok=True)
         return KEPT.restart_from(*found)
-    KEPT.complete(*found)
+    KEPT.name_best(*found)
     return found[0]
 
 
-def _callbacks(config: Config, tracker: Tracker, lineage: Lineage) -> list[Callback]:
+def _callbacks(config: Config, tracker: Tracker, settings: dict[str, str]) -> list[Callback]:
     """Return what always watches; a checkpoint is made when all else has seen the step."""
-    settings = settings_of(config, data_hash=lineage.data_hash)
     checkpointing = Checkpointing(KEPT, settings=settings, run_id=tracker.run_id)
     on_every_rank: list[Callback] = [checkpointing, Interruption(checkpointing)]
     if not config.training.overfit_batches:  # where only the training loss counts
@@ -141,32 +158,35 @@ def _callbacks(config: Config, tracker: Tracker, lineage: Lineage) -> list[Callb
 
 
 def _resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
-    """Go on from the checkpoint; where its run's best weights are gone, look for better anew."""
+    """Continue from the checkpoint; where its run's best weights are gone, look for better anew."""
     try:
         trainer.load_state_dict(checkpoint.trainer)
-    except RuntimeError as error:
+    except (KeyError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"the checkpoint does not fit this model: {reason}") from error
+        message = f"the checkpoint does not fit this optimizer: {reason}; {START_AGAIN}"
+        raise CheckpointError(message) from error
     progress = trainer.progress
-    log.info("going on after step %d", progress.step)
-    if progress.best_step and from_main(KEPT.best_step) != progress.best_step:
+    log.info("resuming after step %d", progress.step)
+    if progress.best_step and from_main(lambda: _best(progress) is None):
         log.warning("the best weights so far, of step %d, are not there", progress.best_step)
         progress.best, progress.best_step = None, 0
 
 
+def _best(progress: Progress) -> Checkpoint | None:
+    """Return the checkpoint with the best weights; None where it could not be kept."""
+    best = KEPT.load_best()
+    return best if best and best.step == progress.best_step else None
+
+
 def _save_bundle(trainer: Trainer, spec: DataSpec, lineage: Lineage) -> None:
     """Write the bundle of the best weights; of the last where those could not be kept."""
-    is_best_kept = KEPT.best_step() == trainer.progress.best_step
-    if is_best_kept:
-        trainer.load_state_dict(Checkpoint.load(KEPT.best).trainer)
+    best_step, best = trainer.progress.best_step, _best(trainer.progress)
+    if best:
+        trainer.load_state_dict(best.trainer)
     Bundle(trainer.evaluated_model.cpu(), spec, lineage).save(BUNDLE)
-    monitor, progress = trainer.config.monitor, trainer.progress
-    if is_best_kept:
-        log.info("%s: step %d, %s %.4g", BUNDLE, progress.step, monitor, progress.best)
+    step, monitor = trainer.progress.step, trainer.config.monitor
+    if best:
+        log.info("%s: step %d, %s %.4g", BUNDLE, step, monitor, trainer.progress.best)
     else:
-        log.warning(
-            "%s: step %d; the best weights, of step %d, were not kept",
-            BUNDLE,
-            progress.step,
-            progress.best_step,
-        )
+        message = "%s: step %d; the best weights, of step %d, were not kept"
+        log.warning(message, BUNDLE, step, best_step)

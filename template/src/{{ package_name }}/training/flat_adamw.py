@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
+KERNEL = getattr(torch, "_fused_adamw_", None)
+"""What torch.optim.AdamW calls in the end. It is private, and may be None."""
+
 
 class FlatAdamW(Optimizer):
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) of one vector that holds every parameter.
@@ -30,7 +33,14 @@ class FlatAdamW(Optimizer):
         for group in groups:
             decays = group.get("weight_decay", weight_decay) > 0
             (decayed if decays else spared).extend(group["params"])
-        vector, grads = flattened([*decayed, *spared])
+        parameters = [*decayed, *spared]
+        vector = nn.Parameter(torch.cat([one.detach().flatten() for one in parameters]))
+        vector.grad = grads = torch.zeros_like(vector)
+        sizes = [parameter.numel() for parameter in parameters]
+        views = zip(parameters, vector.detach().split(sizes), grads.split(sizes), strict=True)
+        for parameter, its_weights, its_grads in views:
+            parameter.data = its_weights.view_as(parameter)
+            parameter.grad = its_grads.view_as(parameter)
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__([vector], defaults)
         self.state[vector] = {
@@ -59,70 +69,17 @@ class FlatAdamW(Optimizer):
         """
         [group] = self.param_groups
         state = self.state[group["params"][0]]
-        decay = group["lr"] * group["weight_decay"]
-        self._decayed.mul_(self._one.sub(is_taken, alpha=decay))
-        UPDATE(self._weights, self._grads, state, group, is_taken=is_taken)
-
-
-def public_update(
-    weights: Tensor,
-    grads: Tensor,
-    state: dict[str, Tensor],
-    group: dict[str, Any],
-    *,
-    is_taken: Tensor,
-) -> None:
-    """Take AdamW's step without decay, by the function that torch.optim.AdamW is made of."""
-    moments = [state["exp_avg"]], [state["exp_avg_sq"]]
-    beta1, beta2 = group["betas"]
-    adamw(
-        *([weights], [grads], *moments, [], [state["step"]]),
-        fused=True,
-        found_inf=1 - is_taken,
-        amsgrad=False,
-        maximize=False,
-        lr=group["lr"],
-        beta1=beta1,
-        beta2=beta2,
-        weight_decay=0.0,
-        eps=group["eps"],
-    )
-
-
-def fused_update(
-    weights: Tensor,
-    grads: Tensor,
-    state: dict[str, Tensor],
-    group: dict[str, Any],
-    *,
-    is_taken: Tensor,
-) -> None:
-    """Do what `public_update` does, by what it calls in the end: its preparations take longer."""
-    beta1, beta2 = group["betas"]
-    state["step"] += is_taken
-    torch._fused_adamw_(
-        *([weights], [grads], [state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]]),
-        lr=group["lr"],
-        beta1=beta1,
-        beta2=beta2,
-        weight_decay=0.0,
-        eps=group["eps"],
-        amsgrad=False,
-        maximize=False,
-        found_inf=1 - is_taken,
-    )
-
-
-UPDATE = fused_update if hasattr(torch, "_fused_adamw_") else public_update
-
-
-def flattened(parameters: list[nn.Parameter]) -> tuple[nn.Parameter, Tensor]:
-    """Lay the parameters end to end, and their gradients; return the two vectors."""
-    vector = nn.Parameter(torch.cat([parameter.detach().flatten() for parameter in parameters]))
-    vector.grad = grads = torch.zeros_like(vector)
-    sizes = [parameter.numel() for parameter in parameters]
-    parts = zip(parameters, vector.detach().split(sizes), grads.split(sizes), strict=True)
-    for parameter, its_weights, its_grads in parts:
-        parameter.data = its_weights.view_as(parameter)
-        parameter.grad = its_grads.view_as(parameter)
-    return vector, grads
+        self._decayed.mul_(self._one.sub(is_taken, alpha=group["lr"] * group["weight_decay"]))
+        tensors = (
+            *([self._weights], [self._grads]),
+            *([state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]]),
+        )
+        beta1, beta2 = group["betas"]
+        options = {"lr": group["lr"], "beta1": beta1, "beta2": beta2, "eps": group["eps"]}
+        options |= {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
+        if KERNEL is None:
+            adamw(*tensors, fused=True, found_inf=1 - is_taken, **options)
+        else:
+            # The preparations of the public function take longer than the kernel.
+            state["step"] += is_taken
+            KERNEL(*tensors, found_inf=1 - is_taken, **options)

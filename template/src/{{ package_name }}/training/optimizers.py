@@ -16,28 +16,99 @@ from ..rules import ConfigError, require
 from .flat_adamw import FlatAdamW
 
 
+class Muon(Optimizer):
+    """Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) beside AdamW.
+
+    Muon's updates are scaled to the size of AdamW's, so that one learning rate suits both (Liu et
+    al. 2025, arXiv:2502.16982). AdamW takes embeddings, norms, biases and convolutions.
+    """
+
+    def __init__(
+        self,
+        groups: Iterable[dict[str, Any]],
+        lr: float = 1e-3,
+        weight_decay: float = 0.01,
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ) -> None:
+        matrices, others = [], []
+        for group in groups:
+            is_spared = group.get("is_spared", False)
+            for chosen, wanted in ((matrices, True), (others, False)):
+                params = [p for p in group["params"] if (p.ndim == 2 and not is_spared) is wanted]
+                if params:
+                    chosen.append(group | {"params": params})
+        self._parts: list[Optimizer] = []
+        if matrices:
+            scale = "match_rms_adamw"
+            muon = torch.optim.Muon(matrices, lr, weight_decay, momentum, adjust_lr_fn=scale)
+            self._parts.append(muon)
+        if others:
+            self._parts.append(torch.optim.AdamW(others, lr, betas, weight_decay=weight_decay))
+        super().__init__([*matrices, *others], {"lr": lr, "weight_decay": weight_decay})
+        self._share_groups()
+
+    def _share_groups(self) -> None:
+        """Make our groups those of the parts: a learning rate that is set here is set there."""
+        self.param_groups = [group for part in self._parts for group in part.param_groups]
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """Change the weights."""
+        for part in self._parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of Muon and AdamW."""
+        return {"parts": [part.state_dict() for part in self._parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
+        for part, state in zip(self._parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self._share_groups()
+
+
+OWN: dict[str, type[Optimizer]] = {"flat_adamw": FlatAdamW, "muon": Muon}
+"""By the name that `optimizer.name` gives, beside PyTorch's and those of files in training/."""
+
+
 def build_optimizer(config: OptimizerConfig, model: nn.Module) -> Optimizer:
     """Return an optimizer of the model's trained parameters, in groups that decay or do not.
 
     Raises:
         ConfigError: There is no such optimizer, or it does not take these arguments.
     """
+    kind = _optimizer_class(config.name)
+    known = _own_arguments(kind)
+    for name in config.arguments:
+        require(name in known, "optimizer.arguments", f"among {', '.join(known)}", name)
     decayed, spared = decay_groups(model)
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": config.weight_decay, "is_spared": False},
         {"params": spared, "weight_decay": 0.0, "is_spared": True},
     ]
-    return _built(config, [group for group in groups if group["params"]])
+    options: dict[str, Any] = {"lr": config.learning_rate, **config.arguments}
+    if "weight_decay" in inspect.signature(kind).parameters:
+        options["weight_decay"] = config.weight_decay
+    else:
+        expected = f"0, since {config.name} has none"
+        require(config.weight_decay == 0, "optimizer.weight_decay", expected, config.weight_decay)
+        groups = [{"params": [*decayed, *spared]}]
+    try:
+        return kind([group for group in groups if group["params"]], **options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"optimizer.arguments: {config.name} says: {error}") from error
 
 
 def check_optimizer(config: OptimizerConfig) -> dict[str, Any]:
-    """Return each of `optimizer.arguments`, defaults included, after a step on a dummy weight.
+    """Return each of `optimizer.arguments`, defaults included, after a step on dummy weights.
 
     Raises:
         ConfigError: There is no such optimizer, it does not take these arguments, or its step needs
             more than gradients.
     """
-    optimizer = _built(config, [{"params": [nn.Parameter(torch.ones(2, 2))]}])
+    optimizer = build_optimizer(config, nn.ParameterList([torch.ones(2, 2), torch.ones(2)]))
     for parameter in parameters_of(optimizer):
         parameter.grad = torch.ones_like(parameter)
     try:
@@ -106,24 +177,6 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(model, avg_fn=followed)
 
 
-def _built(config: OptimizerConfig, groups: list[dict[str, Any]]) -> Optimizer:
-    kind = _optimizer_class(config.name)
-    known = _own_arguments(kind)
-    for name in config.arguments:
-        require(name in known, "optimizer.arguments", f"among {', '.join(known)}", name)
-    options: dict[str, Any] = {"lr": config.learning_rate, **config.arguments}
-    if "weight_decay" in inspect.signature(kind).parameters:
-        options["weight_decay"] = config.weight_decay
-    else:
-        expected = f"0, since {config.name} has none"
-        require(config.weight_decay == 0, "optimizer.weight_decay", expected, config.weight_decay)
-        groups = [{"params": group["params"]} for group in groups]
-    try:
-        return kind(groups, **options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"optimizer.arguments: {config.name} says: {error}") from error
-
-
 def _own_arguments(kind: type[Optimizer]) -> dict[str, Any]:
     """Return what `kind` takes beside parameters, rate and decay, with its defaults."""
     _, *parameters = inspect.signature(kind).parameters.values()
@@ -131,7 +184,7 @@ def _own_arguments(kind: type[Optimizer]) -> dict[str, Any]:
 
 
 def _optimizer_class(name: str) -> type[Optimizer]:
-    found = getattr(torch.optim, name, None)
+    found = OWN.get(name) or getattr(torch.optim, name, None)
     if isinstance(found, type) and issubclass(found, Optimizer) and found is not Optimizer:
         return found
     return find_class(Optimizer, folder="training", name=name, setting="optimizer.name")

@@ -42,16 +42,12 @@ def wsd(done: float, config: ScheduleConfig) -> float:
 
 
 SCHEDULES: dict[str, Schedule] = {
-    "constant": constant,
-    "cosine": cosine,
-    "linear": linear,
-    "wsd": wsd,
+    function.__name__: function for function in (constant, cosine, linear, wsd)
 }
 """By the name that `schedule.name` gives."""
 
 
 def check_schedule(config: ScheduleConfig) -> None:
     """Raise the ConfigError that names the schedules there are, unless `schedule.name` is one."""
-    require(
-        config.name in SCHEDULES, "schedule.name", f"one of {', '.join(SCHEDULES)}", config.name
-    )
+    choices = ", ".join(SCHEDULES)
+    require(config.name in SCHEDULES, "schedule.name", f"one of {choices}", config.name)

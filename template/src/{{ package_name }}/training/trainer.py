@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import reduce
 from typing import Any, cast
 
@@ -25,11 +25,11 @@ from .distributed import (
     data_parallel,
     from_all,
     from_main,
-    mean_over_ranks,
     rank,
+    rng_state,
+    set_rng_state,
     world_size,
 )
-from .machine import rng_state, set_rng_state
 from .optimizers import (
     build_optimizer,
     clip_grad_norm,
@@ -38,34 +38,14 @@ from .optimizers import (
     parameters_of,
     step,
 )
+from .progress import Progress, Window, mean
 from .schedules import scheduled
 
 log = logging.getLogger(__name__)
 
 
 class TrainingError(ProjectError):
-    """Training cannot go on."""
-
-
-@dataclass
-class Progress:
-    """How far training has come. The place in the epoch and the schedule follow from `step`."""
-
-    step: int = 0
-    """Optimiser steps done."""
-    best: float | None = None
-    """The best value of the monitored metric; None before there was one."""
-    best_step: int = 0
-    """The step after which it was reached."""
-    num_worse: int = 0
-    """Evaluations since then."""
-    learning_rate_scale: float = 1.0
-    """What `training.on_nonfinite=lower` has made of the learning rate."""
-    logged_step: int = 0
-    """The step after which figures were logged last."""
-    loss_sum: float = 0.0
-    """Sum of the logged losses since the last evaluation, of `num_losses` steps."""
-    num_losses: int = 0
+    """Training cannot continue."""
 
 
 class Callback:
@@ -81,7 +61,7 @@ class Callback:
         """See the figures of the validation split, and of training since the last evaluation."""
 
     def on_step_end(self, trainer: "Trainer") -> None:
-        """See the state after a step, once the above were called: from here one can go on."""
+        """See the state after a step, from which training can resume; the last of these calls."""
 
     def on_fit_end(self, trainer: "Trainer") -> None:
         """See the state when training is over, or was ended by an error."""
@@ -123,11 +103,7 @@ class Trainer:
         self.forward = torch.compile(self.parallel_model) if compiled else self.parallel_model
         self.autocast = autocast(self.config.precision, device)
         self.progress = Progress()
-        self.window: list[Tensor] = []
-        """Loss, norm of gradients, loss, norm, ... of the steps since the last log.
-
-        They stay on the device until then: to read them is to wait for it.
-        """
+        self.window = Window()
         self.num_steps = self.steps_per_epoch = 0
         self.should_stop = False
         self._start_clock()
@@ -138,20 +114,25 @@ class Trainer:
         return self.progress.step / self.steps_per_epoch
 
     @property
+    def evaluated_model(self) -> Model:
+        """The model with the weights that are evaluated, and kept when they are the best."""
+        return cast(Model, self.average.module) if self.average else self.model
+
+    @property
     def is_evaluation_due(self) -> bool:
         """Whether this step is followed by an evaluation, as the last one always is."""
         interval = self.config.evaluate_every_n_steps or self.steps_per_epoch
         return self.is_due(interval) or self.progress.step == self.num_steps
 
     def is_due(self, interval: int | None) -> bool:
-        """Return whether this step is the last of `interval` steps; null for never."""
+        """Return whether this step is the last of `interval` steps; None for never."""
         return interval is not None and self.progress.step % interval == 0
 
     def fit(self, train: Split, validation: Split) -> Progress:
         """Train until the steps are done or a callback says stop; return how far it came."""
         self._plan(len(train))
+        self._call("on_fit_start")
         try:
-            self._call("on_fit_start")
             for batch in prepared(train, self._batches(train), self.config, self.device):
                 if self.should_stop:
                     break
@@ -166,7 +147,7 @@ class Trainer:
         return self.progress
 
     def train_step(self, batch: Batch) -> None:
-        """Take one optimiser step. The host does not wait for the device."""
+        """Take one optimizer step. The host does not wait for the device."""
         self.optimizer.zero_grad()
         losses = [self._backward(part, is_last=part is batch[-1]) for part in batch]
         # One gradient that is not finite makes the norm so: no other check is needed.
@@ -176,7 +157,7 @@ class Trainer:
         # Also after a step that was left out: only the device knows of it yet.
         if self.average:
             self.average.update_parameters(self.model)
-        self.window += (reduce(torch.add, losses), grad_norm)
+        self.window.add(reduce(torch.add, losses), grad_norm)
 
     def _backward(self, part: Part, *, is_last: bool) -> Tensor:
         """Add the part's gradients; return what its loss adds to that of the batch."""
@@ -191,15 +172,6 @@ class Trainer:
         self._num_rows += len(part.targets)
         return loss.detach()
 
-    @property
-    def evaluated_model(self) -> Model:
-        """The model with the weights that are evaluated, and kept when they are the best."""
-        return cast(Model, self.average.module) if self.average else self.model
-
-    def _new_average(self) -> AveragedModel | None:
-        decay = self.config.ema_decay
-        return moving_average(self.model, decay) if decay else None
-
     def learning_rate(self, step: int) -> float:
         """Return the rate of the step that follows `step` others."""
         # A function of the step alone, so that a run which resumes needs no state of a scheduler.
@@ -213,8 +185,9 @@ class Trainer:
             TrainingError: Gradients were not finite, and `training.on_nonfinite` says stop.
         """
         progress = self.progress
-        finite = self._finite_steps()
-        loss_sum, norm_sum = mean_over_ranks(finite.sum(dim=0)).tolist()
+        finite = self.window.finite_steps()
+        sums = from_all(finite.sum(dim=0).tolist())
+        loss_sum, norm_sum = (sum(values) / world_size() for values in zip(*sums, strict=True))
         rate = self.learning_rate(progress.step - 1)  # that of the last step, before it is halved
         self._respond(len(finite))
         elapsed_s = time.perf_counter() - self._clock
@@ -228,20 +201,9 @@ class Trainer:
         progress.loss_sum += loss_sum
         progress.num_losses += len(finite)
         progress.logged_step = progress.step
-        self.window.clear()
+        self.window = Window()
         self._start_clock()
         return metrics
-
-    def _steps(self) -> Tensor:
-        """Return loss and norm of each step since the last log: [steps, 2]."""
-        figures = torch.stack(self.window) if self.window else torch.zeros(0)
-        return figures.view(-1, 2)
-
-    def _finite_steps(self) -> Tensor:
-        """Return those with finite gradients."""
-        # The same steps on every rank, since the norm is that of the averaged gradients.
-        steps = self._steps()
-        return steps[steps[:, 1] < math.inf]
 
     def _respond(self, num_finite: int) -> None:
         """Do what the configuration says, unless all steps since the last log were finite."""
@@ -254,7 +216,7 @@ class Trainer:
             case OnNonFinite.stop:
                 raise TrainingError(
                     f"{message}; a lower optimizer.learning_rate may help, or "
-                    "training.on_nonfinite=skip or lower, with resume_changed=true to go on"
+                    "training.on_nonfinite=skip or lower, with resume_changed=true to continue"
                 )
             case OnNonFinite.lower:
                 self.progress.learning_rate_scale /= 2
@@ -264,49 +226,38 @@ class Trainer:
 
     def evaluate(self, validation: Split) -> dict[str, float]:
         """Return the figures since the last evaluation, and remember whether they are the best."""
-        progress = self.progress
         # Every rank gets the figures of one, so that all of them stop at the same step.
         metrics = from_main(lambda: evaluate(self.evaluated_model, self.objective, validation))
         self.model.train()
         value = metrics[self.config.monitor]
-        if self._is_better(value):
-            progress.best = value
-            progress.best_step, progress.num_worse = progress.step, 0
-        else:
-            progress.num_worse += 1
-        train_loss = mean(progress.loss_sum, progress.num_losses)
-        progress.loss_sum, progress.num_losses = 0.0, 0
+        self.progress.record(value, sign=self.sign, min_delta=self.config.min_delta)
         self._start_clock()  # the time of an evaluation is not that of training
-        validated = {f"validation_{name}": value for name, value in metrics.items()}
-        rate = self.learning_rate(progress.step - 1)
-        return {"train_loss": train_loss, "learning_rate": rate} | validated
-
-    def _is_better(self, value: float) -> bool:
-        """Return whether a value of the monitored metric is the best so far; NaN never is."""
-        best = self.progress.best
-        least = -math.inf if best is None else self.sign * best + self.config.min_delta
-        return self.sign * value > least
+        return {
+            "train_loss": self.progress.take_train_loss(),
+            "learning_rate": self.learning_rate(self.progress.step - 1),
+            **{f"validation_{name}": metrics[name] for name in metrics},
+        }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that is needed to go on after this step as if nothing had happened.
+        """Return all that is needed to resume after this step as if nothing had happened.
 
         Raises:
             TrainingError: A step since the last log was bad, and `training.on_nonfinite` says stop.
         """
         # Else whoever resumes would find the bad step in the window, and end with it each time.
         if self.config.on_nonfinite is OnNonFinite.stop:
-            self._respond(len(self._finite_steps()))
+            self._respond(len(self.window.finite_steps()))
         average = {"average": self.average.state_dict()} if self.average else {}
         return average | {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "progress": asdict(self.progress),
-            "window": from_all(self._steps().cpu()),
+            "window": from_all(self.window.steps().cpu()),
             "rng": from_all(rng_state(self.device)),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken."""
+        """Continue where `state_dict` was taken."""
         self.model.load_state_dict(state["model"])
         load_optimizer(self.optimizer, state["optimizer"])
         # One that the run did not have before begins with the weights that were just loaded.
@@ -315,10 +266,13 @@ class Trainer:
             self.average.load_state_dict(state["average"])
         self.progress = Progress(**state["progress"])
         # A rank that the run did not have before draws from its own seed.
-        steps = state["window"][rank() % len(state["window"])]
-        self.window = list(steps.to(self.device).flatten())
+        self.window = Window(state["window"][rank() % len(state["window"])].to(self.device))
         if rank() < len(state["rng"]):
             set_rng_state(state["rng"][rank()], self.device)
+
+    def _new_average(self) -> AveragedModel | None:
+        decay = self.config.ema_decay
+        return moving_average(self.model, decay) if decay else None
 
     def _plan(self, num_rows: int) -> None:
         """Count the steps that there will be."""
@@ -351,13 +305,8 @@ class Trainer:
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager:
     """Return the block in which a forward pass computes in the given precision."""
-    is_cuda = device.type == "cuda"
     # It has the range of float32: gradients need no scaling, as they would in float16.
-    if precision is Precision.bfloat16 or (precision is Precision.auto and is_cuda):
+    is_bfloat16 = precision is Precision.bfloat16
+    if is_bfloat16 or (precision is Precision.auto and device.type == "cuda"):
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
-
-
-def mean(total: float, count: float) -> float:
-    """Return the mean; not a number where there is nothing to average."""
-    return total / count if count else math.nan

@@ -97,8 +97,8 @@ class Delivery:
                 self._lines.seek(-len(line), os.SEEK_CUR)
                 return
             try:
-                yield dict(json.loads(line))
-            except (TypeError, ValueError):
+                yield json.loads(line)
+            except ValueError:
                 log.warning("%s has a damaged line, which is skipped", self._lines.name)
 
     def _send_points(self, records: Iterable[Record]) -> None:

@@ -4,7 +4,7 @@ import os
 from dataclasses import replace
 
 from ...config import Config
-from .base import Run
+from . import Run
 
 
 def launch(run: Run, config: Config) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from ...config import Config, Device, LauncherConfig
 from ...errors import ProjectError
 from ...paths import CHECKPOINTS
-from .base import Run, WorkerError
+from . import Run, WorkerError
 
 # Read when Ray is imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to its makers

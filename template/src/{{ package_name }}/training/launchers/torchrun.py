@@ -13,7 +13,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from ...config import Config
 from ...errors import ProjectError
-from .base import Run, WorkerError
+from . import Run, WorkerError
 
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 """Exit codes of a worker that was told to stop."""
