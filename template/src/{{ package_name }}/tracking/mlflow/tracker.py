@@ -173,7 +173,7 @@ class Journal:
     """The file to which one process appends what it records of one run.
 
     A record is there once `append` has returned, whatever becomes of the process. (Not of the
-    machine: nothing waits for the disk.) The folder is removed by whoever has delivered all of it.
+    machine: nothing waits for the disk.) The folder is removed once all of it is delivered.
     """
 
     def __init__(self, run_id: str) -> None:
