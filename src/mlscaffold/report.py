@@ -29,13 +29,13 @@ _INDENTED: Any = {
 }
 
 
-def following(project: Path) -> tuple[str, ...]:
-    """The three commands that a newcomer types next."""
+def following(project: Path, commands: Sequence[str]) -> tuple[str, ...]:
+    """Return the commands to type next: into the project's folder, and those of its template."""
     try:
         shown = os.path.relpath(project)
     except FileNotFoundError:  # the current folder is gone
         shown = str(project)
-    return (f"cd {shlex.quote(shown)}", "make setup", "make repro")
+    return (f"cd {shlex.quote(shown)}", *commands)
 
 
 def of_new(made: "NewProject", commands: Sequence[str]) -> str:
