@@ -32,9 +32,8 @@ class ReleasesHook(BuildHookInterface):
 
     def _written(self) -> Path:
         sys.path.insert(0, str(Path(self.root, "src")))
-        from mlscaffold.rendering.bundle import write_bundle
+        from mlscaffold.rendering.bundle import tag_of, write_bundle
 
         bundle = self.scratch / "releases.bundle"
-        tag = f"v{self.metadata.version.partition('+')[0]}"
-        write_bundle(Path(self.root), bundle, tag=tag)
+        write_bundle(Path(self.root), bundle, tag=tag_of(self.metadata.version))
         return bundle

@@ -7,6 +7,7 @@ fetched. uv's cache is filled before; every round starts from nothing else.
 """
 
 import argparse
+import os
 import shlex
 import statistics
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from generator import Bench, Case, Cost, Raw, print_versions, remove, timed
+from generator import ROOT, Bench, Case, Cost, Raw, print_versions, remove, timed
 
 SCRIPT = Path(__file__).with_name("bare_script.py")
 # By what it is called, a step's command.
@@ -29,6 +30,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="mlscaffold-benchmark-") as folder:
         bench = Bench(Path(folder).resolve(), arguments.rounds)
         bench.set_up()
+        os.environ["UV_CONFIG_FILE"] = str(ROOT / "demo" / "uv.toml")  # the same PyTorch
         print_versions(bench, f"python benchmarks/first_model.py {shlex.join(sys.argv[1:])}")
         project, script = bench.folder / "toy", bench.folder / "script"
         ways = {project: of_generator(bench, project), script: of_script(project, script)}

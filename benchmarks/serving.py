@@ -1,12 +1,12 @@
-"""Prints how many requests this project's server answers beside the pattern document's.
+"""Compare the requests per second of this project's server with those of the pattern document's.
 
 Run it in a project that was set up and has a model (`make train`), with that project's own Python:
 
     cd my-project && .venv/bin/python /path/to/benchmarks/serving.py --rounds 5
 
-Both servers are processes on loopback with the same bundle and one thread for PyTorch. wrk asks
-one of them at a time, in turn, for predictions of texts of 8 to 64 words. Compare the ratios:
-medians over rounds, of what stands beside each other in a round.
+Both servers are processes on loopback with the same bundle and one thread for PyTorch. wrk loads
+one of them at a time, in turn, with requests to predict texts of 8 to 64 words. Compare the ratios:
+each is the median, over rounds, of the ratio within a round.
 """
 
 import argparse
@@ -34,7 +34,7 @@ READY_WITHIN_S = 120
 
 
 class Figures(NamedTuple):
-    """What wrk measured in one round."""
+    """Measurements of wrk in one round."""
 
     requests_per_s: float
     p50_ms: float
@@ -43,7 +43,7 @@ class Figures(NamedTuple):
 
 
 def main() -> None:
-    """Prints a table for each number of connections."""
+    """Print a table for each number of connections."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def write_bodies(path: Path) -> Path:
-    """Writes 1,000 requests in words of Python's documentation; returns the path."""
+    """Write 1,000 requests in words of Python's documentation; return the path."""
     words, choose = " ".join(topics.values()).split(), random.Random(0)
     texts = [" ".join(choose.choices(words, k=choose.randint(8, 64))) for _ in range(1000)]
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
@@ -84,7 +84,7 @@ def write_bodies(path: Path) -> Path:
 
 @contextmanager
 def server(*arguments: str) -> Generator[str]:
-    """The URL of a server that has its model, and ends with the block."""
+    """Yield the URL of a server that has loaded its model; stop it afterwards."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [sys.executable, *(argument.format(port=port) for argument in arguments)]
@@ -99,7 +99,7 @@ def server(*arguments: str) -> Generator[str]:
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Returns when the server has a model; exits when it ended or took too long."""
+    """Return when the server has loaded its model; exit if it ended or took too long."""
     deadline = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -113,7 +113,7 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def load(url: str, bodies: Path, connections: int, seconds: int) -> Figures:
-    """What came of asking for predictions as fast as that many connections answer."""
+    """Return what wrk measures while it requests predictions over that many connections."""
     sizes = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s"]
     command = ["wrk", *sizes, "-s", str(RIVALS / "load.lua"), f"{url}/predict", "--", str(bodies)]
     lines = subprocess.check_output(command, text=True, timeout=seconds + 60).splitlines()
@@ -123,7 +123,7 @@ def load(url: str, bodies: Path, connections: int, seconds: int) -> Figures:
 
 
 def print_table(connections: int, rounds: Sequence[dict[str, Figures]]) -> None:
-    """Prints medians, and the median ratio of our requests/s to each server's."""
+    """Print medians, and the median ratio of our requests/s to each server's."""
     print(f"\n{connections} connection{'s' * (connections > 1)}\n")
     print("| server | requests/s | quartiles | p50 ms | p99 ms | errors | ours to it |")
     print("|---|---|---|---|---|---|---|")
@@ -139,7 +139,7 @@ def print_table(connections: int, rounds: Sequence[dict[str, Figures]]) -> None:
 
 
 def quartiles(values: Sequence[float]) -> str:
-    """The middle half of the values; empty where there are too few."""
+    """Return the interquartile range; empty if there are too few values."""
     if len(values) < 3:
         return ""
     low, _, high = statistics.quantiles(values, n=4, method="inclusive")

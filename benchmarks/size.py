@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mlscaffold.new import new
-from mlscaffold.options import PRESETS
+from mlscaffold.options import options
 
 ENGINE = ("evaluation", "pipelines", "serving", "tracking", "training")
 """Folders of the package that template updates keep current."""
@@ -18,7 +18,7 @@ ENGINE = ("evaluation", "pipelines", "serving", "tracking", "training")
 
 def main() -> None:
     """Prints a table for each preset."""
-    for preset in PRESETS:
+    for preset in options().presets:
         with TemporaryDirectory() as folder:
             project = Path(folder, "project")
             new(str(project), given={}, preset=preset, with_git=False, with_lock=False)

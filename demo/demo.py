@@ -30,7 +30,10 @@ TEXTS = [
 
 # What an outer make hands to the makes inside it, our ARGS among it.
 OF_MAKE = {"ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"}
-ENV = {name: value for name, value in os.environ.items() if name not in OF_MAKE}
+UV_CONFIG = Path(__file__).with_name("uv.toml").resolve()
+ENV = {name: value for name, value in os.environ.items() if name not in OF_MAKE} | {
+    "UV_CONFIG_FILE": str(UV_CONFIG)
+}
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ Answers = Mapping[str, str]
 
 FOUND = options()
 COMPONENTS = FOUND.components
+PRESETS = FOUND.presets
 CHOICES = {
     question.name: tuple(map(str, question.values))
     for question in FOUND.questions

@@ -11,7 +11,7 @@ import pytest
 from choices import COVERING
 from toys import Toys, open_toys
 
-from demo import OF_MAKE
+from demo import OF_MAKE, UV_CONFIG
 from mlscaffold.new import new
 
 Render = Callable[..., Path]
@@ -129,4 +129,5 @@ def _outside() -> dict[str, str]:
     # What the Makefile does: uv reads its own name for a folder of wheels, pip's is honoured too.
     if wheels := os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS"):
         outside["UV_FIND_LINKS"] = wheels
-    return outside | {"PATH": f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"}
+    path = f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"
+    return outside | {"PATH": path, "UV_CONFIG_FILE": str(UV_CONFIG)}

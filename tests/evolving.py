@@ -23,6 +23,26 @@ _exclude:
   - "{% if store != 'files' %}src/store/files.py{% endif %}"
   - "{% if store != 'database' %}src/store/database.py{% endif %}"
 """
+COMPONENTS = """\
+_environment:
+  setup: make setup
+  packages: [torch, dvc]
+store:
+  files:
+    server:
+      variable: STORE_URI
+      path: /health
+      without: files are kept on this machine
+  database:
+    account:
+      service: the database
+      variable: STORE_KEY
+      host: store.example
+      mode: STORE_MODE
+      offline: [offline]
+      without: the database is not used
+      fix: "store login"
+"""
 _ANSWERS_FILE = "{{ _copier_conf.answers_file }}.jinja"
 _ANSWERS = "{{ _copier_answers | to_nice_yaml }}"
 _NEW_QUESTION = """\
@@ -101,16 +121,23 @@ def evolving_template(folder: Path, *, questions: Mapping[str, str] | None = Non
     texts = {
         release: (_NEW_QUESTION if release >= "v2" else "") + _QUESTIONS for release in RELEASES
     }
-    return template_of(folder, _CHANGES, questions={**texts, **(questions or {})})
+    texts |= questions or {}
+    return template_of(folder, _CHANGES, questions=texts, components=COMPONENTS)
 
 
 def template_of(
-    folder: Path, changes: Mapping[str, Files], *, questions: Mapping[str, str] | None = None
+    folder: Path,
+    changes: Mapping[str, Files],
+    *,
+    questions: Mapping[str, str] | None = None,
+    components: str = "",
 ) -> Path:
     """A template's repository in `folder`, with a release, and its tag, for each of the changes."""
     folder.mkdir(parents=True)
     git(folder, "init", "--quiet", "--initial-branch=main")
     write(folder / "template" / _ANSWERS_FILE, _ANSWERS)
+    if components:
+        write(folder / "components.yml", components)
     for release, files in changes.items():
         (folder / "copier.yml").write_text((questions or {}).get(release, _QUESTIONS))
         for name in sorted(files, key=lambda name: files[name] is not None):

@@ -11,6 +11,8 @@ project_name:
   type: str
   help: The name
   default: toy
+  validator: >-
+    {% if not project_name | regex_search('^[A-Za-z0-9._-]+$') %}must be one word{% endif %}
 size:
   type: int
   help: How big
@@ -26,11 +28,20 @@ FILES = {
 
 
 def commit_template(
-    folder: Path, *, tag: str | None = None, files: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    tag: str | None = None,
+    files: Mapping[str, str] | None = None,
+    components: str = "",
 ) -> Path:
-    """A git repository in `folder` with a template of two questions, two files and `files`."""
+    """A git repository in `folder` with a template of two questions, two files and `files`.
+
+    There is no components.yml unless its text is given.
+    """
     (folder / "template").mkdir(parents=True, exist_ok=True)
     (folder / "copier.yml").write_text(COPIER_YML)
+    if components:
+        (folder / "components.yml").write_text(components)
     for name, content in {**FILES, **(files or {})}.items():
         (folder / "template" / name).write_text(content)
     git(folder, "init", "--quiet", "--initial-branch=main")

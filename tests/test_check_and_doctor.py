@@ -10,18 +10,29 @@ from pathlib import Path
 
 import pytest
 from conftest import Render
-from templates import commit, commit_template
+from templates import commit, commit_template, git
 
 from mlscaffold.check import Standing, check
 from mlscaffold.doctor import Finding, State, doctor
 from mlscaffold.errors import ProjectError
 from mlscaffold.new import new
 
+COMPONENTS = """\
+_environment:
+  setup: make everything
+size:
+  3:
+    server:
+      variable: SIZE_URI
+      path: /health
+      without: sizes are kept on this machine
+"""
+
 
 @pytest.fixture
 def template(tmp_path: Path) -> Path:
     """A template with the release v0.1.0."""
-    return commit_template(tmp_path / "fork", tag="v0.1.0")
+    return commit_template(tmp_path / "fork", tag="v0.1.0", components=COMPONENTS)
 
 
 @pytest.fixture
@@ -74,9 +85,12 @@ def test_many_projects_are_checked_though_one_is_none(toy: Path, tmp_path: Path)
     ]
 
 
-def test_a_project_of_no_release_has_nothing_to_compare(tmp_path: Path) -> None:
+def test_a_project_of_an_unknown_commit_has_nothing_to_compare(tmp_path: Path) -> None:
     template = commit_template(tmp_path / "fork")
     new(str(tmp_path / "toy"), given={}, template=str(template), with_lock=False)
+    (checked,) = check([tmp_path / "toy"])
+    assert checked.standing is Standing.CURRENT
+    git(template, "commit", "--quiet", "--amend", "--message=Another history")
     (checked,) = check([tmp_path / "toy"])
     assert checked.standing is Standing.UNRELEASED
 
@@ -103,11 +117,11 @@ def test_doctor_looks_at_the_machine_where_there_is_no_project(tmp_path: Path) -
     assert [line.split()[1] for line in done.stdout.splitlines()] == ["git:", "uv:", "Python:"]
 
 
-def test_doctor_names_the_command_that_mends(toy: Path) -> None:
+def test_doctor_names_the_command_that_fixes_it(toy: Path) -> None:
     done = command("doctor", str(toy), cwd=toy.parent, UV_PROJECT_ENVIRONMENT=".venv")
     assert done.returncode == 1
     python = toy / ".venv" / "bin" / "python"
-    assert f"broken    environment: no {python}\n          mend: make setup\n" in done.stdout
+    assert f"broken    environment: no {python}\n          fix: make everything\n" in done.stdout
 
 
 def test_doctor_of_a_folder_that_is_no_project(tmp_path: Path) -> None:
@@ -136,7 +150,9 @@ def test_doctor_finds_torch_and_the_remote_of_a_real_project(
     assert by_subject(doctor(project))["DVC remote"].state is State.BROKEN
 
 
-def test_doctor_asks_the_tracking_server(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_asks_a_server_that_the_environment_names(
+    toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Health(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200 if self.path == "/health" else 404)
@@ -147,11 +163,11 @@ def test_doctor_asks_the_tracking_server(toy: Path, monkeypatch: pytest.MonkeyPa
 
     server = HTTPServer(("127.0.0.1", 0), Health)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://ada:secret@127.0.0.1:{server.server_port}")
-    answering = by_subject(doctor(toy))["tracking"]
+    monkeypatch.setenv("SIZE_URI", f"http://ada:secret@127.0.0.1:{server.server_port}")
+    answering = by_subject(doctor(toy))["size"]
     server.shutdown()
     server.server_close()
-    silent = by_subject(doctor(toy))["tracking"]
+    silent = by_subject(doctor(toy))["size"]
     assert (answering.state, silent.state) == (State.WORKS, State.BROKEN)
     assert "secret" not in answering.detail + silent.detail
 
@@ -169,7 +185,7 @@ def test_doctor_looks_for_a_key_where_weights_and_biases_tracks(
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     without = by_subject(doctor(project))["tracking"]
     assert (without.state, without.detail) == (State.BROKEN, "no key for Weights & Biases")
-    assert without.mend == "wandb login, or without an account: export WANDB_MODE=offline"
+    assert without.fix == "wandb login, or without an account: export WANDB_MODE=offline"
     (tmp_path / "netrc").write_text("machine api.wandb.ai login user password secret\n")
     known = by_subject(doctor(project))["tracking"]
     assert known.state is State.WORKS and "secret" not in known.detail

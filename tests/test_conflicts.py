@@ -41,7 +41,7 @@ def test_conflicts_are_ordinary_ones_of_git(toys: Toys, toy: Path) -> None:
         "  conflict  logo.bin: both changed a binary file\n"
         f"  conflict  src/legacy.py: {REMOVED}\n"
         f"  conflict  src/main.py: {BOTH}\n"
-        f"Settle them (git status lists them), then: mlscaffold update --continue {toy}\n"
+        f"Resolve them (git status lists them), then: mlscaffold update --continue {toy}\n"
         f"Or go back to what was there: mlscaffold update --abort {toy}\n"
     )
     shown = git(toy, "status")
@@ -94,14 +94,14 @@ def test_it_goes_on_when_all_is_settled_and_not_before(toys: Toys, toy: Path) ->
         assert snapshot(toy) == before
         return done.stderr
 
-    assert refused() == "error: conflict markers still stand in src/main.py\n"
+    assert refused() == "error: conflict markers are left in src/main.py\n"
     git(toy, "add", "src/main.py")
-    assert refused() == "error: conflict markers still stand in src/main.py\n"
+    assert refused() == "error: conflict markers are left in src/main.py\n"
     git(toy, "checkout", "--quiet", "HEAD", "src/main.py")
     unsettled = "; `git add` what stays, `git rm` what goes\n"
-    assert refused() == f"error: not settled yet: logo.bin, src/legacy.py{unsettled}"
+    assert refused() == f"error: not resolved yet: logo.bin, src/legacy.py{unsettled}"
     git(toy, "add", "logo.bin")
-    assert refused() == f"error: not settled yet: src/legacy.py{unsettled}"
+    assert refused() == f"error: not resolved yet: src/legacy.py{unsettled}"
     git(toy, "rm", "--quiet", "src/legacy.py")
     done = cli("update", "--continue", toy)
     assert (done.exit_code, done.stderr) == (0, "")
@@ -226,7 +226,7 @@ def test_a_second_update_on_top_is_refused(command: list[str], toys: Toys, toy: 
     done = cli(*command, toy)
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == (
-        f"error: an update of {toy} is unfinished: settle its conflicts and run "
+        f"error: an update of {toy} is unfinished: resolve its conflicts and run "
         "`mlscaffold update --continue`, or `mlscaffold update --abort`\n"
     )
     assert snapshot(toy) == before
@@ -240,7 +240,7 @@ def test_what_was_committed_since_is_not_undone(toys: Toys, toy: Path) -> None:
     with pytest.raises(ProjectError) as caught:
         abort(toy)
     assert str(caught.value) == (
-        f"{toy} has other commits than before the update, which going back would undo in the "
+        f"{toy} has other commits than before the update, which aborting would undo in the "
         "files: end the update with `mlscaffold update --continue`"
     )
     assert snapshot(toy) == before

@@ -16,7 +16,7 @@ from templates import commit, commit_template, git
 
 from mlscaffold.fleet import update_all
 from mlscaffold.new import new
-from mlscaffold.update import Wish
+from mlscaffold.update import UpdateRequest
 
 MLSCAFFOLD = (sys.executable, "-m", "mlscaffold")
 
@@ -203,11 +203,11 @@ def test_eight_at_a_time_come_out_as_one_at_a_time(
         made(tmp_path / "together" / name, template, "v1.0.0")
     shutil.copytree(tmp_path / "together", tmp_path / "alone", symlinks=True)
     monkeypatch.chdir(tmp_path / "together")
-    rows = list(update_all([Path(name) for name in names], Wish(to="v2.1.0"), jobs=8))
+    rows = list(update_all([Path(name) for name in names], UpdateRequest(to="v2.1.0"), jobs=8))
     assert {str(row.project) for row in rows} == set(names)
     assert {row.problem for row in rows} == {""}
     monkeypatch.chdir(tmp_path / "alone")
-    assert len(list(update_all([Path(name) for name in names], Wish(to="v2.1.0")))) == 8
+    assert len(list(update_all([Path(name) for name in names], UpdateRequest(to="v2.1.0")))) == 8
     for name in names:
         together, alone = (git(tmp_path / at / name, "write-tree") for at in ("together", "alone"))
         assert together == alone

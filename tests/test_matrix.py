@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from choices import CHOICES, COMPONENTS, COVERING, EVERY_COMBINATION, Answers, named
+from choices import CHOICES, COMPONENTS, COVERING, EVERY_COMBINATION, PRESETS, Answers, named
 from conftest import Render, Run, inside
 
 from demo import post, server
-from mlscaffold.options import PRESETS
 
 BASE_FILES = Path(__file__).with_name("expected_files.txt")
 

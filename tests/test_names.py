@@ -21,10 +21,13 @@ from mlscaffold.errors import AnswerError, MlscaffoldError
 from mlscaffold.new import new
 from mlscaffold.rendering.answers import resolve
 from mlscaffold.rendering.questions import read_questions, read_yaml
+from mlscaffold.rendering.validators import Validators
 
 ROOT = Path(__file__).parents[1]
 RESERVED = frozenset((ROOT / "reserved-names.txt").read_text().split())
-QUESTIONS = read_questions(read_yaml((ROOT / "copier.yml").read_text()))
+ENTRIES = read_yaml((ROOT / "copier.yml").read_text())
+QUESTIONS = read_questions(ENTRIES)
+VALIDATORS = Validators(ENTRIES, lambda path: (ROOT / path).read_text())
 
 NASTY = [
     "", " ", ".", "..", "../x", "../../x", "/x/y", "/", "~", "~/x", "-", "-rf", "--help", "a/b",
@@ -53,7 +56,7 @@ texts = st.one_of(st.sampled_from(NASTY + KEPT), st.text(max_size=220))
 
 def answered(**given: str) -> dict[str, str]:
     """All answers, or AnswerError."""
-    answers = resolve(QUESTIONS, given=given, suggested={}, reserved=RESERVED)
+    answers = resolve(QUESTIONS, given=given, suggested={}, complaint=VALIDATORS.complaint)
     return {key: str(value) for key, value in answers.items()}
 
 
@@ -169,6 +172,11 @@ def test_reserved_names_hold_keywords_modules_and_direct_dependencies(
     assert {"torch", "sklearn", "hydra", "wandb", "bentoml", "ray", "kfp"} <= imported
     possible = {word.lower() for word in words | direct | imported if not word.startswith("_")}
     assert possible <= RESERVED
+
+
+def test_reserved_names_hold_what_tests_import_by_name(render: Render) -> None:
+    modules = {path.stem for answers in COVERING for path in render(**answers).glob("tests/*.py")}
+    assert modules <= RESERVED
 
 
 def normalised(distribution: str) -> str:

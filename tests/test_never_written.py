@@ -28,7 +28,7 @@ def test_an_untracked_file_is_never_written(shown: str, toys: Toys, toy: Path) -
     assert (done.exit_code, done.stdout, done.stderr) == (
         1,
         "",
-        "error: the update brings files where some lie that git does not track: src/extra.py; "
+        "error: the update adds files where there are some that git does not track: src/extra.py; "
         "move them away first\n",
     )
     assert snapshot(toy) == before
@@ -153,7 +153,7 @@ def test_an_untracked_link_is_never_followed(toys: Toys, toy: Path, tmp_path: Pa
     done = cli("update", toy)
     assert (done.exit_code, done.stderr) == (
         1,
-        "error: the update brings files where some lie that git does not track: guide; "
+        "error: the update adds files where there are some that git does not track: guide; "
         "move them away first\n",
     )
     assert snapshot(toy, without=("objects",)) == before
@@ -190,26 +190,26 @@ def others(top: Path) -> tuple[object, ...]:
     return snapshot(top, without=(".git", "toy ß")), entries
 
 
-@pytest.mark.parametrize("wish", [{}, {"commits": True}, {"branch": "next"}, {"dry_run": True}])
+@pytest.mark.parametrize("options", [{}, {"commits": True}, {"branch": "next"}, {"dry_run": True}])
 def test_a_project_in_a_folder_leaves_its_siblings_alone(
-    wish: dict[str, object], toys: Toys, mono: Path, tmp_path: Path
+    options: dict[str, object], toys: Toys, mono: Path, tmp_path: Path
 ) -> None:
     project = mono / "apps" / "toy ß"
     head, before = git(mono, "rev-parse", "HEAD"), others(mono)
-    done = toys.update(project, **wish)
+    done = toys.update(project, **options)
     assert others(mono) == before
     assert done.conflicts == {}
     assert done.added[0] == "bin/run"
-    if wish == {}:
+    if options == {}:
         fresh = toys.make(tmp_path / "fresh", release="v3.0.0")
         assert files_of(project) == files_of(fresh)
         assert git(mono, "write-tree", "--prefix=apps/toy ß/") == git(
             fresh, "rev-parse", "HEAD^{tree}"
         )
-    if "commits" in wish or "branch" in wish:
+    if "commits" in options or "branch" in options:
         changed = git(mono, "diff", "--name-only", "-z", head, done.commit).split("\0")
         assert changed and all(path.startswith("apps/toy ß/") for path in changed if path)
-    assert git(mono, "rev-parse", "HEAD") == (done.commit if "commits" in wish else head)
+    assert git(mono, "rev-parse", "HEAD") == (done.commit if "commits" in options else head)
 
 
 def test_going_back_in_a_folder_leaves_its_siblings_alone(toys: Toys, mono: Path) -> None:
@@ -278,5 +278,5 @@ def test_a_folder_whose_name_breaks_the_line_is_refused(toys: Toys, tmp_path: Pa
     command = [sys.executable, "-m", "mlscaffold", "update"]
     done = subprocess.run(command, cwd=toy, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.count("\n") == 1 and "breaks the line" in done.stderr
+    assert done.stderr.count("\n") == 1 and "a line break" in done.stderr
     assert snapshot(toy) == before

@@ -9,7 +9,7 @@ import pytest
 from templates import commit, commit_template, git
 
 from mlscaffold.errors import TemplateError
-from mlscaffold.rendering.bundle import write_bundle
+from mlscaffold.rendering.bundle import tag_of, write_bundle
 from mlscaffold.rendering.releases import open_releases, version_of
 
 
@@ -50,6 +50,12 @@ def no_tags(checkout: Path) -> Path:
     return checkout
 
 
+def test_a_clone_without_tags_gives_its_history(checkout: Path, tmp_path: Path) -> None:
+    refs = bundled(no_tags(checkout), tmp_path / "a")
+    assert set(refs) == {"HEAD", "refs/heads/main"}
+    assert refs["HEAD"] == git(checkout, "rev-parse", "HEAD")
+
+
 def no_git(checkout: Path) -> Path:
     (checkout / ".git").rename(checkout.parent / "elsewhere")
     return checkout
@@ -67,7 +73,7 @@ def shallow(checkout: Path) -> Path:
     return clone
 
 
-@pytest.mark.parametrize("change", [no_tags, no_git, dirty, shallow])
+@pytest.mark.parametrize("change", [no_git, dirty, shallow])
 def test_any_other_checkout_is_one_release_by_itself(
     change, checkout: Path, tmp_path: Path
 ) -> None:
@@ -85,6 +91,24 @@ def test_any_other_checkout_is_one_release_by_itself(
     assert held == sorted(name for name in listed if not name.startswith(".git/"))
 
 
+@pytest.mark.parametrize(
+    ("version", "tag"),
+    [
+        ("0.1.0", "v0.1.0"),
+        ("0.1.dev3+g1234abc", "v0.1.dev3-0-g1234abc"),
+        ("0.1.dev3+g1234abc.d20260102", "v0.1.dev3-0-g1234abc"),
+    ],
+)
+def test_the_tag_of_a_version_names_its_commit(version: str, tag: str) -> None:
+    assert tag_of(version) == tag
+
+
+def test_a_release_by_itself_is_found_again_in_a_full_clone(checkout: Path) -> None:
+    commit_id = git(checkout, "rev-parse", "HEAD")
+    with open_releases(str(checkout)) as releases:
+        assert releases.commit(f"v0.1.dev3-0-g{commit_id[:9]}") == commit_id
+
+
 def test_a_final_release_comes_before_a_newer_trial(checkout: Path) -> None:
     commit(checkout, tag="v0.3.0rc1")
     with open_releases(str(checkout)) as releases:
@@ -95,7 +119,7 @@ def test_a_final_release_comes_before_a_newer_trial(checkout: Path) -> None:
 def test_a_template_without_releases_is_its_newest_commit(tmp_path: Path) -> None:
     folder = commit_template(tmp_path / "fork")
     with open_releases(str(folder)) as releases:
-        assert releases.latest() == git(folder, "rev-parse", "HEAD")
+        assert releases.latest() == git(folder, "rev-parse", "--short", "HEAD")
 
 
 def test_a_bare_repository_is_a_template_too(checkout: Path, tmp_path: Path) -> None:
@@ -113,7 +137,15 @@ def test_a_ref_is_never_an_option(checkout: Path) -> None:
 
 @pytest.mark.parametrize(
     ("recorded", "version"),
-    [("v0.1.0", "0.1.0"), ("v0.1.0-3-g1234abc", "0.1.0"), ("1234abc", None), ("HEAD", None)],
+    [
+        ("v0.1.0", "0.1.0"),
+        ("v0.1.0-3-g1234abc", "0.1.0"),
+        ("1234abc", None),
+        ("1234567", None),
+        ("12345a6", None),
+        ("v1234567", "v1234567"),
+        ("HEAD", None),
+    ],
 )
 def test_the_version_of_a_recorded_commit(recorded: str, version: str | None) -> None:
     assert version_of(recorded) == (version and version_of(version))

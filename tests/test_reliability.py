@@ -1,4 +1,4 @@
-"""An update loses nothing: small sizes of benchmarks/reliability.py, and what users do next."""
+"""An update loses nothing: small sizes of reliability/updates.py, and what users do next."""
 
 import os
 import shutil
@@ -10,16 +10,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from proofs import crashes, environments, faults, histories, saves
-from proofs.crashes import Scenario
-from proofs.projects import Lab, commit, copied, files_of, git, index_of, open_lab, snapshot
+from update_proofs import crashes, environments, faults, histories, saves
+from update_proofs.crashes import Scenario
+from update_proofs.projects import Lab, commit, copied, files_of, git, index_of, open_lab, snapshot
 
 from mlscaffold.errors import ProjectError
 from mlscaffold.update import abort, resume
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "reliability.py"
+SCRIPT = Path(__file__).parents[1] / "reliability" / "updates.py"
 OTHER_DISK = Path("/dev/shm" if Path("/dev/shm").is_dir() else "/")
 UNDONE = "an update that was interrupted has been undone"
 KINDS = (
@@ -203,7 +203,7 @@ def test_a_folder_in_the_way_of_a_file_that_returns(
     notes.write_text("mine\n")
     with pytest.raises(ProjectError) as caught:
         abort(halfway)
-    told = "in the way of files that return: src/extra.py/notes; move them away first"
+    told = "in the way of files to be restored: src/extra.py/notes; move them away first"
     assert str(caught.value) == told
     notes.unlink()
     notes.parent.rmdir()
@@ -218,7 +218,7 @@ def test_a_lock_of_another_git_command_is_left_alone(lab: Lab) -> None:
     before = snapshot(project)
     with pytest.raises(ProjectError) as caught:
         lab.update(project)
-    told = f"git is at work in {project}, or was ended in the middle of it: there is {lock}"
+    told = f"git is running in {project}, or was killed there: there is {lock}"
     assert str(caught.value) == told
     assert snapshot(project) == before
 
@@ -270,7 +270,7 @@ def test_no_abort_past_a_commit_of_the_user(lab: Lab, scenarios: dict[str, Scena
     with pytest.raises(ProjectError) as caught:
         abort(project)
     told = (
-        f"{project} has other commits than before the update, which going back would undo in the "
+        f"{project} has other commits than before the update, which aborting would undo in the "
         "files: end the update with `mlscaffold update --continue`"
     )
     assert str(caught.value) == told

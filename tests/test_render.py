@@ -4,13 +4,17 @@ import ast
 import json
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
-from choices import CHOICES, COMPONENTS, DEFAULTS
-from conftest import Render
+from choices import CHOICES, COMPONENTS, DEFAULTS, FOUND
+from conftest import Render, Run
+from templates import commit, commit_template
+
+from mlscaffold.new import new
 
 
 def files_of(option: str) -> set[str]:
@@ -23,6 +27,7 @@ def files_of(option: str) -> set[str]:
     }
 
 
+PYTHONS = next(one.values for one in FOUND.questions if one.name == "python_version")
 LICENSES = ("mit", "apache-2.0", "bsd-3-clause", "proprietary")
 
 SHARED = {
@@ -40,8 +45,11 @@ SHARED = {
 # An option, a value that is not the default, and the files that may differ for it.
 OWNED = [
     *(("license", value, {"LICENSE", "pyproject.toml", "README.md"}) for value in LICENSES[1:]),
-    ("python_version", "3.12", {".python-version", "pyproject.toml", "README.md", "Dockerfile"}),
-    ("python_version", "3.13", {".python-version", "pyproject.toml", "README.md", "Dockerfile"}),
+    *(
+        ("python_version", value, {".python-version", "pyproject.toml", "README.md", "Dockerfile"})
+        for value in PYTHONS
+        if value != "{}.{}".format(*sys.version_info)
+    ),
     *(
         (option, choice, SHARED[option] | files_of(option))
         for option, choices in CHOICES.items()
@@ -119,9 +127,28 @@ def test_the_licence_is_what_it_says(license: str, render: Render) -> None:
     assert text.endswith("\n") and not text.endswith("\n\n")
 
 
-def test_python_version_reaches_the_metadata(render: Render) -> None:
-    project = tomllib.loads((render(python_version="3.13") / "pyproject.toml").read_text())
-    assert "3.13" in project["project"]["requires-python"]
+@pytest.mark.parametrize("python", PYTHONS)
+def test_its_own_linter_agrees_whatever_the_version_of_python(
+    python: str, render: Render, run_in: Run
+) -> None:
+    for preset in ({}, {"tracking": "wandb", "serving": "bentoml", **PRESETS["full"]}):
+        project = render(python_version=python, **preset)
+        metadata = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+        assert metadata["requires-python"] == f"=={python}.*"
+        run_in(project, "ruff", "check", "--no-cache")
+        run_in(project, "ruff", "format", "--check", "--no-cache")
+
+
+def test_the_python_that_runs_new_is_the_default(render: Render, tmp_path: Path) -> None:
+    running = "{}.{}".format(*sys.version_info)
+    assert (render() / ".python-version").read_text().strip() == running
+    # A template that offers other versions keeps its own default.
+    template = commit_template(tmp_path / "template")
+    with (template / "copier.yml").open("a") as questions:
+        questions.write('python_version: {type: str, choices: ["2.7", "3.0"], default: "3.0"}\n')
+    commit(template)
+    made = new(str(tmp_path / "toy"), given={}, template=str(template), with_lock=False)
+    assert made.answers["python_version"] == "3.0"
 
 
 def test_two_renders_are_equal_to_the_byte(toy: Path, render: Render) -> None:

@@ -10,7 +10,7 @@ from evolving import RELEASES, evolving_template
 from templates import commit, commit_template, git
 
 from mlscaffold.rendering.releases import open_releases
-from mlscaffold.rendering.renderer import render
+from mlscaffold.rendering.render import render
 
 COPIER = (sys.executable, "-m", "copier", "copy", "--defaults", "--quiet")
 

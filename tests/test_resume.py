@@ -32,7 +32,7 @@ def project(render: Render, run_in: Run) -> Path:
 
 
 def test_the_proofs_hold_in_small(project: Path, run_in: Run) -> None:
-    script = str(ROOT / "benchmarks" / "resume.py")
+    script = str(ROOT / "reliability" / "resume.py")
     printed = run_in(project, "python", script, "--trials", "4").stdout.splitlines()
     assert [line.rsplit(None, 1)[-1] for line in printed] == ["wrong", *"0" * 12], printed
 

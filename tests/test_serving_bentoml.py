@@ -48,7 +48,7 @@ def project(render: Render, run_in: Run) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(project: Path, project_env: Path) -> list[tuple[str, float]]:
-    """Label and confidence of each text, without a server."""
+    """Label and confidence of each text, predicted without a server."""
     done = subprocess.run(
         [project_env / "bin" / "python", "-c", OFFLINE],
         input=json.dumps(TEXTS),
@@ -64,7 +64,7 @@ def expected(project: Path, project_env: Path) -> list[tuple[str, float]]:
 
 @pytest.fixture(scope="module")
 def bento_home(project: Path, run_in: Run) -> Path:
-    """Where `make bento` has left a bento, with every way to the network closed."""
+    """The folder in which `make bento` built a bento without network access."""
     nowhere = "http://127.0.0.1:9"
     closed = {"HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere, "ALL_PROXY": nowhere, "NO_PROXY": ""}
     run_in(project, "make", "bento", env=closed | {"UV_OFFLINE": "1"}, timeout_s=120)
@@ -73,7 +73,7 @@ def bento_home(project: Path, run_in: Run) -> Path:
 
 @contextmanager
 def server(*command: str, cwd: Path, env: Mapping[str, str], log: Path) -> Generator[str]:
-    """The URL of a server that has just become ready; SIGTERM must end it and all it started."""
+    """Yield the URL of a server once it is ready; SIGTERM must end it and its descendants."""
     port = free_port()
     with log.open("wb") as lines:
         process = subprocess.Popen(
@@ -98,25 +98,25 @@ def server(*command: str, cwd: Path, env: Mapping[str, str], log: Path) -> Gener
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
+    """Return a free port of loopback."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return probe.getsockname()[1]
 
 
 def parents() -> dict[int, int]:
-    """The parent of each process."""
+    """Return the parent of each process."""
     lines = subprocess.check_output(["ps", "-A", "-o", "pid=,ppid="], text=True).splitlines()
     return {int(pid): int(parent) for pid, parent in map(str.split, lines)}
 
 
 def descendants(pid: int) -> set[int]:
-    """The processes that a process started, and those that they started."""
+    """Return the descendants of a process."""
     children = {child for child, parent in parents().items() if parent == pid}
     return children.union(*map(descendants, children))
 
 
 def burst(url: str) -> tuple[Counter[int], list[dict[str, object]]]:
-    """Every text at once over NUM_CONNECTIONS: how often each status came, and the answers."""
+    """Request every text over NUM_CONNECTIONS at once; return counts of statuses, and answers."""
     connections, address = local(), url.removeprefix("http://")
 
     def predict(text: str) -> tuple[int, dict[str, object]]:
@@ -133,7 +133,7 @@ def burst(url: str) -> tuple[Counter[int], list[dict[str, object]]]:
 
 
 def assert_survives_a_cold_burst(url: str, expected: list[tuple[str, float]]) -> None:
-    """The first 600 requests of a server are answered, in time, batched, and right."""
+    """Check that the first 600 requests are answered, in time, in batches and correctly."""
     started = time.monotonic()
     statuses, answers = burst(url)
     assert time.monotonic() - started < BURST_WITHIN_S

@@ -14,8 +14,8 @@ from templates import commit, git
 from toys import Toys, cli, committed, files_of, snapshot, staged_tree, status
 
 from mlscaffold.new import new
-from mlscaffold.rendering.renders import Renders, open_renders
-from mlscaffold.update import Outcome, Updated, Wish, update
+from mlscaffold.rendering.render_cache import RenderCache, open_render_cache
+from mlscaffold.update import Outcome, UpdateRequest, UpdateResult, update
 
 MARK = b"\nmy own line\n"
 
@@ -143,7 +143,7 @@ def test_a_choice_that_is_gone_has_to_be_answered_anew(toys: Toys, tmp_path: Pat
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == (
         f"error: {toy}: store must be one of database, tape; got 'files'; "
-        "answer it anew with -d store=...\n"
+        "answer it again with -d store=...\n"
     )
     assert snapshot(toy) == before
     assert cli("update", toy, "-d", "store=tape").exit_code == 0
@@ -156,6 +156,7 @@ CHOICES = {
     if question.choices
 }
 DEFAULTS = {question.name: str(question.default) for question in FOUND.questions}
+DEFAULTS["python_version"] = "{}.{}".format(*sys.version_info)  # what `new` suggests
 SWITCHES = [
     (question, old, new)
     for question, choices in CHOICES.items()
@@ -166,9 +167,9 @@ SWITCHES = [
 
 
 @pytest.fixture(scope="module")
-def renders() -> Iterator[Renders]:
+def renders() -> Iterator[RenderCache]:
     """Renders of the template itself."""
-    with open_renders() as renders:
+    with open_render_cache() as renders:
         yield renders
 
 
@@ -206,12 +207,12 @@ def test_every_choice_can_become_every_other(
     old: str,
     chosen: str,
     fresh: dict[tuple[str, str], Path],
-    renders: Renders,
+    renders: RenderCache,
     tmp_path: Path,
 ) -> None:
-    def switched(project: Path) -> Updated:
-        wish = Wish(given={question: chosen}, same_release=True)
-        return update(project, wish, renders=renders)
+    def switched(project: Path) -> UpdateResult:
+        request = UpdateRequest(given={question: chosen}, same_release=True)
+        return update(project, request, cache=renders)
 
     before, after = contents(fresh[question, old]), contents(fresh[question, chosen])
     plain = copied(fresh[question, old], tmp_path / "plain")

@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 from conftest import Run
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "tracking.py"
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.slow
 def test_no_point_is_lost_or_doubled(project: Path, run_in: Run) -> None:
-    drills = ("python", str(SCRIPT), "drills", "--trials", "1", "--only")
+    drills = ("python", str(ROOT / "reliability" / "tracking.py"), "--trials", "1", "--only")
     table = run_in(project, *drills, "killed", "cut", "unacknowledged").stdout.splitlines()[1:]
     rows = [re.split(r"  +", row) for row in table]
     assert [row[0] for row in rows] == [
         "SIGKILL",
         "does it, its answer is lost",
-        "killed between sending and noting",
+        "killed after an unanswered send",
     ]
     for _, trials, held_up_s, end_s, _, _, *wrong in rows:
         assert (trials, wrong) == ("1", ["0", "0", "0"])
@@ -27,7 +27,7 @@ def test_no_point_is_lost_or_doubled(project: Path, run_in: Run) -> None:
 
 @pytest.mark.slow
 def test_the_cost_of_a_step_is_printed(project: Path, run_in: Run) -> None:
-    cost = ("python", str(SCRIPT), "cost", "--rounds", "1", "--seconds", "3")
+    cost = ("python", str(ROOT / "benchmarks" / "tracking.py"), "--rounds", "1", "--seconds", "3")
     rows = run_in(project, *cost).stdout.splitlines()[1:]
     parts = [float(part) for row in rows for part in re.findall(r"([\d.]+)%", row)]
     assert [row[:8] for row in rows] == ["tiny MLP", "25 ms   "]

@@ -175,8 +175,8 @@ def test_nothing_to_do_changes_nothing(toys: Toys, tmp_path: Path) -> None:
     toy = toys.make(tmp_path / "toy", release="v3.0.0")
     (toy / "src" / "main.py").write_text("not committed\n")
     before = snapshot(toy)
-    for wish in ({}, {"to": "v3.0.0"}, {"dry_run": True}, {"branch": "next"}, {"commits": True}):
-        assert toys.update(toy, **wish).outcome is Outcome.CURRENT
+    for options in ({}, {"to": "v3.0.0"}, {"dry_run": True}, {"branch": "next"}, {"commits": True}):
+        assert toys.update(toy, **options).outcome is Outcome.CURRENT
     assert toys.update(toy, same_release=True, given={"store": "files"}).outcome is Outcome.CURRENT
     assert snapshot(toy) == before
 
@@ -268,7 +268,7 @@ def test_what_is_no_project_is_one_line(toys: Toys, toy: Path, tmp_path: Path) -
     done = cli("update", toy)
     assert (done.exit_code, done.stderr) == (
         1,
-        f"error: {toy}/.copier-answers.yml is not committed as it lies there: commit it first\n",
+        f"error: {toy}/.copier-answers.yml is not committed as it is on disk: commit it first\n",
     )
 
 

@@ -55,7 +55,7 @@ def test_conflicts_are_committed_on_a_branch(toys: Toys, toy: Path) -> None:
     assert git(toy, "log", "-1", "--format=%B", "next") == (
         "Update from the template's release v1.0.0 to v2.0.0\n"
         "\n"
-        "Conflicts, to be settled before this is merged:\n"
+        "Conflicts, to be resolved before this is merged:\n"
         "- src/legacy.py: you changed what the template removed\n"
         "- src/main.py: both changed it"
     )

@@ -131,7 +131,7 @@ def test_a_name_that_breaks_the_line_is_shown_in_one(toys: Toys, tmp_path: Path)
     commit(toy)
     assert "  conflict  'li\\nne': both changed it\n" in cli("update", toy).stdout
     assert cli("update", "--continue", toy).stderr == (
-        "error: conflict markers still stand in 'li\\nne'\n"
+        "error: conflict markers are left in 'li\\nne'\n"
     )
 
 

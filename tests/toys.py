@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 
 from mlscaffold.cli import app
 from mlscaffold.new import new
-from mlscaffold.rendering.renders import Renders, open_renders
-from mlscaffold.update import Updated, Wish, update
+from mlscaffold.rendering.render_cache import RenderCache, open_render_cache
+from mlscaffold.update import UpdateRequest, UpdateResult, update
 
 Snapshot = dict[str, tuple[int, bytes]]
 
@@ -22,7 +22,7 @@ Snapshot = dict[str, tuple[int, bytes]]
 class Toys:
     """Makes projects of the small template, or of another, and updates them."""
 
-    def __init__(self, folder: Path, renders: Renders) -> None:
+    def __init__(self, folder: Path, renders: RenderCache) -> None:
         self._folder = folder
         self._renders = renders
         self._made: dict[tuple[object, ...], Path] = {}
@@ -40,15 +40,15 @@ class Toys:
             self._made[key] = made
         return shutil.copytree(self._made[key], at, symlinks=True)
 
-    def update(self, project: Path, **wish: object) -> Updated:
+    def update(self, project: Path, **options: object) -> UpdateResult:
         """What `update` returns of the project."""
-        return update(project, Wish(**wish), renders=self._renders)  # ty: ignore[invalid-argument-type]
+        return update(project, UpdateRequest(**options), cache=self._renders)  # ty: ignore[invalid-argument-type]
 
 
 @contextmanager
 def open_toys(folder: Path) -> Generator[Toys]:
     """Toys that share their renders until the block ends."""
-    with open_renders() as renders:
+    with open_render_cache() as renders:
         yield Toys(folder, renders)
 
 

@@ -1,14 +1,15 @@
 """Tells for which projects a newer release of their template is there."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
-from .errors import MlscaffoldError
+from .errors import MlscaffoldError, TemplateError
 from .project import is_project, open_project
-from .rendering.releases import open_releases, version_of
+from .rendering.releases import Releases, open_releases, version_of
 
 
 class Standing(StrEnum):
@@ -19,7 +20,7 @@ class Standing(StrEnum):
     AHEAD = "ahead"
     """Made by a newer release than is known here."""
     UNRELEASED = "unreleased"
-    """Made from a commit that no version names, so there is nothing to compare."""
+    """Made from a commit that the template does not have, so there is nothing to compare."""
     UNREADABLE = "unreadable"
     SKIPPED = "skipped"
     """Among several folders, one that no template made."""
@@ -38,38 +39,39 @@ class Checked:
 
 
 def check(paths: Sequence[Path]) -> Iterator[Checked]:
-    """The standing of each project, one by one; one that can't be read does not stop the others.
+    """Yield the standing of each project; one that can't be read does not stop the others.
 
     Of several folders, those that are no projects are skipped: `~/repos/*` holds all kinds.
     """
-    # Many projects, few templates.
-    latest = cache(_latest)
-    for path in paths:
-        if len(paths) > 1 and not is_project(path):
-            yield Checked(project=path, standing=Standing.SKIPPED, problem="no generated project")
-        else:
-            yield _checked(path, latest)
+    with ExitStack() as stack:
+        # Many projects, few templates.
+        releases_of = cache(lambda template: stack.enter_context(open_releases(template)))
+        for path in paths:
+            if len(paths) > 1 and not is_project(path):
+                problem = "no generated project"
+                yield Checked(project=path, standing=Standing.SKIPPED, problem=problem)
+            else:
+                yield _checked(path, releases_of)
 
 
-def _checked(path: Path, latest_of: Callable[[str], str]) -> Checked:
+def _checked(path: Path, releases_of: Callable[[str], Releases]) -> Checked:
     try:
         project = open_project(path)
-        latest = latest_of(project.template)
+        releases = releases_of(project.template)
+        standing = _standing(project.commit, releases)
+        latest = releases.latest()
     except MlscaffoldError as error:
         return Checked(project=path, standing=Standing.UNREADABLE, problem=str(error))
-    standing = _standing(project.commit, latest)
     return Checked(project=path, standing=standing, release=project.commit, latest=latest)
 
 
-def _latest(template: str) -> str:
-    with open_releases(template) as releases:
-        return releases.latest()
-
-
-def _standing(commit: str, latest: str) -> Standing:
+def _standing(commit: str, releases: Releases) -> Standing:
+    latest = releases.latest()
     ours, theirs = version_of(commit), version_of(latest)
-    if ours is None or theirs is None:
-        return Standing.UNRELEASED
-    if ours == theirs:
-        return Standing.CURRENT
-    return Standing.OUTDATED if ours < theirs else Standing.AHEAD
+    if ours and theirs and ours != theirs:
+        return Standing.OUTDATED if ours < theirs else Standing.AHEAD
+    try:
+        is_outdated = releases.is_before(commit, latest)
+    except TemplateError:
+        return Standing.CURRENT if ours and theirs else Standing.UNRELEASED
+    return Standing.OUTDATED if is_outdated else Standing.CURRENT

@@ -20,12 +20,12 @@ from .terminal import open_streams
 if TYPE_CHECKING:
     from .check import Checked
     from .rendering.questions import Question, Value
-    from .update import Updated
+    from .update import UpdateResult
 
 CONFLICTS, OUTDATED = 3, 4
 # As of a program that SIGPIPE ends.
 NOBODY_READS = 141
-Row = TypeVar("Row", "Checked", "Updated")
+Row = TypeVar("Row", "Checked", "UpdateResult")
 
 app = typer.Typer(
     name="mlscaffold",
@@ -172,7 +172,7 @@ def _update(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Projects at a time.")] = 1,
     resumes: Annotated[
-        bool, typer.Option("--continue", help="End an update whose conflicts are settled.")
+        bool, typer.Option("--continue", help="End an update whose conflicts are resolved.")
     ] = False,
     aborts: Annotated[
         bool, typer.Option("--abort", help="Restore what was there before the update.")
@@ -182,7 +182,7 @@ def _update(
     """Re-apply the template to projects, by a merge that loses none of your changes."""
     from .fleet import update_all
     from .rendering.answers import parse_pairs
-    from .update import Wish, abort, resume, update
+    from .update import UpdateRequest, abort, resume, update
 
     if resumes or aborts:
         if (resumes and aborts) or len(projects) > 1 or data or to or dry_run or commit or branch:
@@ -198,7 +198,7 @@ def _update(
     asks = one and not as_json and _is_terminal()
     left = "nothing was changed" if one else "projects not listed may be updated; run it again"
     with _failing(as_json, interrupted=left):
-        wish = Wish(
+        request = UpdateRequest(
             given=parse_pairs(data),
             to=to,
             dry_run=dry_run,
@@ -206,7 +206,7 @@ def _update(
             branch=branch or "",
             ask=_ask if asks else None,
         )
-        rows = [update(projects[0], wish)] if one else update_all(projects, wish, jobs=jobs)
+        rows = [update(projects[0], request)] if one else update_all(projects, request, jobs=jobs)
         code = _print_updated(rows, as_json)
     raise typer.Exit(code)
 
@@ -222,11 +222,10 @@ def _set(
 ) -> None:
     """Change a project's answers: add or remove a component, at the release that it has."""
     from .rendering.answers import parse_pairs
-    from .update import Wish, update
+    from .set import set_answers
 
     with _failing(as_json):
-        wish = Wish(given=parse_pairs(pairs), same_release=True, dry_run=dry_run)
-        code = _print_updated([update(project, wish)], as_json)
+        code = _print_updated([set_answers(project, parse_pairs(pairs), dry_run=dry_run)], as_json)
     raise typer.Exit(code)
 
 
@@ -328,14 +327,14 @@ def _ask(question: "Question", default: "Value", check: "Callable[[str], Value]"
             _say(str(error))
 
 
-def _print_updated(rows: "Iterable[Updated]", as_json: bool) -> int:
+def _print_updated(rows: "Iterable[UpdateResult]", as_json: bool) -> int:
     """Prints what came of each project; returns the exit code, that of the worst."""
     rows = rows if as_json else _after_their_diffs(rows)
     outcomes = {one.outcome for one in _printed(rows, report.of_updated, as_json=as_json)}
     return 1 if "failed" in outcomes else CONFLICTS if "conflicts" in outcomes else 0
 
 
-def _after_their_diffs(rows: "Iterable[Updated]") -> "Generator[Updated]":
+def _after_their_diffs(rows: "Iterable[UpdateResult]") -> "Generator[UpdateResult]":
     for one in rows:
         if one.diff:
             _print_diff(f"{one.diff}\n")

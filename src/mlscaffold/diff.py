@@ -6,32 +6,32 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .project import open_project
-from .rendering.renders import open_renders
+from .rendering.render_cache import open_render_cache
 from .repository import files
 from .repository.scratch import Entry, Scratch, open_scratch
 from .repository.worktree import Worktree, names, open_worktree
-from .updating.recorded import recorded_answers
+from .updating.project_answers import recorded_answers, recorded_release
 
 
 def diff(path: Path) -> str:
-    """The unified diff from the render to the project's files as they lie there.
+    """Return the unified diff from the render to the project's files on disk.
 
     Files that the template does not have are the project's own and not shown, nor are ignored ones.
     """
     project = open_project(path)
     worktree = open_worktree(path)
     format = worktree.object_format
-    with open_renders() as renders:
-        release = renders.releases(project.template).find(project.commit)
-        answers = recorded_answers(project, renders, release)
-        tree = renders.tree(project.template, release, answers, object_format=format)
-        sees = worktree.objects, renders.objects(format)
-        with open_scratch(object_format=format, sees=sees) as scratch:
+    with open_render_cache() as cache:
+        release = recorded_release(project, cache.releases(project.template))
+        answers = recorded_answers(project, cache, release)
+        tree = cache.tree(project.template, release, answers, object_format=format)
+        alternates = worktree.objects, cache.objects(format)
+        with open_scratch(object_format=format, alternates=alternates) as scratch:
             return _diff(scratch, worktree, tree)
 
 
 def _diff(scratch: Scratch, worktree: Worktree, tree: str) -> str:
-    """The unified diff from a render's tree to what lies in the project."""
+    """Return the unified diff from a render's tree to what is in the project."""
     rendered = scratch.paths(tree)
     ignored = worktree.ignored(rendered)
     present = scratch.edited("", _present(worktree, rendered - ignored, scratch))
@@ -39,7 +39,7 @@ def _diff(scratch: Scratch, worktree: Worktree, tree: str) -> str:
 
 
 def _present(worktree: Worktree, paths: Iterable[str], scratch: Scratch) -> Mapping[str, Entry]:
-    """Those of the files that lie in the project, as its git would keep them.
+    """Return those of the files that exist in the project, as its git would store them.
 
     They are written to `scratch`, under a copy of the index: the project's own is not touched.
     """

@@ -1,5 +1,7 @@
-"""What can go wrong, each with one clear line and the exit code that it ends in."""
+"""What can go wrong: each error has one clear line, and the exit code that it ends in."""
 
+from collections.abc import Collection
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -10,7 +12,7 @@ class MlscaffoldError(Exception):
 
 
 class AnswerError(MlscaffoldError):
-    """A value given for a question is not one that works."""
+    """A value given for a question is not valid."""
 
     exit_code = 2
 
@@ -23,15 +25,228 @@ class TemplateError(MlscaffoldError):
     """The template or the release asked for can't be read or rendered."""
 
 
-class ProjectError(MlscaffoldError):
-    """A folder is not a project that was made by a template."""
-
-
 class GitError(MlscaffoldError):
     """Git is missing, or a git command failed."""
 
 
+class ProjectError(MlscaffoldError):
+    """A project can't be read or updated in its present state."""
+
+
+class NotAProjectError(ProjectError):
+    """A folder is not a generated project."""
+
+    def __init__(self, folder: Path, answers_file: str) -> None:
+        self.folder = folder
+        super().__init__(f"{folder} is no generated project: no {answers_file}")
+
+
+class AnswersFileError(ProjectError):
+    """The file that records a project's answers can't be used."""
+
+    def __init__(self, file: Path, problem: str) -> None:
+        self.file = file
+        super().__init__(f"{file} {problem}")
+
+
+class RecordedAnswerError(ProjectError):
+    """An answer that a project records is not valid."""
+
+    def __init__(self, recorded_in: Path, problem: str) -> None:
+        self.recorded_in = recorded_in
+        super().__init__(f"{recorded_in}: {problem}")
+
+
+class NoRepositoryError(ProjectError):
+    """A project is in no git repository that has a commit."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        self.folder, self.reason = folder, reason
+        super().__init__(
+            f"{folder} can't be updated: {reason}; `git init`, `git add .` and `git commit` first"
+        )
+
+
+class FolderNameError(ProjectError):
+    """A folder's name holds a line break, which git's output can't represent."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        super().__init__(f"{shown(str(folder))} is in a folder whose name has a line break")
+
+
+class NotCommittedError(ProjectError):
+    """A project, or its answers file, is not committed to git as it is on disk."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.path = path
+        super().__init__(f"{path} is not committed {problem}: commit it first")
+
+
+class DirtyTreeError(ProjectError):
+    """A project has changes that are not committed."""
+
+    def __init__(self, folder: Path, paths: Collection[str]) -> None:
+        self.folder, self.paths = folder, paths
+        super().__init__(
+            f"{folder} has changes that are not committed: {listed(paths)}; "
+            "commit or stash them first"
+        )
+
+
+class GitBusyError(ProjectError):
+    """A merge, rebase, cherry-pick or revert is unfinished in the repository."""
+
+    def __init__(self, top: Path, activity: str) -> None:
+        self.top, self.activity = top, activity
+        super().__init__(f"{activity} is under way in {top}: finish it first")
+
+
+class GitLockError(ProjectError):
+    """Git holds its lock on the index, or left it behind."""
+
+    def __init__(self, top: Path, lock: Path) -> None:
+        self.top, self.lock = top, lock
+        super().__init__(f"git is running in {top}, or was killed there: there is {lock}")
+
+
+class ConcurrentUpdateError(ProjectError):
+    """Another update is running in the same working tree."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        super().__init__(f"another update is running in {top}")
+
+
+class UnfinishedUpdateError(ProjectError):
+    """An earlier update has to be finished or aborted first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        super().__init__(
+            f"an update of {folder} is unfinished: resolve its conflicts and run "
+            "`mlscaffold update --continue`, or `mlscaffold update --abort`"
+        )
+
+
+class NoUpdateError(ProjectError):
+    """There is no unfinished update to continue or abort."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        super().__init__(f"no update is unfinished in {top}")
+
+
+class BranchExistsError(ProjectError):
+    """The branch that an update should be committed on exists already."""
+
+    def __init__(self, branch: str, top: Path) -> None:
+        self.branch, self.top = branch, top
+        super().__init__(f"the branch {branch} exists in {top}: name another")
+
+
+class UnknownReleaseError(ProjectError):
+    """A project was made by a newer release than this installation has."""
+
+    def __init__(self, project: Path, release: str, newest: str) -> None:
+        self.project, self.release, self.newest = project, release, newest
+        super().__init__(
+            f"{project} has release {release}, and {newest} is the newest that mlscaffold knows: "
+            "upgrade mlscaffold"
+        )
+
+
+class UnknownBaseError(ProjectError):
+    """The release that a project records is not in its template."""
+
+    def __init__(self, answers_file: Path, reason: str) -> None:
+        self.answers_file, self.reason = answers_file, reason
+        super().__init__(
+            f"{reason}; set _commit in {answers_file} to the commit of the template that made this "
+            "project, commit that, and run the command again"
+        )
+
+
+class DowngradeError(ProjectError):
+    """The release asked for is older than the project's."""
+
+    def __init__(self, project: Path, release: str, wanted: str) -> None:
+        self.project, self.release, self.wanted = project, release, wanted
+        super().__init__(f"{project} has release {release}, which is newer than {wanted}")
+
+
+class BlockedPathError(ProjectError):
+    """Files that an update may not touch are where it has to write."""
+
+    def __init__(self, problem: str, paths: Collection[str], fix: str) -> None:
+        self.paths = paths
+        super().__init__(f"{problem}: {listed(paths)}; {fix}")
+
+
+class ChangedMeanwhileError(ProjectError):
+    """A file, the index or HEAD changed while an update was running."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = path
+        super().__init__(f"{path} has changed in the meantime: try again")
+
+
+class MovedHeadError(ProjectError):
+    """Commits were made since an update, so that aborting it would undo them in the files."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        super().__init__(
+            f"{top} has other commits than before the update, which aborting would undo in the "
+            "files: end the update with `mlscaffold update --continue`"
+        )
+
+
+class ConflictMarkersError(ProjectError):
+    """Conflict markers are left in some files."""
+
+    def __init__(self, paths: Collection[str]) -> None:
+        self.paths = paths
+        super().__init__(f"conflict markers are left in {listed(paths)}")
+
+
+class UnresolvedConflictError(ProjectError):
+    """Conflicts without markers are not resolved yet."""
+
+    def __init__(self, paths: Collection[str]) -> None:
+        self.paths = paths
+        super().__init__(
+            f"not resolved yet: {listed(paths)}; `git add` what stays, `git rm` what goes"
+        )
+
+
+class JournalError(ProjectError):
+    """The journal of an unfinished update can't be read."""
+
+    def __init__(self, file: Path, kept: Path) -> None:
+        self.file, self.kept = file, kept
+        super().__init__(f"{file} is broken: what was there before the update is kept in {kept}")
+
+
+class RecoveryError(ProjectError):
+    """An update failed, and what it had changed could not be put back."""
+
+    def __init__(self, error: BaseException, second: Exception) -> None:
+        self.error, self.second = error, second
+        super().__init__(
+            f"{str(error) or 'interrupted'}; then, while it was undone: {second}; "
+            "fix that and run `mlscaffold update --abort`"
+        )
+
+
 def shown(value: object) -> str:
-    """The value as it stands in a message: quoted, on one line, cut when it is long."""
+    """Format a value for a message: quoted, on one line, cut when it is long."""
     text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
     return text if len(text) <= 60 else f"{text[:56]}...{text[-1]}"
+
+
+def listed(paths: Collection[str], limit: int = 5) -> str:
+    """Format the first of the paths, and how many more there are, on one line."""
+    first = [path if path.isprintable() else ascii(path) for path in sorted(paths)[:limit]]
+    more = len(paths) - len(first)
+    return ", ".join(first) + (f" and {more} more" if more > 0 else "")

@@ -7,25 +7,27 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from .project import is_project
-from .rendering.renders import Renders, open_renders
-from .update import Outcome, Updated, Wish, update
+from .rendering.render_cache import RenderCache, open_render_cache
+from .update import Outcome, UpdateRequest, UpdateResult, update
 
 
-def update_all(paths: Sequence[Path], wish: Wish, *, jobs: int = 1) -> Iterator[Updated]:
-    """What becomes of each project, as soon as it is known; one that fails stops no other.
+def update_all(
+    paths: Sequence[Path], request: UpdateRequest, *, jobs: int = 1
+) -> Iterator[UpdateResult]:
+    """Yield the result of each project as soon as it is known; a failure stops no other.
 
     A release is rendered once for all projects that have the same answers. Projects of one
-    repository share its lock, and one branch with a commit for each, when a branch is wished for.
+    repository share its lock, and one branch with a commit for each, when a branch is requested.
     """
-    rows: SimpleQueue[Updated] = SimpleQueue()
-    with open_renders() as renders, ThreadPoolExecutor(max_workers=jobs) as executor:
+    rows: SimpleQueue[UpdateResult] = SimpleQueue()
+    with open_render_cache() as cache, ThreadPoolExecutor(max_workers=jobs) as executor:
         try:
             for group in _by_repository(paths):
-                executor.submit(_update_in_turn, group, wish, renders, rows)
+                executor.submit(_update_in_turn, group, request, cache, rows)
             for _ in paths:
                 yield rows.get()
         finally:
-            # Those at work come to their end, those that wait are left as they are.
+            # Running updates finish; those that wait are not started.
             executor.shutdown(cancel_futures=True)
 
 
@@ -39,21 +41,26 @@ def _by_repository(paths: Sequence[Path]) -> list[list[Path]]:
 
 
 def _update_in_turn(
-    paths: Sequence[Path], wish: Wish, renders: Renders, rows: SimpleQueue[Updated]
+    paths: Sequence[Path],
+    request: UpdateRequest,
+    cache: RenderCache,
+    rows: SimpleQueue[UpdateResult],
 ) -> None:
     onto = ""
     for path in paths:
-        row = _updated(path, wish, renders, onto=onto)
+        row = _updated(path, request, cache, onto=onto)
         onto = row.commit if row.branch else onto
         rows.put(row)
 
 
-def _updated(path: Path, wish: Wish, renders: Renders, *, onto: str) -> Updated:
+def _updated(path: Path, request: UpdateRequest, cache: RenderCache, *, onto: str) -> UpdateResult:
     try:
         if not is_project(path):
-            return Updated(project=path, outcome=Outcome.SKIPPED, problem="no generated project")
+            return UpdateResult(
+                project=path, outcome=Outcome.SKIPPED, problem="no generated project"
+            )
         # Absolute: copier, in another thread, may change the working directory.
-        return replace(update(path.absolute(), wish, renders=renders, onto=onto), project=path)
+        return replace(update(path.absolute(), request, cache=cache, onto=onto), project=path)
     except Exception as error:  # Whatever it is, it stops no other.
         problem = " ".join(str(error).split()) or type(error).__name__
-        return Updated(project=path, outcome=Outcome.FAILED, problem=problem)
+        return UpdateResult(project=path, outcome=Outcome.FAILED, problem=problem)

@@ -10,12 +10,12 @@ TIMEOUT_S = 180.0
 
 
 def find_uv() -> str | None:
-    """The uv program on PATH, else the one beside this Python, else None."""
+    """Return the uv program on PATH, else the one beside this Python, else None."""
     return shutil.which("uv") or shutil.which("uv", path=Path(sys.executable).parent)
 
 
 def write_lock(project: Path, *, timeout_s: float = TIMEOUT_S) -> str:
-    """Writes uv.lock into the project; returns why it could not, empty when it could."""
+    """Write uv.lock into the project; return why it could not, or an empty string."""
     uv = find_uv()
     if uv is None:
         return "uv is not installed"
@@ -37,11 +37,11 @@ def write_lock(project: Path, *, timeout_s: float = TIMEOUT_S) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without the virtual environment that we happen to run in."""
+    """Return our environment variables without the active virtual environment."""
     return {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
 
 
 def _reason(stderr: str) -> str:
-    """The first line of what uv said, without its bullet."""
+    """Return the first line of uv's message, without its bullet."""
     said = [line.strip() for line in stderr.splitlines() if line.strip()]
     return f"uv lock failed: {said[0].lstrip('× ') if said else 'no message'}"  # noqa: RUF001

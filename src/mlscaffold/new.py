@@ -2,21 +2,22 @@
 
 import os
 import re
-from collections.abc import Callable, Generator, Mapping
+import sys
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 
-from .errors import DestinationError, shown
+from .errors import AnswerError, DestinationError, shown
 from .lock import write_lock
-from .options import preset_answers
 from .project import first_commit
-from .rendering import folders, names
-from .rendering.answers import Ask, resolve
-from .rendering.questions import Value
+from .rendering import folders
+from .rendering.answers import Ask, Complaint, resolve
+from .rendering.questions import Question, Value
 from .rendering.releases import Releases, open_releases
-from .rendering.renderer import render
+from .rendering.render import render
 from .repository import git
 
 # Is told what happens now, for a line of progress.
@@ -56,16 +57,16 @@ def new(
     dry_run: bool = False,
     progress: Progress = lambda _: None,
 ) -> NewProject:
-    """Renders the template into the folder `destination`, locks it and makes its first commit.
+    """RenderCache the template into the folder `destination`, locks it and makes its first commit.
 
     Whatever goes wrong, and in a dry run, nothing is left behind and nothing there is touched.
     Where `with_lock` does not say, a project of our own template is locked, and another's when
     `confirm` says yes: to resolve its dependencies uv may run code that the template brings.
     """
     target = _free(destination)
-    given = {**preset_answers(preset), **given}
     with open_releases(template) as releases:
         release = releases.find(ref)
+        given = {**_preset_answers(releases, release, preset), **given}
         answers = _answers(releases, release, given=given, folder=target.name, ask=ask)
         project = NewProject(
             path=target, template=releases.source, release=release, answers=answers
@@ -105,20 +106,33 @@ def _completed(
 def _answers(
     releases: Releases, release: str, *, given: Mapping[str, str], folder: str, ask: Ask | None
 ) -> dict[str, Value]:
+    questions = releases.questions(release)
+    complaint = partial(releases.complaint, release)
     return resolve(
-        releases.questions(release),
+        questions,
         given=given,
-        suggested=_suggested(folder),
-        reserved=frozenset(releases.read(release, "reserved-names.txt").split()),
+        suggested=_suggested(folder, questions, complaint),
+        complaint=complaint,
         ask=ask,
     )
 
 
-def _suggested(folder: str) -> dict[str, str]:
-    """A name made from the folder's, and the author as git knows them."""
+def _preset_answers(releases: Releases, release: str, preset: str) -> Mapping[str, str]:
+    """The answers that a preset stands for; raises AnswerError when there is no such preset."""
+    presets = releases.components(release).presets
+    if preset not in presets:
+        raise AnswerError(f"--preset must be one of {', '.join(presets)}; got {shown(preset)}")
+    return presets[preset]
+
+
+def _suggested(folder: str, questions: Iterable[Question], complaint: Complaint) -> dict[str, str]:
+    """A name made from the folder's, the author as git knows them, and this Python's version."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-._")
     author = {f"author_{key}": git.setting(f"user.{key}") for key in ("name", "email")}
-    usable = {k: v for k, v in author.items() if not names.complaint(k, v, reserved=())}
+    usable = {k: v for k, v in author.items() if v and not complaint(k, v, {})}
+    python = "{}.{}".format(*sys.version_info)
+    if any(one.name == "python_version" and python in one.values for one in questions):
+        usable["python_version"] = python
     return {"project_name": name or folder, **usable}
 
 

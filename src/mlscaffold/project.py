@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from .errors import GitError, ProjectError, shown
+from .errors import AnswersFileError, GitError, NotAProjectError, shown
 from .rendering.questions import Value
 from .repository import git
 
@@ -42,9 +42,10 @@ def open_project(path: Path) -> Project:
     for key, value in (("_src_path", template), ("_commit", commit)):
         if not (isinstance(value, str) and _is_name(value)):
             found = shown(value) if isinstance(value, str) else type(value).__name__
-            raise ProjectError(
-                f"{path / ANSWERS_FILE} must name the template in _src_path and its release in "
-                f"_commit; {key} is {'missing' if value is None else found}"
+            raise AnswersFileError(
+                path / ANSWERS_FILE,
+                "must name the template in _src_path and its release in _commit; "
+                f"{key} is {'missing' if value is None else found}",
             )
     answers = {key: value for key, value in recorded.items() if not key.startswith("_")}
     return Project(path=path, template=template, commit=commit, answers=answers)
@@ -97,16 +98,17 @@ def _recorded(path: Path) -> dict[str, Any]:
     try:
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
-            raise ProjectError(f"{path} is no file of at most {_MAX_BYTES} bytes")
+            raise AnswersFileError(path, f"is no file of at most {_MAX_BYTES} bytes")
         recorded = yaml.load(path.read_bytes(), _Loader)
     except FileNotFoundError as error:
-        raise ProjectError(f"{path.parent} is no generated project: no {path.name}") from error
+        raise NotAProjectError(path.parent, path.name) from error
     # A value that looks like a date, or a number of very many digits, can be none.
     except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
         reason = getattr(error, "problem", None) or str(error).splitlines()[0]
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
-        raise ProjectError(f"{path} can't be read{where}: {reason}; restore it from git") from error
+        problem = f"can't be read{where}: {reason}; restore it from git"
+        raise AnswersFileError(path, problem) from error
     if not isinstance(recorded, dict):
-        raise ProjectError(f"{path} must hold answers by name")
+        raise AnswersFileError(path, "must hold answers by name")
     return {str(key): value for key, value in recorded.items()}

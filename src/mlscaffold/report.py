@@ -1,10 +1,9 @@
-"""What the commands tell, as text."""
+"""Formats the results of the commands as text."""
 
 import os
 import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,10 @@ if TYPE_CHECKING:
     from .check import Checked
     from .doctor import Finding
     from .new import NewProject
-    from .options import Component, Options
+    from .options import Options
+    from .rendering.components import Component
     from .rendering.questions import Choice
-    from .update import Updated
+    from .update import UpdateResult
 
 _WIDTH = 14
 """Of the column that lists choices."""
@@ -68,7 +68,7 @@ def of_checked(one: "Checked") -> str:
         "outdated": f"outdated: {one.release} is followed by {one.latest}",
         "ahead": f"ahead: {one.release} is newer than {one.latest}, the newest that mlscaffold "
         "knows; upgrade mlscaffold",
-        "unreleased": f"unreleased: {one.release} names no version to compare",
+        "unreleased": f"unreleased: the template has no release or commit {one.release}",
         "unreadable": f"unreadable: {one.problem}",
         "skipped": f"skipped: {one.problem}",
     }
@@ -78,10 +78,10 @@ def of_checked(one: "Checked") -> str:
 def of_finding(finding: "Finding") -> str:
     """What was found, and what fixes it."""
     lines = [f"{finding.state:<8}  {finding.subject}: {finding.detail}"]
-    return _text([*lines, f"{'':10}mend: {finding.mend}"] if finding.mend else lines)
+    return _text([*lines, f"{'':10}fix: {finding.fix}"] if finding.fix else lines)
 
 
-def of_updated(one: "Updated") -> str:
+def of_updated(one: "UpdateResult") -> str:
     """What became of a project, and what its user has to do; the diff of a dry run is apart."""
     return _text(_lines_of_updated(one))
 
@@ -109,12 +109,12 @@ def _lines_of_options(found: "Options") -> Iterator[str]:
 
 
 def _lines_of_component(component: "Component | None") -> Iterator[str]:
-    for kind, names in asdict(component).items() if component else ():
-        if names:
+    for kind in ("files", "dependencies", "commands") if component else ():
+        if names := getattr(component, kind):
             yield from textwrap.wrap(f"{kind}: {', '.join(names)}", **_INDENTED)
 
 
-def _lines_of_updated(one: "Updated") -> Iterator[str]:
+def _lines_of_updated(one: "UpdateResult") -> Iterator[str]:
     if one.recovered:
         yield f"{one.project}: {one.recovered}"
     yield f"{one.project}: {_outcome(one)}"
@@ -127,13 +127,13 @@ def _lines_of_updated(one: "Updated") -> Iterator[str]:
         yield f"  conflict  {_plain(path)}: {reason}"
     if one.outcome == "conflicts" and not one.branch:
         where = "" if one.project == Path() else f" {shlex.quote(str(one.project))}"
-        yield f"Settle them (git status lists them), then: mlscaffold update --continue{where}"
+        yield f"Resolve them (git status lists them), then: mlscaffold update --continue{where}"
         yield f"Or go back to what was there: mlscaffold update --abort{where}"
     elif "pyproject.toml" in one.changed and one.outcome == "updated":
         yield "The dependencies may have changed: run `uv lock`, then `make setup`."
 
 
-def _outcome(one: "Updated") -> str:
+def _outcome(one: "UpdateResult") -> str:
     counted = ", ".join(
         f"{len(paths)} {kind}"
         for kind, paths in (
@@ -163,7 +163,7 @@ def _plain(path: str) -> str:
     return path if path.isprintable() else ascii(path)
 
 
-def _whereabouts(one: "Updated") -> str:
+def _whereabouts(one: "UpdateResult") -> str:
     if one.branch:
         return f"committed as {one.commit[:12]} on {one.branch}"
     return f"committed as {one.commit[:12]}" if one.commit else "staged, not committed"

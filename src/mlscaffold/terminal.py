@@ -46,7 +46,7 @@ def open_streams() -> None:
         stream = getattr(sys, name) or os.fdopen(number, "w" if number else "r")
         stream.reconfigure(errors="backslashreplace" if number else "surrogateescape")
         setattr(sys, name, stream)
-        # It lives on, since it would close the stream when it goes.
+        # It is kept, since it would close the stream when it is collected.
         setattr(sys, f"__{name}__", stream)
     sys.stderr = _Terminal(sys.stderr)
     if sys.stdout.isatty():

@@ -1,73 +1,31 @@
 """Re-applies the template to projects, by a three-way merge that loses nothing of the user's."""
 
-import os
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from .errors import AnswerError, GitError, MlscaffoldError, ProjectError, shown
+from .errors import (
+    DowngradeError,
+    MlscaffoldError,
+    ProjectError,
+    UnfinishedUpdateError,
+)
 from .project import ANSWERS_FILE, Project, open_project
 from .rendering.answers import Ask
-from .rendering.releases import Releases, version_of
-from .rendering.renders import Renders, open_renders
+from .rendering.releases import Releases
+from .rendering.render_cache import RenderCache, open_render_cache
 from .repository.scratch import Scratch, open_scratch
 from .repository.worktree import Worktree, open_worktree
-from .updating import transaction
-from .updating.commits import commit_merge, import_objects
+from .updating import branch, transaction
 from .updating.merge import Merge, merge
-from .updating.recorded import answers_at, recorded_answers
+from .updating.project_answers import answers_at, recorded_answers, recorded_release
+from .updating.result import Outcome, UpdateResult, described
 from .updating.transaction import Recovery
 
-_OF_ANSWERS = {
-    "you changed what the template removed": "you changed what you have deselected",
-    "you renamed what the template removed": "you renamed what you have deselected",
-}
-
-
-class Outcome(StrEnum):
-    """How a project came out."""
-
-    CURRENT = "current"
-    """There was nothing to do."""
-    UPDATED = "updated"
-    CONFLICTS = "conflicts"
-    """Updated, but for what only its user can settle."""
-    PREVIEWED = "previewed"
-    ABORTED = "aborted"
-    SKIPPED = "skipped"
-    """No project that a template made."""
-    FAILED = "failed"
-
 
 @dataclass(frozen=True, kw_only=True)
-class Updated:
-    """What was done to a project, or in a dry run would have been."""
-
-    project: Path
-    outcome: Outcome
-    old: str = ""
-    new: str = ""
-    added: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    deleted: tuple[str, ...] = ()
-    conflicts: Mapping[str, str] = field(default_factory=dict)
-    """By path, why only the user can settle it."""
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    """By path, why the project does not get what the template adds or changes."""
-    branch: str = ""
-    commit: str = ""
-    diff: str = ""
-    """In a dry run, what would change."""
-    recovered: str = ""
-    """What became of an earlier update that was interrupted."""
-    problem: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wish:
+class UpdateRequest:
     """What is to become of a project."""
 
     given: Mapping[str, str] = field(default_factory=dict)
@@ -82,78 +40,82 @@ class Wish:
     ask: Ask | None = None
 
 
-def update(path: Path, wish: Wish, *, renders: Renders | None = None, onto: str = "") -> Updated:
-    """Brings one project to a release, or to other answers; raises MlscaffoldError when it can't.
+def update(
+    path: Path, request: UpdateRequest, *, cache: RenderCache | None = None, onto: str = ""
+) -> UpdateResult:
+    """Update one project to a release, or to other answers; raise MlscaffoldError if it can't be.
 
     Afterwards the changes are staged; committed, or committed on a branch without touching the
-    working tree, where that was wished for. `onto` is the commit of that branch, when it is there
+    working tree, where the request says so. `onto` is the commit of that branch, when it is there
     already for another project of the same repository.
     """
-    if renders is None:
-        with open_renders() as renders:
-            return update(path, wish, renders=renders)
+    if cache is None:
+        with open_render_cache() as cache:
+            return update(path, request, cache=cache)
     _require_project(path)
     worktree = open_worktree(path)
     if onto:
         worktree = replace(worktree, head=onto)
-    elif wish.branch:
-        _require_branch_name(worktree, wish.branch)
-    if wish.dry_run or wish.branch:
+    elif request.branch:
+        branch.require_name(worktree, request.branch)
+    if request.dry_run or request.branch:
         _require_finished(worktree)
-        return _updated(path, worktree, wish, renders, is_begun=bool(onto))
-    with transaction.locked(worktree), _recovering(worktree) as became:
+        return _updated(path, worktree, request, cache, is_begun=bool(onto))
+    with transaction.locked(worktree), _recovering(worktree) as recovery:
         _require_finished(worktree)
         # Its HEAD may have moved before the lock was ours.
         worktree = open_worktree(path)
-        return _updated(path, worktree, wish, renders, recovered=_TOLD[became])
+        return _updated(path, worktree, request, cache, recovered=_RECOVERED[recovery])
 
 
-def resume(path: Path) -> Updated:
-    """Ends an update whose conflicts are settled; raises ProjectError while they are not."""
+def resume(path: Path) -> UpdateResult:
+    """Finish an update whose conflicts are resolved; raise ProjectError while they are not."""
     worktree = open_worktree(path)
     commit = ""
-    with transaction.locked(worktree), _recovering(worktree) as became:
-        if became is not Recovery.AFTER or transaction.unfinished(worktree):
+    with transaction.locked(worktree), _recovering(worktree) as recovery:
+        if recovery is not Recovery.COMPLETED or transaction.unfinished(worktree):
             commit = transaction.resume(worktree)
-    return Updated(project=path, outcome=Outcome.UPDATED, commit=commit, recovered=_TOLD[became])
+    return UpdateResult(
+        project=path, outcome=Outcome.UPDATED, commit=commit, recovered=_RECOVERED[recovery]
+    )
 
 
-def abort(path: Path) -> Updated:
-    """Restores exactly what was there before an update with conflicts, or one interrupted."""
+def abort(path: Path) -> UpdateResult:
+    """Restore exactly what was there before an update with conflicts, or an interrupted one."""
     worktree = open_worktree(path)
-    with transaction.locked(worktree), _recovering(worktree) as became:
-        if became is not Recovery.BEFORE:
+    with transaction.locked(worktree), _recovering(worktree) as recovery:
+        if recovery is not Recovery.UNDONE:
             transaction.abort(worktree)
-    return Updated(project=path, outcome=Outcome.ABORTED, recovered=_TOLD[became])
+    return UpdateResult(project=path, outcome=Outcome.ABORTED, recovered=_RECOVERED[recovery])
 
 
 def _updated(
     path: Path,
     worktree: Worktree,
-    wish: Wish,
-    renders: Renders,
+    request: UpdateRequest,
+    cache: RenderCache,
     *,
     recovered: str = "",
     is_begun: bool = False,
-) -> Updated:
-    """What became of a project; `is_begun` where the branch for it is of our making."""
+) -> UpdateResult:
+    """Update a project; `is_begun` says that the branch for it is of our making."""
     project = open_project(path)
-    old, new = _releases_of(project, renders.releases(project.template), wish)
-    before = recorded_answers(project, renders, old)
-    after = answers_at(project, renders, new, given=wish.given, ask=wish.ask)
-    done = Updated(
+    old, new = _releases_of(project, cache.releases(project.template), request)
+    before = recorded_answers(project, cache, old)
+    after = answers_at(project, cache, new, given=request.given, ask=request.ask)
+    done = UpdateResult(
         project=path, outcome=Outcome.CURRENT, old=project.commit, new=new, recovered=recovered
     )
     if (old, before) == (new, after):
         return done
-    _require_ready(worktree, wish, is_begun=is_begun)
+    _require_ready(worktree, request, is_begun=is_begun)
     format = worktree.object_format
     trees = [
-        renders.tree(project.template, release, answers, object_format=format)
+        cache.tree(project.template, release, answers, object_format=format)
         for release, answers in ((old, before), (new, after))
     ]
-    sees = worktree.objects, renders.objects(format)
-    with open_scratch(object_format=format, sees=sees) as scratch:
+    alternates = worktree.objects, cache.objects(format)
+    with open_scratch(object_format=format, alternates=alternates) as scratch:
         merged = merge(
             *(scratch, worktree),
             old=trees[0],
@@ -163,166 +125,92 @@ def _updated(
         )
         if not (merged.changes or merged.conflicts):
             return done
-        done = _described(done, merged, deselects=old == new)
-        if wish.dry_run:
+        done = described(done, merged, deselects=old == new)
+        if request.dry_run:
             diff = scratch.diff(worktree.tree(), merged.tree)
             return replace(done, outcome=Outcome.PREVIEWED, diff=diff)
-        return _applied(done, worktree, merged, scratch, project, wish)
+        return _applied(done, worktree, merged, scratch, project, request)
 
 
 def _require_project(path: Path) -> None:
-    """Raises ProjectError unless a template made it; an interrupted update is recovered first."""
+    """Raise ProjectError unless a template made it; recover an interrupted update first."""
     try:
         open_project(path)
     except ProjectError:
-        # It may have been ended in the moment in which it replaced the answers.
+        # It may have been killed while it replaced the answers.
         with suppress(ProjectError):
             if transaction.unfinished(open_worktree(path)):
                 return
         raise
 
 
-def _require_ready(worktree: Worktree, wish: Wish, *, is_begun: bool) -> None:
-    """Raises ProjectError where the project is not in a state to be given what is wished for."""
-    if wish.branch and not is_begun:
-        _require_new_branch(worktree, wish.branch)
-    if not (wish.dry_run or wish.branch):
-        worktree.require_calm()
+def _require_ready(worktree: Worktree, request: UpdateRequest, *, is_begun: bool) -> None:
+    """Raise ProjectError if the project is not in a state to get what was requested."""
+    if request.branch and not is_begun:
+        branch.require_new(worktree, request.branch)
+    if not (request.dry_run or request.branch):
+        worktree.require_clean()
     worktree.require_committed(ANSWERS_FILE)
 
 
 def _applied(
-    done: Updated,
+    done: UpdateResult,
     worktree: Worktree,
     merged: Merge,
     scratch: Scratch,
     project: Project,
-    wish: Wish,
-) -> Updated:
+    request: UpdateRequest,
+) -> UpdateResult:
     author = {key: str(project.answers.get(f"author_{key}", "")) for key in ("name", "email")}
-    title = _title(done, wish)
+    title = _title(done, request)
     outcome = Outcome.CONFLICTS if merged.conflicts else Outcome.UPDATED
-    if wish.branch:
-        commit = _branched(worktree, merged, scratch, title, author, wish.branch)
-        return replace(done, outcome=outcome, branch=wish.branch, commit=commit)
+    if request.branch:
+        commit = branch.commit_on(worktree, merged, scratch, title, author, request.branch)
+        return replace(done, outcome=outcome, branch=request.branch, commit=commit)
     commit = transaction.apply(
-        worktree, merged, scratch, title=title, author=author, commits=wish.commits
+        worktree, merged, scratch, title=title, author=author, commits=request.commits
     )
     return replace(done, outcome=outcome, commit=commit)
 
 
-def _branched(
-    worktree: Worktree,
-    merged: Merge,
-    scratch: Scratch,
-    title: str,
-    author: Mapping[str, str],
-    branch: str,
-) -> str:
-    """Commits the merge on a new branch; conflicts with their markers, and named in the message."""
-    ref = f"refs/heads/{branch}"
-    before = worktree.git("for-each-ref", "--format=%(objectname)", ref).decode().strip()
-    if merged.conflicts:
-        listed = (f"- {one.path}: {one.reason}" for one in merged.conflicts)
-        title = "\n".join([title, "", "Conflicts, to be settled before this is merged:", *listed])
-    with TemporaryDirectory(prefix="mlscaffold-") as folder:
-        import_objects(scratch, worktree, merged)
-        index = Path(folder, "index")
-        commit = commit_merge(worktree, merged, index, title, author)
-    before = before or "0" * len(commit)
-    worktree.git("update-ref", "-m", "mlscaffold: update", ref, commit, before)
-    return commit
-
-
-def _require_branch_name(worktree: Worktree, branch: str) -> None:
-    try:
-        # It also resolves names such as @{-1}, which are no branch's own.
-        named = worktree.git("check-ref-format", "--branch", branch)
-    except (GitError, ValueError):
-        named = b""
-    if os.fsdecode(named) != f"{branch}\n":
-        raise AnswerError(f"--branch must name a branch, got {shown(branch)}")
-
-
-def _require_new_branch(worktree: Worktree, branch: str) -> None:
-    existing = worktree.git("for-each-ref", "--format=%(refname:short)", "refs/heads")
-    for other in os.fsdecode(existing).splitlines():
-        if f"{other}/".startswith(f"{branch}/") or f"{branch}/".startswith(f"{other}/"):
-            raise ProjectError(f"the branch {other} exists in {worktree.top}: name another")
-
-
-def _releases_of(project: Project, releases: Releases, wish: Wish) -> tuple[str, str]:
-    """The release that the project has, and the one that it is to have."""
-    latest = releases.latest()
-    ours, theirs = version_of(project.commit), version_of(latest)
-    is_known = project.commit in releases.tags()
-    if ours and theirs and ours > theirs and not is_known:
-        raise ProjectError(
-            f"{project.path} has release {project.commit}, and {latest} is the newest that "
-            "mlscaffold knows: upgrade mlscaffold"
-        )
-    old = releases.find(project.commit)
-    if wish.same_release:
+def _releases_of(project: Project, releases: Releases, request: UpdateRequest) -> tuple[str, str]:
+    """Return the release that the project has, and the one that it is to have."""
+    old = recorded_release(project, releases)
+    if request.same_release:
         return old, old
-    if wish.to is None and ours and theirs and ours > theirs:
-        # A trial release, newer than every final one.
+    new = releases.find(request.to)
+    if not releases.is_before(new, old):
+        return old, new
+    if request.to is None:
+        # A trial release, or a commit after a release, is newer than every final one.
         return old, old
-    new = releases.find(wish.to)
-    wanted = version_of(new)
-    if ours and wanted and wanted < ours:
-        raise ProjectError(
-            f"{project.path} has release {project.commit}, which is newer than {new}"
-        )
-    return old, new
+    raise DowngradeError(project.path, project.commit, new)
 
 
-def _described(done: Updated, merged: Merge, *, deselects: bool) -> Updated:
-    """What the merge does; where only answers change, what goes has been deselected."""
-    conflicts = {one.path: one.reason for one in merged.conflicts}
-    if deselects:
-        conflicts = {path: _OF_ANSWERS.get(why, why) for path, why in conflicts.items()}
-
-    def paths(chosen: Callable[[object, object], bool]) -> tuple[str, ...]:
-        return tuple(
-            one.path
-            for one in merged.changes
-            if chosen(one.old, one.new) and one.path not in conflicts
-        )
-
-    return replace(
-        done,
-        added=paths(lambda old, new: not old),
-        deleted=paths(lambda old, new: not new),
-        changed=paths(lambda old, new: bool(old and new)),
-        conflicts=conflicts,
-        left_out=merged.left_out,
-    )
-
-
-def _title(done: Updated, wish: Wish) -> str:
-    """What a commit says of it."""
-    if wish.same_release:
-        pairs = ", ".join(f"{key}={value}" for key, value in wish.given.items())
+def _title(done: UpdateResult, request: UpdateRequest) -> str:
+    """Return the commit's title."""
+    if request.same_release:
+        pairs = ", ".join(f"{key}={value}" for key, value in request.given.items())
         return f"Set {pairs} in the template's answers"
     return f"Update from the template's release {done.old} to {done.new}"
 
 
-_TOLD = {
+_RECOVERED = {
     Recovery.NOTHING: "",
-    Recovery.BEFORE: "an update that was interrupted has been undone",
-    Recovery.AFTER: "an update that was interrupted has been completed",
+    Recovery.UNDONE: "an update that was interrupted has been undone",
+    Recovery.COMPLETED: "an update that was interrupted has been completed",
 }
 
 
 @contextmanager
 def _recovering(worktree: Worktree) -> Generator[Recovery]:
-    """What an interrupted update was turned into; an error in the block tells of it, too."""
-    became = transaction.recover(worktree)
+    """Recover from an interrupted update first; an error in the block mentions it."""
+    recovery = transaction.recover(worktree)
     try:
-        yield became
+        yield recovery
     except MlscaffoldError as error:
-        if became is not Recovery.NOTHING:
-            error.args = (f"{_TOLD[became]}; now: {error}",)
+        if recovery is not Recovery.NOTHING:
+            error.args = (f"{_RECOVERED[recovery]}; now: {error}",)
         raise
 
 
@@ -330,8 +218,4 @@ def _require_finished(worktree: Worktree) -> None:
     journal = transaction.unfinished(worktree)
     if journal:
         # One that was interrupted is no matter of conflicts, but --abort ends it as well.
-        where = worktree.top / journal.prefix
-        raise ProjectError(
-            f"an update of {where} is unfinished: settle its conflicts and run "
-            "`mlscaffold update --continue`, or `mlscaffold update --abort`"
-        )
+        raise UnfinishedUpdateError(worktree.top / journal.prefix)

@@ -191,7 +191,7 @@ def test_an_environment_that_may_be_a_strangers_is_not_run(
         "broken",
         f"{toy}/.venv is not run: {reason}",
     )
-    assert found["environment"]["mend"].endswith("make setup")
+    assert found["environment"]["fix"].endswith("make setup")
     assert not {"torch", "DVC remote"} & found.keys()
 
 
@@ -206,7 +206,7 @@ def test_a_setting_that_names_a_committed_environment_runs_nothing(
     git(toy, "commit", "--quiet", "--message=A stranger's")
     found = doctor(toy, env={"UV_PROJECT_ENVIRONMENT": setting})
     assert not ran(toy)
-    assert (found["environment"]["state"], found["environment"]["mend"]) == (
+    assert (found["environment"]["state"], found["environment"]["fix"]) == (
         "broken",
         "unset UV_PROJECT_ENVIRONMENT && make setup" if setting else "make setup",
     )
@@ -271,7 +271,7 @@ def test_what_the_projects_dvc_settings_name_is_not_asked_from_a_shared_environm
         "subject": "DVC remote",
         "state": "unknown",
         "detail": f"not asked: its settings may run commands, and {shared} was not made here",
-        "mend": "unset UV_PROJECT_ENVIRONMENT && make setup",
+        "fix": "unset UV_PROJECT_ENVIRONMENT && make setup",
     }
 
 
@@ -322,7 +322,7 @@ def test_a_python_that_is_none_is_one_line(make: Callable[[Path], None], toy: Pa
         "subject": "environment",
         "state": "broken",
         "detail": f"{toy}/.venv/bin/python does not run",
-        "mend": "make setup",
+        "fix": "make setup",
     }
 
 
@@ -358,14 +358,14 @@ def test_a_broken_driver_is_one_line(broken: str, detail: str, toy: Path) -> Non
     assert (done.returncode, done.stderr) == (1, "")
     assert (
         f"\nbroken    torch: 2.13.0 finds no device: {detail}\n"
-        "          mend: nvidia-smi, and if that fails: install the NVIDIA driver anew\n"
+        "          fix: nvidia-smi, and if that fails: reinstall the NVIDIA driver\n"
     ) in done.stdout
 
 
 def test_a_torch_that_can_not_be_imported_is_one_line(toy: Path) -> None:
     environment(toy / ".venv", torch="raise ImportError('libcudart.so:\\nno such file')\n")
     found = doctor(toy)["environment"]
-    assert (found["state"], found["mend"]) == ("broken", "make setup")
+    assert (found["state"], found["fix"]) == ("broken", "make setup")
     assert found["detail"] == "ImportError: libcudart.so: no such file"
 
 
@@ -379,13 +379,11 @@ def main():
 """
     environment(toy / ".venv", **{"dvc/cli.py": dvc})
     found = doctor(toy)["DVC remote"]
-    assert found["mend"] == (
-        "dvc push, and if that fails: dvc remote modify 'x; touch ran' url URL"
-    )
+    assert found["fix"] == ("dvc push, and if that fails: dvc remote modify 'x; touch ran' url URL")
 
 
 @pytest.mark.parametrize("uri", ["http://[", "http://127.0.0.1:x", "http://a b", "http://:0/\n"])
 def test_an_address_that_is_none_is_one_line(uri: str, toy: Path) -> None:
-    found = doctor(toy, env={"MLFLOW_TRACKING_URI": uri})["tracking"]
+    found = doctor(toy, env={"STORE_URI": uri})["store"]
     assert found["state"] == "broken"
-    assert found["mend"] == "unset MLFLOW_TRACKING_URI, or start the server that it names"
+    assert found["fix"] == "unset STORE_URI, or start the server that it names"

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from proofs import faults, saves
-from proofs.projects import Lab, copied, files_of, git, open_lab, snapshot
+from update_proofs import faults, saves
+from update_proofs.projects import Lab, copied, files_of, git, open_lab, snapshot
 
 pytestmark = pytest.mark.slow
 

@@ -165,7 +165,7 @@ def test_what_can_not_be_decoded_is_asked_again(
     command = ("new", "toy", f"--template={template}", "--no-lock", "--no-git")
     code, seen = on_a_terminal(*command, cwd=tmp_path, typed=typed, env=env)
     assert code == 0, seen
-    assert "project_name must be 1 to 64 letters" in seen
+    assert "project_name: must be one word" in seen
     assert "project_name: name\n" in (tmp_path / "toy" / ".copier-answers.yml").read_text()
 
 

@@ -1,10 +1,15 @@
 """What tests of the engine share: data, a bundle and a tracker in miniature."""
 
+import gc
+import resource
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from miniature import make_rows
+import torch
+from miniature import CONFIGS, make_rows
 from toy_project.config import (
     Config,
     DataConfig,
@@ -36,6 +41,25 @@ collect_ignore = [
 ENCODER = {"name": "text", "max_tokens": 16, "min_count": 1}
 SMALL = {"name": "mlp", "hidden_size": 8, "num_bigram_buckets": 64}
 """The settings of a model of a few weights."""
+
+
+def pytest_unconfigure() -> None:
+    """Exit at once: looking for what large libraries could free takes seconds."""
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """One thread for PyTorch in each test, whatever the test before it has set."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project, with this one's configs, as the working directory."""
+    (tmp_path / "configs").symlink_to(CONFIGS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")
@@ -84,3 +108,19 @@ def tracking(
     monkeypatch.setenv("WANDB_DATA_DIR", str(workspace / "wandb"))
     wandb.teardown()  # it reads the environment once
     return TrackingConfig("wandb", experiment="miniature", system_metrics=False)
+
+
+@pytest.fixture
+def no_room() -> Callable[[int], AbstractContextManager[None]]:
+    """Return what makes a block in which no file becomes larger than so many bytes."""
+
+    @contextmanager
+    def limited(size: int) -> Generator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

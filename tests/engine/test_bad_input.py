@@ -6,18 +6,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import yaml
 from toy_project.compose import main as compose
 from toy_project.config import Config
 from toy_project.data.preprocessing import Processed, read_rows
+from toy_project.data.rows import DataError
 from toy_project.data.text import TextEncoder, TextEncoderConfig
-from toy_project.data.validation import DataError
 from toy_project.models.bundle import Bundle
 from toy_project.models.embedding import TextModelConfig
 from toy_project.models.transformer import TransformerConfig
@@ -36,13 +36,11 @@ AS_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.get
 
 
 def numeric_settings(config: object, prefix: str = "") -> Iterator[str]:
-    assert is_dataclass(config)
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if is_dataclass(value):
-            yield from numeric_settings(value, f"{field.name}.")
-        elif field.type in (int, float, int | None):
-            yield prefix + field.name
+    for name, kind in get_type_hints(type(config)).items():
+        if is_dataclass(kind):
+            yield from numeric_settings(getattr(config, name), f"{name}.")
+        elif kind in (int, float, int | None):
+            yield prefix + name
 
 
 def said(setting: str, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -62,7 +60,7 @@ def test_a_number_that_makes_no_sense_is_refused(
     allowed = {"-1"} if name == "registry.threshold" else set()
     for value in (value for value in HOSTILE if value not in allowed):
         message = said(f"{name}={value}", monkeypatch)
-        assert message.startswith((f"error: {name}", "error: a number among the settings is too "))
+        assert message.startswith(f"error: {name}")
     assert [path.name for path in workspace.iterdir()] == ["configs"]
 
 
@@ -78,7 +76,7 @@ def test_a_number_that_makes_no_sense_is_refused(
         ("launcher.num_threads=1025", "launcher.num_threads must be in [0, 1024], got 1025"),
         (
             f"optimizer.weight_decay={HUGE}",
-            "a number among the settings is too large: int too large to convert to float",
+            f"optimizer.weight_decay must be at most 4294967295, got {HUGE:.100}",
         ),
         ("seed=???", "seed has no value, only ???"),
     ],
@@ -93,7 +91,7 @@ def test_a_setting_is_refused_with_its_name_and_range(
     "kind", [TransformerConfig, TextModelConfig, TextEncoderConfig, ClassificationConfig]
 )
 def test_a_number_of_a_piece_that_makes_no_sense_is_refused(kind: Any) -> None:
-    numbers = [field.name for field in fields(kind) if field.type in (int, float)]
+    numbers = [name for name, of in get_type_hints(kind).items() if of in (int, float)]
     for name, value in product(numbers, map(yaml.safe_load, HOSTILE)):
         with pytest.raises(ConfigError, match=rf"^piece\.{name}|\.{name} must be "):
             typed("piece", kind, {"name": "piece", name: value})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hydra
 import pytest
+from miniature import CONFIGS
 from toy_project import fetch, preprocess, serve, train
 from toy_project.compose import to_config
 from toy_project.config import Config, flat
@@ -16,7 +17,6 @@ from toy_project.serving.config import ServeConfig
 
 from . import commands
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 NOT_THE_SAME = {
     "registry.model_name": "the project's name",
     "tracking.experiment": "the project's name",
@@ -76,49 +76,35 @@ SMALL = (
 
 
 @pytest.mark.parametrize(
-    ("file", "line", "message"),
+    ("file", "line", "key", "near"),
     [
-        (
-            "config.yaml",
-            "  tolerence: 1",
-            "registry.tolerence is not a setting; did you mean tolerance?",
-        ),
-        ("config.yaml", "sed: 1", "sed is not a setting; did you mean seed?"),
-        ("data/docstrings.yaml", "pathh: 1", "data.pathh is not a setting; did you mean path?"),
-        (
-            "data/docstrings.yaml",
-            "  max_token: 1",
-            "data.encoder.max_token is not a setting; did you mean max_tokens?",
-        ),
-        (
-            "launcher/local.yaml",
-            "num_worker: 1",
-            "launcher.num_worker is not a setting; did you mean num_workers?",
-        ),
-        ("model/mlp.yaml", "drop_out: 0", "model.drop_out is not a setting; did you mean dropout?"),
-        (
-            "objective/classification.yaml",
-            "label: []",
-            "objective.label is not a setting; did you mean labels?",
-        ),
-        ("optimizer/muon.yaml", "nam: 1", "optimizer.nam is not a setting; did you mean name?"),
-        (
-            "optimizer/muon.yaml",
-            "  momentums: 1",
-            "optimizer.arguments must be among momentum, betas, got 'momentums'",
-        ),
-        ("schedule/cosine.yaml", "nam: 1", "schedule.nam is not a setting; did you mean name?"),
-        ("serving/fastapi.yaml", "prot: 1", "serving.prot is not a setting; did you mean port?"),
-        ("tracking/none.yaml", "nam: 1", "tracking.nam is not a setting; did you mean name?"),
-        (
-            "training/default.yaml",
-            "epoch: 1",
-            "training.epoch is not a setting; did you mean epochs?",
-        ),
+        ("config.yaml", "  tolerence: 1", "registry.tolerence", "tolerance"),
+        ("config.yaml", "sed: 1", "sed", "seed"),
+        ("data/docstrings.yaml", "pathh: 1", "data.pathh", "path"),
+        ("data/docstrings.yaml", "  max_token: 1", "data.encoder.max_token", "max_tokens"),
+        ("launcher/local.yaml", "num_worker: 1", "launcher.num_worker", "num_workers"),
+        ("model/mlp.yaml", "drop_out: 0", "model.drop_out", "dropout"),
+        ("objective/classification.yaml", "label: []", "objective.label", "labels"),
+        ("optimizer/muon.yaml", "nam: 1", "optimizer.nam", "name"),
+        ("schedule/cosine.yaml", "nam: 1", "schedule.nam", "name"),
+        ("serving/fastapi.yaml", "prot: 1", "serving.prot", "port"),
+        ("tracking/none.yaml", "nam: 1", "tracking.nam", "name"),
+        ("training/default.yaml", "epoch: 1", "training.epoch", "epochs"),
     ],
 )
-def test_an_unknown_key_in_a_file_ends_in_one_line(project, file, line, message):
-    with (project / "configs" / file).open("a", encoding="utf-8") as yaml:
-        yaml.write(f"{line}\n")
-    stages = [serve] if "serving" in file else [fetch, preprocess, train]
-    assert commands.run(*stages, settings=SMALL) == f"error: {message}"
+def test_an_unknown_key_in_a_file_ends_in_one_line(project, file, line, key, near):
+    error = f"error: {key} is not a setting; did you mean {near}?"
+    assert with_line(project / "configs" / file, line) == error
+
+
+def test_an_unknown_argument_of_an_optimizer_ends_in_one_line(project):
+    error = "error: optimizer.arguments must be among momentum, betas, got 'momentums'"
+    assert with_line(project / "configs/optimizer/muon.yaml", "  momentums: 1") == error
+
+
+def with_line(path: Path, line: str) -> str | None:
+    """Return the error that a line more in a config leads to."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+    stages = [serve] if path.parent.name == "serving" else [fetch, preprocess, train]
+    return commands.run(*stages, settings=SMALL)

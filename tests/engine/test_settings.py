@@ -2,10 +2,8 @@
 
 import hashlib
 import logging
-import resource
 import shutil
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 import yaml
+from miniature import CONFIGS
 from toy_project import data, fetch, preprocess, train, training
 from toy_project.config import Config, OptimizerConfig, flat
 from toy_project.data.encoder import encoder_settings
@@ -24,7 +23,6 @@ from toy_project.training.optimizers import check_optimizer
 
 from . import commands
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 PIECES = Path(__file__).parent / "pieces"
 TABLE = "text,label\n" + "".join(f"word n{i},{'ab'[i % 2]}\n" for i in range(36))
 
@@ -238,24 +236,13 @@ def test_a_model_is_compiled(run):
         run("training.compile=true")
 
 
-def test_a_checkpoint_that_cannot_be_written_is_told_or_ends_training(run):
+def test_a_checkpoint_that_cannot_be_written_is_told_or_ends_training(run, no_room):
     run()
-    with files_up_to(num_bytes=12_000):
+    with no_room(12_000):
         goes_on, stops = run("training.on_save_error=go_on"), run("training.on_save_error=stop")
     message = "the checkpoint of step 1 cannot be written: [Errno 27] File too large"
     assert f"{message}; training continues" in goes_on.messages
     assert (goes_on.error, stops.error) == (None, f"error: {message}")
-
-
-@contextmanager
-def files_up_to(*, num_bytes: int) -> Generator[None]:
-    """Let no file grow larger, as on a disk that is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from ..errors import AnswerError, shown
-from . import names
-from .questions import Question, Value
+from .questions import Answers, Question, Value
 
 # Gets the question, its default and the check of an answer's text; returns the checked answer.
 Ask = Callable[[Question, Value, Callable[[str], Value]], Value]
+# Gets a question's name, a value and the answers before; returns why it is refused, or nothing.
+Complaint = Callable[[str, Value, Answers], str]
 
 
 def parse_pairs(pairs: Iterable[str]) -> dict[str, str]:
-    """The KEY=VALUE pairs by key; raises AnswerError at one without a key or a '='."""
+    """Parse KEY=VALUE pairs; raise AnswerError at one without a key or a '='."""
     parsed: dict[str, str] = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
@@ -22,7 +23,7 @@ def parse_pairs(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def refuse_unknown(given: Collection[str], questions: Sequence[Question]) -> None:
-    """Raises AnswerError when a key answers no question."""
+    """Raise AnswerError if a key answers no question."""
     known = [question.name for question in questions]
     for key in given:
         if key not in known:
@@ -34,10 +35,10 @@ def resolve(
     *,
     given: Mapping[str, str],
     suggested: Mapping[str, str],
-    reserved: Collection[str],
+    complaint: Complaint | None = None,
     ask: Ask | None = None,
 ) -> dict[str, Value]:
-    """An answer for each question that applies: the one given, else asked for, else a default.
+    """Answer each question that applies: as given, else as asked for, else by default.
 
     A suggestion replaces the template's default. Without `ask` nobody is asked.
     Raises AnswerError at the first invalid value.
@@ -49,7 +50,7 @@ def resolve(
             continue
 
         def check(text: str, question: Question = question) -> Value:
-            return checked(question, text, reserved=reserved)
+            return checked(question, text, answers, complaint=complaint)
 
         if question.name in given:
             answers[question.name] = check(given[question.name])
@@ -59,15 +60,19 @@ def resolve(
     return answers
 
 
-def checked(question: Question, text: str, *, reserved: Collection[str]) -> Value:
-    """The value that `text` stands for; raises AnswerError when it is invalid."""
+def checked(
+    question: Question, text: str, answers: Answers, *, complaint: Complaint | None = None
+) -> Value:
+    """Return the value that `text` stands for; raise AnswerError if it is invalid.
+
+    The template's own validator says so, where there is a `complaint` to ask.
+    """
     value = question.parse(text)
-    expected = names.complaint(question.name, text, reserved=reserved)
-    if expected:
-        raise AnswerError(f"{question.name} must be {expected}; got {shown(text)}")
+    if complaint and (reason := complaint(question.name, value, answers)):
+        raise AnswerError(f"{question.name}: {reason}; got {shown(text)}")
     return value
 
 
 def text_of(value: Value) -> str:
-    """The text that a question would read as this value."""
+    """Return the text that a question would read as this value."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -4,6 +4,7 @@ Needs nothing but git and the standard library, since the build hook runs it too
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +20,10 @@ _COMMITTER = "mlscaffold <mlscaffold@users.noreply.github.com> 1700000000 +0000"
 
 
 def write_bundle(checkout: Path, bundle: Path, *, tag: str) -> None:
-    """Writes the file `bundle` with the releases that `checkout` holds.
+    """Write the file `bundle` with the releases that `checkout` holds.
 
-    A clean, complete clone with release tags gives its own history and tags. Anything else, such as
-    an unpacked archive, is one release by itself: the files as they are, in one commit named `tag`.
+    A clean, complete clone gives its own history and release tags. Anything else, such as an
+    unpacked archive, is one release by itself: the files as they are, in one commit named `tag`.
     The same input gives the same bytes.
     """
     refs = _release_refs(checkout)
@@ -36,14 +37,40 @@ def write_bundle(checkout: Path, bundle: Path, *, tag: str) -> None:
 
 
 def write_release(checkout: Path, repository: Path, *, tag: str) -> None:
-    """Makes the bare `repository` with one commit, tagged `tag`: the template as it lies there."""
+    """Make the bare `repository` with one commit, tagged `tag`: the template as it is on disk."""
     git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", repository)
-    stream = b"".join(_import_stream(checkout, tag=tag))
-    git.run("fast-import", "--quiet", cwd=repository, stdin=stream)
+    _import(checkout, repository, tag=tag)
+
+
+def clone_checkout(checkout: Path, repository: Path) -> str:
+    """Clone `checkout` into the bare `repository`; return the name of the release in it.
+
+    That is the name of its commit as `git describe` gives it, by which a project finds its base in
+    every later clone. Changes of the template that are not committed belong to the release: in
+    `repository` alone, the name is a tag of a commit that holds them.
+    """
+    # Objects are shared, not copied; the user's settings say whether git may trust the checkout.
+    command = ("-c", f"core.hooksPath={os.devnull}", "clone", "--quiet", "--mirror", "--shared")
+    env = {"GIT_ALLOW_PROTOCOL": "file"}
+    git.run(*command, "--template=", checkout, repository, env=env, isolated=False)
+    name = git.run("describe", "--tags", "--always", cwd=repository)
+    if _is_changed(checkout):
+        _import(checkout, repository, tag=name, parent=git.run("rev-parse", "HEAD", cwd=repository))
+    return name
+
+
+def tag_of(version: str) -> str:
+    """Return the tag of a version; in `git describe`'s form if the version names a commit.
+
+    So git finds the commit of v0.1.dev3-0-g1234abc in a clone that has no such tag.
+    """
+    public, _, local = version.partition("+")
+    commit = re.match(r"g[0-9a-f]+", local)
+    return f"v{public}-0-{commit[0]}" if commit else f"v{public}"
 
 
 def holds_template(folder: Path) -> bool:
-    """Whether the folder is this project's own source, with the template in it."""
+    """Return whether the folder is mlscaffold's own source, with the template in it."""
     return (folder / "hatch_build.py").is_file() and (folder / "copier.yml").is_file()
 
 
@@ -54,7 +81,7 @@ def _bundle(repository: Path, bundle: Path, refs: list[str]) -> None:
 
 
 def _release_refs(checkout: Path) -> list[str]:
-    """HEAD, its branch and every release tag; empty when the clone can't speak for itself."""
+    """Return HEAD, its branch and every release tag; nothing if the clone lacks the template."""
 
     def ask(*arguments: str) -> str:
         # The user's settings say whether git may trust a clone that somebody else owns.
@@ -62,22 +89,35 @@ def _release_refs(checkout: Path) -> list[str]:
 
     if not (checkout / ".git").exists() or shutil.which("git") is None:
         return []
-    tags = ask("for-each-ref", "--format=%(refname)", "refs/tags/v*").split()
-    shallow = ask("rev-parse", "--is-shallow-repository") == "true"
-    if not tags or shallow or ask("status", "--porcelain", "--", *TEMPLATE_PATHS):
+    if ask("rev-parse", "--is-shallow-repository") == "true" or _is_changed(checkout):
         return []
+    tags = ask("for-each-ref", "--format=%(refname)", "refs/tags/v*").split()
     branch = ask("for-each-ref", "--format=%(refname)", "--points-at=HEAD", "refs/heads")
     return ["HEAD", *branch.split()[:1], *tags]
 
 
-def _import_stream(checkout: Path, *, tag: str) -> Iterator[bytes]:
-    yield f"commit refs/heads/main\ncommitter {_COMMITTER}\n".encode()
+def _is_changed(checkout: Path) -> bool:
+    """Return whether the template in a clone has changes that are not committed."""
+    command = ("status", "--porcelain", "--", *TEMPLATE_PATHS)
+    return bool(git.run(*command, cwd=checkout, isolated=False))
+
+
+def _import(checkout: Path, repository: Path, *, tag: str, parent: str = "") -> None:
+    stream = b"".join(_import_stream(checkout, tag=tag, parent=parent))
+    git.run("fast-import", "--quiet", cwd=repository, stdin=stream)
+
+
+def _import_stream(checkout: Path, *, tag: str, parent: str) -> Iterator[bytes]:
+    ref = "refs/mlscaffold/uncommitted" if parent else "refs/heads/main"
+    yield f"commit {ref}\ncommitter {_COMMITTER}\n".encode()
     yield _data(f"The template of {tag}\n".encode())
+    if parent:
+        yield f"from {parent}\ndeleteall\n".encode()
     for path in _files(checkout):
         mode = "100755" if os.access(path, os.X_OK) else "100644"
         yield f"M {mode} inline {path.relative_to(checkout).as_posix()}\n".encode()
         yield _data(path.read_bytes())
-    yield f"reset refs/tags/{tag}\nfrom refs/heads/main\n".encode()
+    yield f"reset refs/tags/{tag}\nfrom {ref}\n".encode()
 
 
 def _data(content: bytes) -> bytes:

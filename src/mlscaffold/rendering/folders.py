@@ -9,7 +9,7 @@ from tempfile import mkdtemp
 
 
 def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Every file, link and folder in the folder and in those within, less what vanishes."""
+    """Yield every file, link and folder below a folder; skip what disappears meanwhile."""
     unread = [str(folder)]
     while unread:
         with suppress(OSError), os.scandir(unread.pop()) as found:
@@ -20,7 +20,7 @@ def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def remove(folder: Path) -> None:
-    """Removes the folder: what is in a folder within is moved up first, so no path gets long."""
+    """Remove a folder of any depth: what is nested is moved up first, to keep paths short."""
     names = (folder / f"{os.getpid()}-{number}" for number in count())
     while children := list(os.scandir(folder)):
         for child in children:
@@ -39,7 +39,7 @@ def _unused(names: Iterator[Path]) -> Path:
 
 @contextmanager
 def temporary(*, within: Path | None = None) -> Generator[Path]:
-    """A new folder that goes when the block ends."""
+    """Yield a new folder that is removed when the block ends."""
     folder = Path(mkdtemp(prefix="mlscaffold-", dir=within))
     try:
         yield folder

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
@@ -17,7 +17,9 @@ from packaging.version import InvalidVersion, Version
 from ..errors import GitError, TemplateError, shown
 from ..repository import git
 from . import bundle, sandbox
-from .questions import ForeignQuestion, Question, read_questions, read_yaml
+from .components import Components, read_components
+from .questions import Answers, ForeignQuestion, Question, Value, read_questions, read_yaml
+from .validators import Validators
 
 PUBLIC_URL = "https://github.com/mlscaffold/mlscaffold.git"
 
@@ -39,7 +41,10 @@ class Releases:
     repository: Path
     trusted: bool
     """Whether this process may read and render them itself, where nothing bounds them."""
+    current: str = ""
+    """The release to take where none is named; the newest tag when empty."""
     _read: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False)
+    _validators: dict[str, Validators] = field(default_factory=dict, init=False, repr=False)
 
     def tags(self) -> list[str]:
         """The release tags, the newest first; final releases stand before any other."""
@@ -48,17 +53,29 @@ class Releases:
     @cached_property
     def _tags(self) -> list[str]:
         listed = git.run("tag", "--list", cwd=self.repository).split()
-        return sorted(filter(version_of, listed), key=_rank, reverse=True)
+        return sorted(filter(_version, listed), key=_rank, reverse=True)
 
     def latest(self) -> str:
         """The newest release's tag, or the newest commit where nothing was released."""
-        return self._tags[0] if self._tags else self.commit("HEAD")
+        return self.current or (self._tags[0] if self._tags else self.describe("HEAD"))
 
     def find(self, ref: str | None) -> str:
-        """The tag or commit that `ref` names, the latest release when it names none."""
+        """The release that `ref` names, as a project records it: a tag, else a described commit.
+
+        Without `ref` it is the latest; raises TemplateError when there is no such release.
+        """
         if ref is None:
             return self.latest()
-        return ref if ref in self._tags else self.commit(ref)
+        return ref if ref in self._tags else self.describe(self.commit(ref))
+
+    def is_before(self, ref: str, other: str) -> bool:
+        """Whether the release `ref` is older than the other: by version, else by its commit."""
+        ours, theirs = version_of(ref), version_of(other)
+        if ours and theirs and ours != theirs:
+            return ours < theirs
+        older, newer = self.commit(ref), self.commit(other)
+        missing = ("rev-list", "--max-count=1", older, f"^{newer}")
+        return older != newer and not git.run(*missing, cwd=self.repository)
 
     def read(self, ref: str, path: str) -> str:
         """The text of a file in that release, empty where it has no such file."""
@@ -92,8 +109,23 @@ class Releases:
         kind = Question if self.trusted else ForeignQuestion
         return read_questions(self.read_yaml(ref, "copier.yml"), kind)
 
+    def components(self, ref: str) -> Components:
+        """What that release says of its choices; nothing where it has no components.yml."""
+        return read_components(self.read_yaml(ref, "components.yml"))
+
+    def complaint(self, ref: str, question: str, value: Value, answers: Answers) -> str:
+        """What that release's validator of a question says against a value; empty for nothing."""
+        if not self.trusted:
+            return self.in_sandbox(
+                "complaint", ref=ref, question=question, value=value, answers=dict(answers)
+            )
+        if ref not in self._validators:
+            entries = self.read_yaml(ref, "copier.yml")
+            self._validators[ref] = Validators(entries, lambda path: self.read(ref, path))
+        return self._validators[ref].complaint(question, value, answers)
+
     def in_sandbox(self, function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
-        """What a function of sandboxed.py returns for these releases."""
+        """What a function of sandbox_worker.py returns for these releases."""
         place = {"source": self.source, "url": self.url, "repository": self.repository}
         return sandbox.call(function, writes=writes, releases=place, **arguments)
 
@@ -131,8 +163,13 @@ def open_releases(template: str | None = None) -> Generator[Releases]:
     with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder:
         repository = Path(folder, "releases.git")
         if template in (None, PUBLIC_URL):
-            _unpack(repository)
-            yield Releases(source=PUBLIC_URL, url=PUBLIC_URL, repository=repository, trusted=True)
+            yield Releases(
+                source=PUBLIC_URL,
+                url=PUBLIC_URL,
+                current=_unpack(repository),
+                repository=repository,
+                trusted=True,
+            )
             return
         url = _url(str(template))
         _mirror(url, repository)
@@ -141,9 +178,18 @@ def open_releases(template: str | None = None) -> Generator[Releases]:
 
 
 def version_of(commit: str) -> Version | None:
-    """The version in a recorded commit such as v0.1.0 or v0.1.0-3-g1234abc, None without one."""
+    """The version in a recorded commit such as v0.1.0 or v0.1.0-3-g1234abc, None without one.
+
+    An id is none, though 1234567 and 12345a6 read like versions.
+    """
+    if re.fullmatch(r"[0-9a-f]{7,40}", commit):
+        return None
+    return _version(re.sub(r"-\d+-g[0-9a-f]+$", "", commit))
+
+
+def _version(tag: str) -> Version | None:
     try:
-        return Version(re.sub(r"-\d+-g[0-9a-f]+$", "", commit))
+        return Version(tag)
     except InvalidVersion:
         return None
 
@@ -153,18 +199,26 @@ def _rank(tag: str) -> tuple[bool, Version]:
     return not version.is_prerelease, version
 
 
-def _unpack(repository: Path) -> None:
+def _unpack(repository: Path) -> str:
+    """Makes the bare `repository` of the template's releases; returns the one to take, if any.
+
+    From a checkout that is the template as it lies there.
+    """
     if bundle.holds_template(_CHECKOUT):
+        if (_CHECKOUT / ".git").exists():
+            with suppress(GitError):  # It has no commit, or belongs to somebody else.
+                return bundle.clone_checkout(_CHECKOUT, repository)
         bundle.write_release(_CHECKOUT, repository, tag=_own_tag())
     elif (packed := _PACKAGE / "releases.bundle").is_file():
         git.run("clone", "--quiet", "--mirror", "--template=", packed, repository)
     else:
         raise TemplateError("this installation holds no template: install mlscaffold again")
+    return ""
 
 
 def _own_tag() -> str:
     try:
-        return f"v{metadata.version('mlscaffold').partition('+')[0]}"
+        return bundle.tag_of(metadata.version("mlscaffold"))
     except metadata.PackageNotFoundError:
         return "v0.1.dev0"
 

@@ -33,14 +33,14 @@ class Bound:
 
     @property
     def value(self) -> int:
-        """The bound that holds; raises TemplateError where the variable holds none."""
+        """The bound in effect; raises TemplateError if the variable holds none."""
         text = os.environ.get(self.setting, "") or str(self.default)
         if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
             raise TemplateError(f"{self.setting} must be a whole number > 0, got {text[:60]!r}")
         return int(text)
 
     def exceeded(self) -> TemplateError:
-        """The error of a template that takes more."""
+        """Return the error for a template that takes more."""
         return _refusal(
             f"it takes more than {self.value} {self.unit}; {self.setting} sets another bound"
         )
@@ -52,7 +52,7 @@ DISK = Bound("MLSCAFFOLD_TEMPLATE_DISK_MIB", 1024, "MiB on the disk")
 
 
 def call(function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
-    """What a function of sandboxed.py returns, after it wrote into the folder `writes`.
+    """Return what a function of sandbox_worker.py returns; it may write into `writes`.
 
     Raises TemplateError when the template fails or takes more than its bounds, OSError when the
     disk does not take what it writes.
@@ -84,7 +84,7 @@ class _Process:
         self._socket = socket.socket()
 
     def answer(self, request: dict[str, Any], written: Iterable[Path]) -> dict[str, Any]:
-        """The reply to a request; one at a time."""
+        """Send a request and return the reply; one at a time."""
         with self._lock:
             try:
                 self._start()
@@ -94,7 +94,7 @@ class _Process:
                     raise MEMORY.exceeded()
                 return reply
             except BaseException:
-                # Also where our user interrupts: it would go on, and answer the next request.
+                # Also where our user interrupts: it would continue, and answer the next request.
                 self._end()
                 raise
 
@@ -105,7 +105,7 @@ class _Process:
         with theirs:
             # In a session of its own: what it starts ends with it, and Ctrl-C is left to us.
             self._popen = subprocess.Popen(
-                [sys.executable, "-P", "-m", f"{__package__}.sandboxed"],
+                [sys.executable, "-P", "-m", f"{__package__}.sandbox_worker"],
                 cwd=gettempdir(),
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
@@ -141,7 +141,7 @@ class _Process:
         return reply
 
     def _end(self) -> int:
-        """The exit code of the process, which is killed where it still runs."""
+        """Kill the process if it still runs, and return its exit code."""
         popen, self._popen = self._popen, None
         if popen is None:
             return 0
@@ -153,12 +153,12 @@ class _Process:
 
 @cache
 def _process_of(pid: int) -> _Process:
-    """The process that works for this one; a fork of ours must not read our replies."""
+    """Return the worker process of this process; a fork must not read our replies."""
     return _Process()
 
 
 def _size(folder: Path) -> int:
-    """The bytes that a folder takes on its disk, at least a block for everything in it."""
+    """Return a folder's size on disk in bytes, at least one block for each entry."""
     size = 0
     for entry in folders.entries(folder):
         with suppress(OSError):  # It was moved or removed meanwhile.
@@ -167,7 +167,7 @@ def _size(folder: Path) -> int:
 
 
 def _death(code: int) -> TemplateError:
-    """The error of a process that ended by itself."""
+    """Return the error for a worker process that ended by itself."""
     if code == -signal.SIGXCPU:
         return TIME.exceeded()
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def digest(file: Path) -> str:
-    """A digest of a file's kind, mode and content; empty where there is none, or a folder."""
+    """Return a digest of a file's kind, mode and content; empty if there is no file."""
     try:
         status = file.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -24,13 +24,13 @@ def digest(file: Path) -> str:
 
 
 def digest_in(top: Path, path: str) -> str:
-    """The digest of a file below `top`; empty where a link leads to it, which is elsewhere."""
+    """Return the digest of a file below `top`; empty if a link leads to it."""
     is_behind = any((top / parent).is_symlink() for parent in parents(path))
     return "" if is_behind else digest(top / path)
 
 
 def swap(top: Path, path: str, new: Path | None, *, old: str, aside: Path) -> bool:
-    """Puts `new`, or nothing, in the place of a file whose digest is `old`; tells whether it could.
+    """Replace a file whose digest is `old` by `new`, or remove it; return whether it was done.
 
     It could not where the file has another digest. What is there is moved `aside` before it is
     looked at, and nothing is ever put over a file: what is saved meanwhile, at any instant, stays.
@@ -51,22 +51,22 @@ def swap(top: Path, path: str, new: Path | None, *, old: str, aside: Path) -> bo
 
 
 def place(source: Path, file: Path) -> None:
-    """Moves a file, or a symbolic link, to its place; raises FileExistsError if one is there."""
+    """Move a file or a symbolic link to its place; raise FileExistsError if one is there."""
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, file, follow_symlinks=False)
     except FileExistsError:
         raise
     except OSError:
-        # It lies on another disk, or belongs to another user.
-        copy(source, beside(file))
-        os.link(beside(file), file, follow_symlinks=False)
-        beside(file).unlink()
+        # It is on another disk, or belongs to another user.
+        copy(source, staged(file))
+        os.link(staged(file), file, follow_symlinks=False)
+        staged(file).unlink()
     source.unlink()
 
 
 def _move_away(file: Path, aside: Path) -> None:
-    """Moves a file out of its place: in one step, but for another disk."""
+    """Move a file out of its place, in one step unless another disk is involved."""
     aside.parent.mkdir(parents=True, exist_ok=True)
     try:
         file.replace(aside)
@@ -78,13 +78,13 @@ def _move_away(file: Path, aside: Path) -> None:
 
 
 def remove_empty_above(top: Path, path: str) -> None:
-    """Removes the folders that are empty without a file."""
+    """Remove the folders that are empty without a file."""
     for parent in parents(path):
         remove_empty(top / parent)
 
 
 def remove_empty(folder: Path) -> None:
-    """Removes a folder unless there is something in it, or it is none."""
+    """Remove a folder if it exists and is empty."""
     try:
         folder.rmdir()
     except OSError as error:
@@ -93,33 +93,33 @@ def remove_empty(folder: Path) -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copies a file, or a symbolic link, with its mode and times."""
+    """Copy a file or a symbolic link, with its mode and times."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(source, target, follow_symlinks=False)
 
 
-def beside(file: Path) -> Path:
-    """Where the copy of a file lies, beside its place, before it gets there."""
+def staged(file: Path) -> Path:
+    """Return where a file is copied to first, beside its place."""
     return file.with_name(f".{file.name}.mlscaffold")
 
 
 def is_folder(path: Path) -> bool:
-    """Whether it is a folder, and no link to one."""
+    """Return whether it is a folder, and not a link to one."""
     return path.is_dir() and not path.is_symlink()
 
 
 def is_folder_in(top: Path, path: str) -> bool:
-    """Whether it is a folder, and lies behind no link."""
+    """Return whether it is a folder, and behind no link."""
     return all(is_folder(top / above) for above in (path, *parents(path)))
 
 
 def parents(path: str) -> list[str]:
-    """The folders above a relative path, the nearest first."""
+    """Return the folders above a relative path, the nearest first."""
     return [parent.as_posix() for parent in Path(path).parents][:-1]
 
 
-def in_the_way(top: Path, path: str, *, going: set[str]) -> str:
-    """What stands where a new file will be, or above it, and is not going; empty for nothing."""
+def blocking_path(top: Path, path: str, *, going: set[str]) -> str:
+    """Return what is where a new file will be, or above it, and is not in `going`; else ""."""
     for parent in parents(path):
         above = top / parent
         if (above.is_symlink() or above.is_file()) and parent not in going:
@@ -136,7 +136,7 @@ def in_the_way(top: Path, path: str, *, going: set[str]) -> str:
 
 
 def sync(path: Path) -> None:
-    """Waits until a file or a folder is on the disk."""
+    """Wait until a file or a folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -39,7 +39,7 @@ _DOT_GIT = re.compile(r"(\.git|git~\d)[. ]*(:.*)?", re.DOTALL | re.IGNORECASE)
 
 
 def environment(*, isolated: bool) -> dict[str, str]:
-    """The environment for a git command; isolated: no configuration of the user or the system."""
+    """Return the environment for git; isolated: without the user's and system's configuration."""
     kept = _KEPT if isolated else _KEPT + _OF_THE_USER
     env = {
         name: value
@@ -55,27 +55,27 @@ def environment(*, isolated: bool) -> dict[str, str]:
 
 
 def allowed_protocols() -> str:
-    """The protocols of templates as GIT_ALLOW_PROTOCOL lists them, less those the user's bars."""
+    """Return the protocols of templates for GIT_ALLOW_PROTOCOL, less those the user bars."""
     asked = os.environ.get("GIT_ALLOW_PROTOCOL")
     return ":".join(name for name in PROTOCOLS if asked is None or name in asked.split(":"))
 
 
-def instead_of(url: str, repository: Path) -> dict[str, str]:
-    """The isolated environment in which git reads `repository` wherever `url` is asked for."""
+def redirected_environment(url: str, repository: Path) -> dict[str, str]:
+    """Return an isolated environment in which git reads `repository` in place of `url`."""
     redirected = {f"url.{repository.as_posix()}.insteadOf": url}
     return environment(isolated=True) | _in_env(_ISOLATED | redirected)
 
 
 def _in_env(settings: Mapping[str, str]) -> dict[str, str]:
-    """The variables that give git these settings, above those of any file."""
+    """Return the variables that give git these settings, above those of any file."""
     env = {"GIT_CONFIG_COUNT": str(len(settings))}
     for number, (name, value) in enumerate(settings.items()):
         env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
     return env
 
 
-def takes_for_its_own(path: str) -> bool:
-    """Whether a part of the path is `.git` to git on Linux, macOS (HFS+) or Windows (NTFS)."""
+def is_git_name(path: str) -> bool:
+    """Return whether a part of the path is `.git` to git on Linux, macOS or Windows."""
     parts = re.split(r"[/\\]", _HFS_IGNORED.sub("", path))
     return any(_DOT_GIT.fullmatch(part) for part in parts)
 
@@ -88,7 +88,7 @@ def run(
     isolated: bool = True,
     timeout_s: float = 120,
 ) -> str:
-    """What `git ARGUMENTS` printed, without the last line's end; raises GitError when it fails."""
+    """Run git and return what it printed, without the last line end; raise GitError if it fails."""
     printed = output(
         *arguments, cwd=cwd, stdin=stdin, env=env, isolated=isolated, timeout_s=timeout_s
     )
@@ -104,7 +104,7 @@ def output(
     timeout_s: float = 120,
     may_exit: Collection[int] = (0,),
 ) -> bytes:
-    """The bytes that `git ARGUMENTS` printed; raises GitError unless its exit code is expected."""
+    """Run git and return the bytes it printed; raise GitError if the exit code is unexpected."""
     try:
         done = subprocess.run(
             ["git", *map(str, arguments)],
@@ -125,7 +125,7 @@ def output(
 
 
 def _verb(arguments: Sequence[str | Path]) -> str:
-    """The git command among the arguments, past the settings that stand before it."""
+    """Return the git command among the arguments, past the settings before it."""
     words = iter(map(str, arguments))
     for word in words:
         if word == "-c":
@@ -136,7 +136,7 @@ def _verb(arguments: Sequence[str | Path]) -> str:
 
 
 def setting(name: str) -> str:
-    """What the user's git configuration holds under `name`, or the empty string."""
+    """Return a setting of the user's git configuration, or an empty string."""
     try:
         return run("config", "--get", name, isolated=False)
     except GitError:

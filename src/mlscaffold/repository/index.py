@@ -5,7 +5,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import ProjectError
+from ..errors import GitLockError
 from . import files
 from .scratch import Entry
 from .worktree import Worktree, names
@@ -14,13 +14,13 @@ from .worktree import Worktree, names
 Line = tuple[str, str, str]
 Lines = Mapping[str, tuple[Line, ...]]
 
-# What our lock holds. One that is there while no update is at work was left by a crash.
+# What our lock holds. A lock that exists while no update is running was left by a crash.
 _MARK = b"mlscaffold\n"
 
 
 @contextmanager
 def locked(worktree: Worktree, token: Path) -> Generator[None]:
-    """Keeps git from writing the index while the block runs; takes over a lock that we have left.
+    """Keep git from writing the index while the block runs; take over a lock that we left.
 
     The lock is a link to `token`, so that it never is there without its content.
     """
@@ -30,22 +30,21 @@ def locked(worktree: Worktree, token: Path) -> Generator[None]:
         os.link(token, _lock(worktree))
     except FileExistsError as error:
         if not _is_ours(worktree):
-            reason = f"git is at work in {worktree.top}, or was ended in the middle of it"
-            raise ProjectError(f"{reason}: there is {_lock(worktree)}") from error
+            raise GitLockError(worktree.top, _lock(worktree)) from error
     try:
         yield
     finally:
         _lock(worktree).unlink(missing_ok=True)
 
 
-def release(worktree: Worktree) -> None:
-    """Removes a lock that we have left when we were ended."""
+def release_lock(worktree: Worktree) -> None:
+    """Remove a lock that we left when we were killed."""
     if _is_ours(worktree):
         _lock(worktree).unlink()
 
 
 def lines(worktree: Worktree, *, file: Path | None = None) -> dict[str, tuple[Line, ...]]:
-    """The lines of the project's files in the index, or in another index file, by path."""
+    """Return the lines of the project's files in the index, or another index file, by path."""
     env = {"GIT_INDEX_FILE": str(file or worktree.index)}
     listed = worktree.git("ls-files", "--stage", "-z", "--", worktree.prefix or ".", env=env)
     found: dict[str, tuple[Line, ...]] = {}
@@ -56,15 +55,15 @@ def lines(worktree: Worktree, *, file: Path | None = None) -> dict[str, tuple[Li
     return found
 
 
-def others(worktree: Worktree, file: Path, paths: Mapping[str, object]) -> set[str]:
-    """All that an index file says of other paths than these."""
+def other_lines(worktree: Worktree, file: Path, paths: Mapping[str, object]) -> set[str]:
+    """Return all that an index file says of other paths than these."""
     env = {"GIT_INDEX_FILE": str(file)}
     listed = names(worktree.git("ls-files", "--stage", "-v", "-z", "--", ".", env=env))
     return {record for record in listed if record.partition("\t")[2] not in paths}
 
 
-def give(worktree: Worktree, file: Path, lines: Lines) -> None:
-    """Gives each path these lines, and no other, in an index file; none there is an empty one."""
+def set_lines(worktree: Worktree, file: Path, lines: Lines) -> None:
+    """Set each path's lines in an index file; a missing file is an empty index."""
     lengths = {len(id) for several in lines.values() for _, id, _ in several}
     nothing: Line = ("0", "0" * max(lengths, default=40), "0")
     asked = b"".join(
@@ -76,13 +75,13 @@ def give(worktree: Worktree, file: Path, lines: Lines) -> None:
     worktree.git("update-index", "-z", "--index-info", stdin=asked, env=env)
 
 
-def line(entry: Entry) -> Line:
-    """The line that says it."""
+def line_of(entry: Entry) -> Line:
+    """Return the index line of an entry."""
     return entry.mode, entry.id, str(entry.stage)
 
 
-def change(worktree: Worktree, copy: Path, *, to: Lines, where: Lines | None = None) -> None:
-    """Gives the index these lines, all or only where it has those of `where`, by way of a copy."""
+def update(worktree: Worktree, copy: Path, *, to: Lines, where: Lines | None = None) -> None:
+    """Set lines of the index by way of a copy, all or only those that are as in `where`."""
     found = lines(worktree)
     wanted = {
         path: several
@@ -91,12 +90,12 @@ def change(worktree: Worktree, copy: Path, *, to: Lines, where: Lines | None = N
     }
     if wanted:
         files.copy(worktree.index, copy)
-        give(worktree, copy, wanted)
+        set_lines(worktree, copy, wanted)
         install(worktree, copy)
 
 
 def install(worktree: Worktree, file: Path) -> None:
-    """Makes a file the index, in one step, under the lock."""
+    """Make a file the index, in one step, under the lock."""
     files.sync(file)
     file.replace(worktree.index)
 

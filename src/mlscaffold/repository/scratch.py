@@ -1,4 +1,4 @@
-"""A git repository for the moment: trees are made, merged and compared in it, and it goes."""
+"""A temporary git repository, in which trees are made, merged and compared."""
 
 import os
 from collections.abc import Collection, Generator, Iterable, Mapping
@@ -59,22 +59,24 @@ class Change:
 
 
 class Scratch:
-    """A bare repository that sees the objects of others and is nobody's but ours."""
+    """A bare repository that is ours alone, and reads the objects of others."""
 
-    def __init__(self, folder: Path, *, object_format: str, sees: Iterable[Path] = ()) -> None:
+    def __init__(
+        self, folder: Path, *, object_format: str, alternates: Iterable[Path] = ()
+    ) -> None:
         self.repository = folder
         git.run(
             *("init", "--quiet", "--bare", "--template=", "--initial-branch=main"),
             f"--object-format={object_format}",
             folder,
         )
-        alternates = folder / "objects" / "info" / "alternates"
-        alternates.parent.mkdir(exist_ok=True)
-        alternates.write_bytes(b"".join(os.fsencode(objects) + b"\n" for objects in sees))
+        file = folder / "objects" / "info" / "alternates"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"".join(os.fsencode(objects) + b"\n" for objects in alternates))
 
     @property
     def objects(self) -> Path:
-        """Where its own objects lie."""
+        """Where its own objects are."""
         return self.repository / "objects"
 
     def git(
@@ -84,7 +86,7 @@ class Scratch:
         env: dict[str, str] | None = None,
         may_exit: Collection[int] = (0,),
     ) -> bytes:
-        """What git printed, under no settings but ours."""
+        """Return what git printed, under no settings but ours."""
         return git.output(
             *_SETTINGS,
             *arguments,
@@ -95,22 +97,22 @@ class Scratch:
         )
 
     def line(self, *arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> str:
-        """The one line that git printed."""
+        """Return the one line that git printed."""
         return os.fsdecode(self.git(*arguments, stdin=stdin, env=env)).strip()
 
     def write_folder(self, folder: Path) -> str:
-        """The id of the tree that holds the files of a folder, ignored or not."""
+        """Return the id of the tree that holds the files of a folder, ignored or not."""
         with self._index() as env:
             env = env | {"GIT_WORK_TREE": str(folder)}
             self.git("-C", str(folder), "add", "--all", "--force", ".", env=env)
             return self.line("write-tree", env=env)
 
     def without(self, tree: str, paths: Collection[str]) -> str:
-        """The id of the tree less some of its files."""
+        """Return the id of the tree without some of its files."""
         return self.edited(tree, dict.fromkeys(paths))
 
     def edited(self, tree: str, entries: Mapping[str, Entry | None]) -> str:
-        """The id of the tree with some files as they are given, or gone; "" is the empty tree."""
+        """Return the id of the tree with some files set or removed; "" is the empty tree."""
         if tree and not entries:
             return tree
         nothing = Entry("0", "0" * len(tree or self.line("mktree", stdin=b"")))
@@ -127,7 +129,7 @@ class Scratch:
             return self.line("write-tree", env=env)
 
     def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
-        """The contents of files, by their ids."""
+        """Return the contents of files, by their ids."""
         wanted = sorted(set(ids))
         asked = "".join(f"{id}\n" for id in wanted).encode()
         printed = BytesIO(self.git("cat-file", "--batch", stdin=asked))
@@ -138,11 +140,11 @@ class Scratch:
         return contents
 
     def paths(self, tree: str) -> set[str]:
-        """Every file in the tree."""
+        """Return every file in the tree."""
         return set(names(self.git("ls-tree", "-r", "-z", "--name-only", tree)))
 
     def ignored(self, tree: str, paths: Collection[str]) -> set[str]:
-        """Those of the paths that the tree's own .gitignore files make git ignore."""
+        """Return those of the paths that the tree's own .gitignore files ignore."""
         rules = [path for path in self.paths(tree) if path.rpartition("/")[2] == ".gitignore"]
         if not (rules and paths):
             return set()
@@ -160,18 +162,18 @@ class Scratch:
         return {path.removeprefix("./") for path in names(found)}
 
     def commit(self, tree: str, *parents: str, message: str = "Merge") -> str:
-        """The id of a commit."""
+        """Commit a tree and return the id."""
         given = [word for parent in parents for word in ("-p", parent)]
         return self.line("commit-tree", tree, *given, "-m", message)
 
     def changes(self, old: str, new: str) -> tuple[Change, ...]:
-        """What it takes to come from one tree to the other."""
+        """Return the changes from one tree to the other."""
         listed = names(self.git("diff-tree", "-r", "-z", "--raw", "--no-renames", old, new))
         pairs = zip(listed[::2], listed[1::2], strict=True)
         return tuple(_change(record, path) for record, path in pairs)
 
     def entries(self, tree: str) -> dict[str, Entry]:
-        """Every file in the tree, by path."""
+        """Return every file in the tree, by path."""
         found: dict[str, Entry] = {}
         for record in names(self.git("ls-tree", "-r", "-z", tree)):
             fields, _, path = record.partition("\t")
@@ -180,13 +182,13 @@ class Scratch:
         return found
 
     def renames(self, old: str, new: str) -> dict[str, str]:
-        """By old path, the new paths of files that were renamed from one tree to the other."""
+        """Return the files renamed from one tree to the other: new paths by old path."""
         options = ("-r", "-z", "--name-status", "--find-renames", "--diff-filter=R")
         listed = names(self.git("diff-tree", *options, old, new))
         return dict(zip(listed[1::3], listed[2::3], strict=True))
 
     def diff(self, old: str, new: str, *, only: str = "") -> str:
-        """The unified diff between two trees; `only` some kinds of change, as --diff-filter has."""
+        """Return the unified diff between two trees; `only` is as git's --diff-filter."""
         kinds = [f"--diff-filter={only}"] if only else []
         plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--find-renames")
         shown = self.git("diff-tree", "-r", "-p", *plain, *kinds, old, new)
@@ -199,14 +201,16 @@ class Scratch:
 
 
 @contextmanager
-def open_scratch(*, object_format: str, sees: Iterable[Path]) -> Generator[Scratch]:
-    """A scratch repository that is there until the block ends."""
+def open_scratch(*, object_format: str, alternates: Iterable[Path]) -> Generator[Scratch]:
+    """Yield a scratch repository that is removed when the block ends."""
     with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder:
-        yield Scratch(Path(folder, "scratch.git"), object_format=object_format, sees=sees)
+        yield Scratch(
+            Path(folder, "scratch.git"), object_format=object_format, alternates=alternates
+        )
 
 
 def _change(record: str, path: str) -> Change:
-    """The change in a record such as `:100644 100755 1a2b... 3c4d... M`."""
+    """Parse a record such as `:100644 100755 1a2b... 3c4d... M`."""
     old_mode, new_mode, old, new, _ = record.removeprefix(":").split(" ")
     return Change(path, _entry(old_mode, old), _entry(new_mode, new))
 

@@ -1,11 +1,18 @@
-"""A project's own git repository: where it lies, and what of it must not be written."""
+"""A project's own git repository: where it is, and what in it must not be written."""
 
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import GitError, ProjectError, shown
+from ..errors import (
+    DirtyTreeError,
+    FolderNameError,
+    GitBusyError,
+    GitError,
+    NoRepositoryError,
+    NotCommittedError,
+)
 from . import files, git
 
 # Whatever the user has set: no hook or monitor runs, and the project alone says what is ignored.
@@ -31,7 +38,7 @@ _BUSY = {
 
 @dataclass(frozen=True, kw_only=True)
 class Worktree:
-    """The working tree that a project's folder lies in, which may hold more than the project."""
+    """The working tree that a project's folder is in, which may hold more than the project."""
 
     top: Path
     prefix: str
@@ -56,7 +63,7 @@ class Worktree:
         env: dict[str, str] | None = None,
         may_exit: Collection[int] = (0,),
     ) -> bytes:
-        """What git printed in `top`, under the user's settings but for those that could harm."""
+        """Run git in `top` under the user's settings, except those that could do harm."""
         settings = {"GIT_OPTIONAL_LOCKS": "0", "GIT_LITERAL_PATHSPECS": "1", **(env or {})}
         return git.output(
             *_OVERRIDES,
@@ -68,60 +75,59 @@ class Worktree:
             may_exit=may_exit,
         )
 
+    def current_head(self) -> str:
+        """Return the commit that HEAD names now."""
+        return self.git("rev-parse", "--verify", "HEAD").decode().strip()
+
     def tree(self) -> str:
-        """The id of the project's tree in HEAD; raises ProjectError when it is not committed."""
+        """Return the id of the project's tree in HEAD; raise NotCommittedError if it has none."""
         try:
             found = self.git("rev-parse", "--verify", f"{self.head}:{self.prefix.rstrip('/')}")
         except GitError as error:
-            raise ProjectError(f"{self.folder} is not committed to git: commit it first") from error
+            raise NotCommittedError(self.folder, "to git") from error
         return found.decode().strip()
 
     def require_committed(self, path: str) -> None:
-        """Raises ProjectError unless HEAD has the file of the project's folder as it lies there."""
+        """Raise NotCommittedError unless HEAD has the file of the project as it is on disk."""
         try:
             committed = self.git("cat-file", "blob", f"{self.head}:{self.prefix}{path}")
         except GitError:
             committed = b""
         present = (self.folder / path).read_bytes()
         if committed.replace(b"\r\n", b"\n") != present.replace(b"\r\n", b"\n"):
-            raise ProjectError(
-                f"{self.folder / path} is not committed as it lies there: commit it first"
-            )
+            raise NotCommittedError(self.folder / path, "as it is on disk")
 
-    def require_calm(self) -> None:
-        """Raises ProjectError when git is in the middle of something, or files await a commit."""
+    def require_clean(self) -> None:
+        """Raise ProjectError if a merge or the like is unfinished, or files are not committed."""
         for name, activity in _BUSY.items():
             if (self.git_dir / name).exists():
-                raise ProjectError(f"{activity} is under way in {self.top}: finish it first")
+                raise GitBusyError(self.top, activity)
         listed = self.git(
             *("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=no"),
             *("--ignore-submodules=dirty", "--", self.prefix or "."),
         )
         changed = [record[3:] for record in names(listed)]
         if changed:
-            raise ProjectError(
-                f"{self.folder} has changes that are not committed: {some(changed)}; "
-                "commit or stash them first"
-            )
+            raise DirtyTreeError(self.folder, changed)
 
     def ignored(self, paths: Iterable[str]) -> set[str]:
-        """Those of the paths, given from the project's folder, that the project's git ignores."""
+        """Return those of the paths, given from the project's folder, that git ignores."""
         # "./", since git takes what begins with a colon for a pattern.
         own = self.own(paths)
         asked = b"".join(b"./" + os.fsencode(self.prefix + path) + b"\0" for path in own)
         if not asked:
             return set()
-        # It takes paths, no patterns, and refuses to be told so.
+        # It takes paths, not patterns, and refuses the variable that says so.
         env = {"GIT_LITERAL_PATHSPECS": "0"}
         found = self.git("check-ignore", "-z", "--stdin", stdin=asked, env=env, may_exit=(0, 1))
         return {path.removeprefix(f"./{self.prefix}") for path in names(found)}
 
     def tracks(self, path: str) -> bool:
-        """Whether git tracks the path, given from the project's folder, or anything below it."""
+        """Return whether git tracks a path, given from the project's folder, or one below it."""
         return bool(self.git("ls-files", "-z", "--", self.prefix + path))
 
     def hidden(self) -> set[str]:
-        """Tracked paths from `top` whose changes git was told not to see, and submodules."""
+        """Return tracked paths from `top` whose changes git is told to ignore, and submodules."""
         flagged = {
             record[2:]
             for record in names(self.git("ls-files", "-v", "-z", "--", self.prefix or "."))
@@ -130,12 +136,12 @@ class Worktree:
         return flagged | self.submodules()
 
     def submodules(self) -> set[str]:
-        """Paths from `top` where another repository lies."""
+        """Return the paths from `top` that hold another repository."""
         staged = names(self.git("ls-files", "--stage", "-z", "--", self.prefix or "."))
         return {record.partition("\t")[2] for record in staged if record[:6] == "160000"}
 
     def own(self, paths: Iterable[str]) -> list[str]:
-        """Those of the paths, given from the project's folder, that don't lead out of it.
+        """Return those of the paths, given from the project's folder, that don't lead out of it.
 
         They would through a symbolic link or into a submodule, where git knows nothing.
         """
@@ -147,7 +153,7 @@ class Worktree:
 
 
 def open_worktree(project: Path) -> Worktree:
-    """The working tree around a project's folder; raises ProjectError when there is none."""
+    """Return the working tree around a project's folder; raise ProjectError if there is none."""
     try:
         printed = git.output(
             *("rev-parse", "--show-toplevel", "--show-prefix", "--absolute-git-dir"),
@@ -159,12 +165,10 @@ def open_worktree(project: Path) -> Worktree:
         )
     except GitError as error:
         reason = "its repository has no commit" if "revision" in str(error) else str(error)
-        raise ProjectError(
-            f"{project} can't be updated: {reason}; `git init`, `git add .` and `git commit` first"
-        ) from error
+        raise NoRepositoryError(project, reason) from error
     answers = os.fsdecode(printed).splitlines()
     if len(answers) != 7:
-        raise ProjectError(f"{shown(str(project))} lies in a folder whose name breaks the line")
+        raise FolderNameError(project)
     top, prefix, git_dir, index, objects, object_format, head = answers
     return Worktree(
         top=Path(top),
@@ -178,12 +182,5 @@ def open_worktree(project: Path) -> Worktree:
 
 
 def names(listed: bytes) -> list[str]:
-    """The paths or records of git's output under -z."""
+    """Split git's output under -z into paths or records."""
     return [os.fsdecode(record) for record in listed.split(b"\0") if record]
-
-
-def some(paths: Collection[str], limit: int = 5) -> str:
-    """The first of the paths, and how many more there are, in one line."""
-    shown = [path if path.isprintable() else ascii(path) for path in sorted(paths)[:limit]]
-    more = len(paths) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

@@ -11,7 +11,7 @@ from .merge import Merge
 
 
 def import_objects(scratch: Scratch, worktree: Worktree, merge: Merge) -> None:
-    """Copies what the merge needs into the project's object database; nothing refers to it yet."""
+    """Copy what the merge needs into the project's object database; nothing refers to it yet."""
     needed = {change.new.id for change in merge.changes if change.new}
     needed |= {entry.id for conflict in merge.conflicts for entry in conflict.entries}
     packed = scratch.git("pack-objects", "--stdout", "-q", stdin="\n".join(needed).encode() + b"\n")
@@ -21,9 +21,9 @@ def import_objects(scratch: Scratch, worktree: Worktree, merge: Merge) -> None:
 def commit_merge(
     worktree: Worktree, merge: Merge, file: Path, title: str, author: Mapping[str, str]
 ) -> str:
-    """The id of a commit on HEAD with the merge in it; `file` is an index to be used on the way."""
+    """Commit the merge on top of HEAD and return the id; `file` is used as an index meanwhile."""
     lines = {
-        worktree.prefix + change.path: (index.line(change.new),) if change.new else ()
+        worktree.prefix + change.path: (index.line_of(change.new),) if change.new else ()
         for change in merge.changes
     }
     return commit_lines(worktree, lines, file, title, author)
@@ -32,10 +32,10 @@ def commit_merge(
 def commit_lines(
     worktree: Worktree, lines: index.Lines, file: Path, title: str, author: Mapping[str, str]
 ) -> str:
-    """The id of a commit on HEAD in which some paths have these lines."""
+    """Commit HEAD with these lines for some paths, and return the id."""
     env = {"GIT_INDEX_FILE": str(file)}
     worktree.git("read-tree", worktree.head, env=env)
-    index.give(worktree, file, lines)
+    index.set_lines(worktree, file, lines)
     tree = worktree.git("write-tree", env=env).decode().strip()
     made = worktree.git(
         *("commit-tree", "--no-gpg-sign", tree, "-p", worktree.head, "-m", title),

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ..errors import ProjectError
+from ..errors import JournalError
 from ..repository import files
 from ..repository.index import Lines
 from ..repository.worktree import Worktree
@@ -24,7 +24,7 @@ class Phase(StrEnum):
     INSTALLING = "installing"
     """The files are in place; what is interrupted here is completed."""
     CONFLICTS = "conflicts"
-    """Applied; its user has conflicts to settle."""
+    """Applied; the user has conflicts to resolve."""
     ABORTING = "aborting"
 
 
@@ -55,7 +55,7 @@ class Journal:
     commit: str
     """The commit that becomes HEAD with the new index; empty for none."""
     commits: bool
-    """Whether there is to be a commit once conflicts are settled."""
+    """Whether to commit once the conflicts are resolved."""
     author: Mapping[str, str]
 
     @property
@@ -101,28 +101,26 @@ class State:
         return self.folder / "token"
 
     def scratch(self, name: str) -> Path:
-        """A file for the moment."""
+        """Return the path of a temporary file."""
         return self.folder / f"tmp-{name}"
 
     def make(self) -> None:
-        """Makes the folder anew."""
+        """Create the folder, empty."""
         self.remove()
         self.folder.mkdir()
 
     def read(self) -> Journal | None:
-        """The journal, None where no update is unfinished; raises ProjectError at a broken one."""
+        """Return the journal, if there is one; raise JournalError if it is broken."""
         file = self.folder / _JOURNAL
         try:
             return _read(json.loads(file.read_bytes()))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ProjectError(
-                f"{file} is broken: what was there before the update is kept in {self.old}"
-            ) from error
+            raise JournalError(file, self.old) from error
 
     def write(self, journal: Journal) -> None:
-        """Puts the journal on the disk, whole or not at all."""
+        """Write the journal to the disk, whole or not at all."""
         new = self.scratch("journal")
         new.write_text(json.dumps(asdict(journal)))
         files.sync(new)
@@ -130,14 +128,14 @@ class State:
         files.sync(self.folder)
 
     def remove(self) -> None:
-        """Forgets the update, the journal first: a folder without one means nothing."""
+        """Remove all of it, the journal first: a folder without one means nothing."""
         if self.folder.exists():
             (self.folder / _JOURNAL).unlink(missing_ok=True)
             shutil.rmtree(self.folder)
 
 
 def state_of(worktree: Worktree) -> State:
-    """What an update of this working tree keeps, or would keep."""
+    """Return what an update of this working tree keeps, or would keep."""
     return State(worktree.git_dir / "mlscaffold-update")
 
 

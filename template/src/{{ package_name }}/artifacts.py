@@ -1,4 +1,4 @@
-"""Files and folders that appear whole: a process that is killed leaves the old one or the new."""
+"""Atomic replacement of files and folders: a killed process leaves the old one or the new."""
 
 import ctypes
 import errno
@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-"""Constants of Linux, see renameat2(2)."""
+"""Constants of renameat2(2)."""
 
 
 @contextmanager
 def new_file(path: Path) -> Generator[Path]:
-    """Give the path of a file to write, which takes the place of `path` at the end."""
+    """Yield the path of a file to write; at the end it replaces `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
     try:
@@ -27,10 +27,10 @@ def new_file(path: Path) -> Generator[Path]:
 
 @contextmanager
 def new_folder(folder: Path, *, keep_others: bool = False) -> Generator[Path]:
-    """Give an empty folder to fill, which takes the place of `folder` at the end.
+    """Yield an empty folder to fill; at the end it replaces `folder`.
 
-    With `keep_others`, what lies in `folder` under other names stays there. Files get the mode that
-    the umask asks for, whatever wrote them. One process at a time may do this to a folder.
+    With `keep_others`, what `folder` has under other names is kept. Files get the umask's mode,
+    whatever wrote them. Only one process at a time may replace a folder.
     """
     if folder.is_symlink():
         folder = folder.resolve()
@@ -50,10 +50,10 @@ def new_folder(folder: Path, *, keep_others: bool = False) -> Generator[Path]:
 
 
 def replace_folder(new: Path, folder: Path) -> None:
-    """Put `new` in the place of `folder`; what was there is removed, or left at `new`.
+    """Replace `folder` by `new`; the old content is removed, or left at `new`.
 
-    It is one step on Linux's own file systems. Elsewhere, as on NFS, there is an instant between
-    two in which there is neither.
+    This is atomic on Linux's own file systems. Elsewhere, as on NFS, there is a moment without
+    either.
     """
     if _exchange(new, folder):
         return
@@ -66,15 +66,15 @@ def replace_folder(new: Path, folder: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two folders in one step; return whether that could be done."""
-    # Python has no call for it.
+    """Swap two folders atomically; return whether the system can."""
+    # Python has no function for it.
     rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
     paths = _AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other)
     return rename is not None and rename(*paths, _RENAME_EXCHANGE) == 0
 
 
 def _set_modes(folder: Path) -> None:
-    """Let read a folder's files who may read the folder, which has the umask's mode."""
+    """Give a folder's files the permissions of the folder, which has the umask's mode."""
     mode = folder.stat().st_mode & 0o666
     for path in folder.rglob("*"):
         if path.is_file():
@@ -95,7 +95,7 @@ def _link_others(folder: Path, new: Path) -> None:
 
 
 def _link(source: str | Path, target: str | Path) -> None:
-    """Give a file a second name; a copy where it can have only one."""
+    """Link a file; copy it where the file system has no links."""
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:

@@ -24,7 +24,7 @@ def settings() -> ServeConfig:
     """Return the settings of the server.
 
     Raises:
-        ProjectError: One has a value that cannot be used, or there is no bundle.
+        ProjectError: A value is invalid, or there is no bundle.
     """
     with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
         config = to_config(hydra.compose("serve"), ServeConfig)
@@ -36,7 +36,7 @@ def load() -> "Predictor":
     """Return the model of the bento.
 
     Raises:
-        BundleError: It is damaged.
+        BundleError: The bundle is damaged.
     """
     from .models.bundle import Bundle
     from .serving.predictor import Predictor
@@ -48,7 +48,7 @@ def load() -> "Predictor":
 with one_line_errors():
     config = settings()
 
-# The image gets what uv.lock says, from where pyproject.toml says, and nothing of the dev group.
+# The image installs the packages of uv.lock, from the indexes of pyproject.toml, without dev.
 image = Image(
     lock_python_packages=False,
     build_include_paths=["pyproject.toml", "uv.lock"],

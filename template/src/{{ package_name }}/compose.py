@@ -1,7 +1,7 @@
-"""The command line of every stage: Hydra composes, config.py checks, an error ends in one line.
+"""The command line of every stage: Hydra composes the settings, config.py checks them.
 
 `python -m <package>.compose` writes the composed configuration to params.yaml, which DVC reads;
-settings such as `training.epochs=1` may follow. With `--check` it says whether the file is current.
+overrides such as `training.epochs=1` may follow. With `--check` it only compares.
 """
 
 import argparse
@@ -11,29 +11,27 @@ import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass, replace
-from difflib import get_close_matches
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar, cast
 
 import hydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from .artifacts import new_file
 from .config import Config, differences, flat
 from .errors import ProjectError, file_errors
 from .paths import CONFIGS, PARAMS
-from .rules import ConfigError, require
+from .rules import ConfigError, require, typed
 
 C = TypeVar("C", bound=Config)
 
 log = logging.getLogger(__name__)
 
-# Hydra's own folder and log file per run: DVC and the tracker already keep what they would hold.
+# No folder and log file of Hydra's per run: DVC and the tracker record the same.
 _QUIET = (
     "hydra.run.dir=.",
     "hydra.output_subdir=null",
@@ -42,15 +40,15 @@ _QUIET = (
 )
 
 _UNREADABLE = (TypeError, ValueError, YAMLError)
-"""What Hydra raises, beside its own errors, where it cannot read a file or an argument."""
+"""What Hydra raises, besides its own errors, for a file or argument that it cannot read."""
 
 
 def stage(
     schema: type[C], config_name: str = "config"
 ) -> Callable[[Callable[[C], None]], Callable[[], None]]:
-    """Make a function the command that calls it with the configuration its arguments describe.
+    """Decorate a function of a configuration: make it a command whose arguments are overrides.
 
-    That configuration is configs/<config_name>.yaml, and its type `schema`.
+    The configuration is configs/<config_name>.yaml, and its type `schema`.
     """
 
     def command_of(run: Callable[[C], None]) -> Callable[[], None]:
@@ -63,20 +61,19 @@ def _command(run: Callable[[C], None], schema: type[C], config_name: str) -> Non
     def job(composed: DictConfig) -> None:
         nonlocal is_composed
         is_composed = True
-        # Here as well as around Hydra, which would print a line of its own before passing it on.
+        # Also here, since Hydra would print a line of its own before it passes an error on.
         with one_line_errors():
             run(to_config(composed, schema))
 
     is_composed = False
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors reach us whole, not printed and lost
-    # Threads that wait must not spin: on a busy machine they would starve those that work.
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors instead of printing them
+    # Waiting threads must not spin: on a busy machine they slow down those that work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with one_line_errors():
         _require_root()
-        _require_names(sys.argv[1:])
-        sys.argv[1:1] = _QUIET
+        sys.argv[1:] = [*_QUIET, *map(_checked, sys.argv[1:])]
         configs = str(CONFIGS.resolve())
         try:
             hydra.main(version_base="1.3", config_path=configs, config_name=config_name)(job)()
@@ -88,7 +85,7 @@ def _command(run: Callable[[C], None], schema: type[C], config_name: str) -> Non
 
 @contextmanager
 def one_line_errors() -> Generator[None]:
-    """End the process with one line and exit code 1 on an error that the user can fix."""
+    """Exit with a one-line message and code 1 on an error that the user can fix."""
     try:
         with file_errors():
             yield
@@ -96,27 +93,27 @@ def one_line_errors() -> Generator[None]:
         sys.exit(f"error: {explain(error)}")
 
 
+def explain(error: Exception) -> str:
+    """Return the error as one line."""
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        choices = ", ".join(error.options)
+        return f"there is no configs/{error.missing_cfg_file}.yaml; choose one of: {choices}"
+    return " ".join(str(error).split())
+
+
 def to_config(composed: DictConfig, schema: type[C]) -> C:
     """Return the checked configuration that `composed` describes.
 
     Raises:
-        ConfigError: A value is out of its range.
-        OmegaConfBaseException: A key is unknown or a value has the wrong type.
+        ConfigError: A setting is unknown or without a value, or its value cannot be used.
     """
     if missing := OmegaConf.missing_keys(composed):
         raise ConfigError(f"{min(missing)} has no value, only ???")
-    typed = OmegaConf.structured(schema(model={"name": "?"}))
-    for section in filter(OmegaConf.is_config, typed.values()):
-        OmegaConf.set_readonly(section, False)  # frozen classes make frozen nodes
-    try:
-        return _renamed(cast(C, OmegaConf.to_object(OmegaConf.merge(typed, composed))))
-    except OverflowError as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"a number among the settings is too large: {reason}") from error
+    return _renamed(typed("", schema, OmegaConf.to_container(composed, resolve=True)))
 
 
 def _renamed(config: C) -> C:
-    """Return the configuration with what was given under a former name under its present one."""
+    """Return the configuration with values of deprecated names under their current ones."""
     rate = config.training.learning_rate
     if rate is None:
         return config
@@ -126,54 +123,28 @@ def _renamed(config: C) -> C:
     return replace(config, training=training, optimizer=optimizer)
 
 
-def explain(error: Exception) -> str:
-    """Return one line that says which setting was wrong and what would have been right."""
-    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        choices = ", ".join(error.options)
-        return f"there is no configs/{error.missing_cfg_file}.yaml; choose one of: {choices}"
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return _explain_key(cause)
-    return " ".join(str(error).split())
-
-
-def _explain_key(error: OmegaConfBaseException) -> str:
-    key = str(error.full_key)
-    section, _, name = key.rpartition(".")
-    if not isinstance(error, ConfigKeyError | ConfigAttributeError):
-        return f"{key}: {str(error.msg).splitlines()[0]}"
-    known = [other for other in _field_names(error, section) if other != name]
-    near = get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(known)}"
-    return f"{key} is not a setting; {hint}" if known else f"{key} is not a setting"
-
-
-def _field_names(error: OmegaConfBaseException, section: str) -> list[str]:
-    node: Any = error.object_type
-    if not is_dataclass(node):
-        node = Config()
-        for name in filter(None, section.split(".")):
-            node = getattr(node, name, None)
-    return [field.name for field in fields(node)] if is_dataclass(node) else []
-
-
 def _require_root() -> None:
     if not CONFIGS.is_dir():
         raise ConfigError(f"there is no {CONFIGS}/ here; run this in the project's root")
 
 
-def _require_names(overrides: list[str]) -> None:
-    """Raise where a folder of configs/ is given something else than names of its files."""
-    for override in overrides:
-        group, equals, _ = override.lstrip("+").partition("=")
-        folder = CONFIGS / group.partition("@")[0]
-        if equals and group and folder.is_dir():
-            parsed = OverridesParser.create().parse_override(override)
-            given: Any = parsed.value()
-            names = given if isinstance(given, list) else [given]
-            is_named = parsed.is_sweep_override() or all(isinstance(name, str) for name in names)
-            choices = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-            require(is_named, group, f"one of {choices}", given)
+def _checked(argument: str) -> str:
+    """Return an argument as Hydra takes it.
+
+    Raises:
+        ConfigError: A folder of configs/ does not have the file that was chosen.
+    """
+    name, equals, value = argument.lstrip("+").partition("=")
+    if not name or not equals or argument.startswith(("-", "~", "hydra")):
+        return argument
+    folder = CONFIGS / name.partition("@")[0]
+    if not folder.is_dir():
+        return f"++{name}={value}"  # whether there is such a setting is for `typed` to say
+    files = folder.rglob("*.yaml")
+    choices = sorted(file.relative_to(folder).with_suffix("").as_posix() for file in files)
+    is_choice = set(value.strip("[]").split(",")) <= set(choices)
+    require(is_choice, name, f"one of {', '.join(choices)}", value)
+    return argument
 
 
 def compose(overrides: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, str | None]]:
@@ -182,10 +153,11 @@ def compose(overrides: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, st
     Raises:
         ConfigError: A setting has a value that cannot be used.
     """
-    _require_names(list(overrides))
     with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
         try:
-            composed = hydra.compose("config", list(overrides), return_hydra_config=True)
+            composed = hydra.compose(
+                "config", [*map(_checked, overrides)], return_hydra_config=True
+            )
         except _UNREADABLE as error:
             raise ConfigError(str(error)) from error
     choices = dict(composed.hydra.runtime.choices)

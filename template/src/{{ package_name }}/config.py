@@ -1,22 +1,23 @@
-"""Every knob of the pipeline, typed and checked when built. What is not here cannot be set."""
+"""The settings of every stage, typed and checked when they are built."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 from .rules import (
-    AT_LEAST_ONE,
     FILE_NAME,
-    LIMIT,
-    NAMED,
-    NOT_EMPTY,
-    NOT_NEGATIVE,
-    POSITIVE,
-    SHARE,
-    check,
+    Checked,
+    Choice,
+    Fraction,
+    Name,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Rule,
     require,
-    up_to,
+    within,
 )
 
 
@@ -38,231 +39,176 @@ class Precision(StrEnum):
 
 
 class OnNonFinite(StrEnum):
-    """What follows a step whose gradients are not finite. It never changes the weights."""
+    """What to do after a step whose gradients are not finite; it never changes the weights."""
 
     stop = "stop"
     """End the run with an error; the checkpoints stay."""
     skip = "skip"
-    """Leave the step out."""
+    """Skip the step."""
     lower = "lower"
-    """Leave the step out and halve the learning rate from there on."""
+    """Skip the step and halve the learning rate for the rest of the run."""
 
 
 class OnSaveError(StrEnum):
-    """What follows a checkpoint that cannot be written, on a full disk for example."""
+    """What to do when a checkpoint cannot be written, as on a full disk."""
 
     go_on = "go_on"
-    """Say so, and go on; the checkpoint before stays the last."""
+    """Log a warning and continue; the previous checkpoint stays the last."""
     stop = "stop"
     """End the run with an error."""
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """Which rows there are, how they are split and how they are encoded."""
+class DataConfig(Checked, section="data"):
+    """The rows, how they are split and how they are encoded."""
 
-    name: str = "docstrings"
+    name: Name = "docstrings"
     """The file in data/ whose `rows()` yields the dataset."""
     path: str | None = None
-    """A CSV of your own to use instead: columns `text` and `label`, UTF-8."""
-    group_column: str = "module"
-    """Rows with the same value of this column stay in one split; no such column, no groups."""
-    validation_fraction: float = 0.15
-    """Share of the rows by which training is steered, in (0, 1)."""
-    test_fraction: float = 0.15
-    """Share of the rows that only `evaluate` looks at, in (0, 1)."""
-    split_seed: int = 0
-    """Which of the possible splits is taken."""
-    encoder: dict[str, Any] = field(default_factory=lambda: {"name": "text"})
-    """How a row becomes tensors: `name` is a file in data/, which says what else there is."""
+    """A CSV to use instead: columns `text` and `label`, UTF-8."""
+    group_column: Name = "module"
+    """Rows with the same value in this column stay in one split; it may be missing."""
+    validation_fraction: PositiveFloat = 0.15
+    """Share of the rows on which training is monitored, in (0, 1)."""
+    test_fraction: PositiveFloat = 0.15
+    """Share of the rows that only `evaluate` uses, in (0, 1)."""
+    split_seed: NonNegativeInt = 0
+    """Seed of the split."""
+    encoder: Choice = field(default_factory=lambda: {"name": "text"})
+    """How a row becomes tensors: `name` is a file in data/, which defines the other settings."""
 
     def __post_init__(self) -> None:
-        check(
-            "data",
-            self,
-            name=NOT_EMPTY,
-            group_column=NOT_EMPTY,
-            validation_fraction=POSITIVE,
-            test_fraction=POSITIVE,
-            split_seed=NOT_NEGATIVE,
-            encoder=NAMED,
-        )
+        super().__post_init__()
         held_out = self.validation_fraction + self.test_fraction
         require(held_out < 1, "data.validation_fraction + data.test_fraction", "< 1", held_out)
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
-    """What changes the weights, and how fast."""
+class OptimizerConfig(Checked, section="optimizer"):
+    """The optimizer and its arguments."""
 
-    name: str = "flat_adamw"
+    name: Name = "flat_adamw"
     """A class of torch.optim, such as `SGD`, or a file in training/ that defines an optimizer."""
-    learning_rate: float = 3e-3
-    """The highest rate of the schedule."""
-    weight_decay: float = 0.01
-    """Decay of matrices and convolutions; embeddings, norms and biases have none."""
+    learning_rate: PositiveFloat = 3e-3
+    """The peak learning rate of the schedule."""
+    weight_decay: NonNegativeFloat = 0.01
+    """Weight decay of matrices and convolutions; embeddings, norms and biases have none."""
     arguments: dict[str, Any] = field(default_factory=dict)
     """Further keyword arguments of the optimizer."""
 
-    def __post_init__(self) -> None:
-        check(
-            "optimizer",
-            self,
-            name=NOT_EMPTY,
-            learning_rate=POSITIVE,
-            weight_decay=NOT_NEGATIVE,
-        )
-
 
 @dataclass(frozen=True)
-class ScheduleConfig:
-    """How the learning rate changes: it rises linearly, then follows a function."""
+class ScheduleConfig(Checked, section="schedule"):
+    """The learning rate's schedule, after a linear warm-up."""
 
-    name: str = "cosine"
-    """A function of training/schedules.py."""
-    warmup_fraction: float = 0.1
-    """Share of all steps in which the rate rises, in [0, 1)."""
-    decay_fraction: float = 0.2
+    name: Name = "cosine"
+    """A function in training/schedules.py."""
+    warmup_fraction: Fraction = 0.1
+    """Share of the steps that warm up, in [0, 1)."""
+    decay_fraction: Fraction = 0.2
     """Share of the steps after the warm-up in which `wsd` falls to zero, in [0, 1)."""
 
-    def __post_init__(self) -> None:
-        check("schedule", self, name=NOT_EMPTY, warmup_fraction=SHARE, decay_fraction=SHARE)
-
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """How the model is fitted, and how the run is watched and kept."""
+class TrainingConfig(Checked, section="training"):
+    """The training loop, its evaluations and its checkpoints."""
 
-    epochs: int = 4
+    epochs: PositiveInt = 4
     """Passes over the training split, at most."""
-    batch_size: int = 32
-    """Rows per optimiser step, of all workers together."""
-    accumulation_steps: int = 1
-    """Parts that a worker computes its share of a batch in, one after the other, to save memory."""
-    learning_rate: float | None = None
-    """The former name of `optimizer.learning_rate`, which it sets; None leaves that as it is."""
-    max_grad_norm: float = 1.0
+    batch_size: PositiveInt = 32
+    """Rows per optimizer step, of all workers together."""
+    accumulation_steps: PositiveInt = 1
+    """Parts into which a worker splits its share of a batch, to save memory."""
+    learning_rate: PositiveFloat | None = None
+    """Deprecated name of `optimizer.learning_rate`."""
+    max_grad_norm: PositiveFloat = 1.0
     """Gradients are scaled down to this L2 norm."""
-    ema_decay: float = 0.0
-    """Share of the moving average of the weights that each step keeps, in [0, 1). The average is
-    what is evaluated and becomes the bundle; 0 takes the weights as they are."""
+    ema_decay: Fraction = 0.0
+    """Decay of an exponential moving average of the weights, in [0, 1); 0 for none. The average is
+    what is evaluated and becomes the bundle."""
     precision: Precision = Precision.auto
     """`auto` is bfloat16 on CUDA, else float32."""
     compile: bool = False
     """Compile the model with torch.compile: a minute at the start for faster steps on a GPU."""
     deterministic: bool = False
-    """Use only algorithms that give the same bits twice; slower on CUDA."""
-    num_data_workers: int = 0
-    """Threads that prepare batches ahead; 0 prepares each when it is needed."""
-    max_steps: int | None = None
-    """Optimiser steps after which training stops; null for no limit."""
-    overfit_batches: int = 0
-    """Train on the first batches alone, again and again and with no early stop, to see the loss
-    fall to 0; 0 takes all."""
-    evaluate_every_n_steps: int | None = None
-    """Optimiser steps from one evaluation to the next; null evaluates at each epoch's end."""
+    """Use deterministic algorithms only; slower on CUDA."""
+    num_data_workers: Annotated[int, within(0, 256)] = 0
+    """Threads that prepare batches ahead; 0 prepares them in the training loop."""
+    max_steps: PositiveInt | None = None
+    """Optimizer steps after which training stops; null for no limit."""
+    overfit_batches: NonNegativeInt = 0
+    """Train on the first batches only, without early stopping, to check that the loss falls to 0;
+    0 for all batches."""
+    evaluate_every_n_steps: PositiveInt | None = None
+    """Optimizer steps between evaluations; null evaluates after each epoch."""
     monitor: str = "accuracy"
-    """The validation metric that picks the best weights: `loss`, or one of the objective's."""
-    min_delta: float = 0.0
+    """The validation metric that picks the best weights: `loss` or one of the objective's."""
+    min_delta: NonNegativeFloat = 0.0
     """By how much `monitor` must improve to count as better."""
-    patience: int = 3
+    patience: PositiveInt = 3
     """Evaluations without a better `monitor` before training stops."""
-    log_every_n_steps: int = 10
-    """Optimiser steps from one record of loss, norms and speed to the next."""
-    checkpoint_every_n_steps: int | None = None
-    """Optimiser steps between checkpoints, beside those at each evaluation; null for no more."""
-    keep_checkpoints: int = 2
-    """How many of the last checkpoints stay on disk, beside the best."""
+    log_every_n_steps: PositiveInt = 10
+    """Optimizer steps between records of loss, norms and speed."""
+    checkpoint_every_n_steps: PositiveInt | None = None
+    """Optimizer steps between checkpoints, in addition to one per evaluation; null for none."""
+    keep_checkpoints: PositiveInt = 2
+    """How many of the last checkpoints are kept, in addition to the best."""
     on_nonfinite: OnNonFinite = OnNonFinite.stop
-    """What follows gradients that are infinite or not a number."""
+    """What to do when gradients are infinite or NaN."""
     on_save_error: OnSaveError = OnSaveError.go_on
-    """What follows a checkpoint that cannot be written."""
+    """What to do when a checkpoint cannot be written."""
     callbacks: list[Any] = field(default_factory=list)
-    """Callbacks beside those that are always there: names of classes in training/callbacks.py or
-    of files in training/, or `{name: ..., <argument>: ...}`."""
-    profile_steps: int = 0
+    """Additional callbacks: names of classes in training/callbacks.py or of files in training/, or
+    `{name: ..., <argument>: ...}`."""
+    profile_steps: NonNegativeInt = 0
     """Steps that torch.profiler traces into reports/trace.json; 0 for none."""
 
-    def __post_init__(self) -> None:
-        check(
-            "training",
-            self,
-            epochs=AT_LEAST_ONE,
-            batch_size=AT_LEAST_ONE,
-            accumulation_steps=AT_LEAST_ONE,
-            max_grad_norm=POSITIVE,
-            ema_decay=SHARE,
-            num_data_workers=up_to(256, least=0),
-            max_steps=LIMIT,
-            overfit_batches=NOT_NEGATIVE,
-            evaluate_every_n_steps=LIMIT,
-            min_delta=NOT_NEGATIVE,
-            patience=AT_LEAST_ONE,
-            log_every_n_steps=AT_LEAST_ONE,
-            checkpoint_every_n_steps=LIMIT,
-            keep_checkpoints=AT_LEAST_ONE,
-            profile_steps=NOT_NEGATIVE,
-        )
-
 
 @dataclass(frozen=True)
-class TrackingConfig:
-    """Where runs are recorded. A server's address and key are no settings: see .env.example."""
+class TrackingConfig(Checked, section="tracking"):
+    """Where runs are recorded. Addresses and keys are environment variables: see .env.example."""
 
-    name: str = "none"
+    name: Name = "none"
     """The file in tracking/ that records runs; `none` records nothing."""
-    experiment: str = "default"
+    experiment: Name = "default"
     """Runs are grouped under this name."""
     system_metrics: bool = True
-    """Record the use of CPU, memory and GPU while training."""
-
-    def __post_init__(self) -> None:
-        check("tracking", self, name=NOT_EMPTY, experiment=NOT_EMPTY)
+    """Record CPU, memory and GPU usage while training."""
 
 
 @dataclass(frozen=True)
-class RegistryConfig:
+class RegistryConfig(Checked, section="registry"):
     """The quality gate: what a model must reach to become the champion."""
 
-    model_name: str = "model"
+    model_name: Annotated[str, FILE_NAME] = "model"
     """Name of the registered model."""
     metric: str = "macro_f1"
     """The test metric that decides: `loss`, or one of the objective's."""
     threshold: float = 0.4
-    """The value that `metric` must reach, from above where lower is better."""
-    tolerance: float = 0.0
-    """By how much `metric` may be worse than the present champion's."""
-
-    def __post_init__(self) -> None:
-        check("registry", self, model_name=FILE_NAME, tolerance=NOT_NEGATIVE)
+    """The value that `metric` must reach."""
+    tolerance: NonNegativeFloat = 0.0
+    """By how much `metric` may be worse than the champion's."""
 
 
 @dataclass(frozen=True)
-class LauncherConfig:
+class LauncherConfig(Checked, section="launcher"):
     """The processes and devices that train."""
 
-    name: str = "local"
+    name: Name = "local"
     """The file in training/launchers/ that starts the processes."""
-    num_workers: int = 1
-    """Processes that share each batch; `local` has one."""
+    num_workers: Annotated[int, within(1, 4096)] = 1
+    """Processes that share each batch; 1 with `local`."""
     device: Device = Device.auto
-    """`auto` takes CUDA, then MPS, then the CPU."""
-    num_threads: int = 0
-    """CPU threads of each process; 0 shares the cores of a machine among its processes."""
-    max_restarts: int = 0
-    """How often lost workers are replaced; they go on from the last checkpoint."""
+    """`auto` is CUDA, else MPS, else the CPU."""
+    num_threads: Annotated[int, within(0, 1024)] = 0
+    """CPU threads per process; 0 divides the cores of a machine among its processes."""
+    max_restarts: NonNegativeInt = 0
+    """How often lost workers are restarted; they resume from the last checkpoint."""
     address: str | None = None
     """A cluster to train on; null for this machine."""
 
     def __post_init__(self) -> None:
-        check(
-            "launcher",
-            self,
-            name=NOT_EMPTY,
-            num_workers=up_to(4096),
-            num_threads=up_to(1024, least=0),
-            max_restarts=NOT_NEGATIVE,
-        )
+        super().__post_init__()
         if self.name == "local":
             require(self.num_workers == 1, "launcher.num_workers", "1 if local", self.num_workers)
         if self.name in ("local", "torchrun"):
@@ -271,20 +217,20 @@ class LauncherConfig:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """The whole configuration, as configs/config.yaml composes it."""
 
-    seed: int = 0
-    """Seeds weights, batch order and dropout."""
-    resume: str = "auto"
-    """`auto` goes on with an interrupted run, `never` starts anew; or a checkpoint's path."""
+    seed: NonNegativeInt = 0
+    """Seed of weights, batch order and dropout."""
+    resume: Annotated[str, Rule("auto, never or a checkpoint", bool)] = "auto"
+    """`auto` resumes an interrupted run, `never` starts a new one; or a checkpoint's path."""
     resume_changed: bool = False
-    """Go on from a checkpoint although settings or data have changed since."""
+    """Resume although settings or data have changed."""
     data: DataConfig = field(default_factory=DataConfig)
-    model: dict[str, Any] = field(default_factory=lambda: {"name": "transformer"})
-    """`name` is a file in models/, which says what else can be set."""
-    objective: dict[str, Any] = field(default_factory=lambda: {"name": "classification"})
-    """`name` is a file in objectives/, which says what else can be set."""
+    model: Choice = field(default_factory=lambda: {"name": "transformer"})
+    """`name` is a file in models/, which defines the other settings."""
+    objective: Choice = field(default_factory=lambda: {"name": "classification"})
+    """`name` is a file in objectives/, which defines the other settings."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -293,9 +239,7 @@ class Config:
     launcher: LauncherConfig = field(default_factory=LauncherConfig)
 
     def __post_init__(self) -> None:
-        require(self.seed >= 0, "seed", ">= 0", self.seed)
-        check("", self, model=NAMED, objective=NAMED)
-        require(bool(self.resume), "resume", "auto, never or a checkpoint", self.resume)
+        super().__post_init__()
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -308,7 +252,7 @@ def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Return, for each setting that is not the same, what it was and is."""
+    """Describe each setting that differs: its old value and its new one."""
     names = [name for name in old.keys() | new.keys() if old.get(name) != new.get(name)]
     return [
         f"{name}={old.get(name, 'nothing')} (now {new.get(name, 'nothing')})"

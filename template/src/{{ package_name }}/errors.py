@@ -1,15 +1,15 @@
-"""What a user can do something about. A stage that raises one of these ends in one line."""
+"""Errors that a user can fix. A stage that raises one ends with a one-line message."""
 
 import errno
 from collections.abc import Generator
 from contextlib import contextmanager
 
 _WITHOUT_A_NAME = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""What writing to an open file ends in, which no longer knows its name."""
+"""Errors of writing to an open file, which do not carry its name."""
 
 
 class ProjectError(Exception):
-    """Something outside the code is not as it has to be; the message says what and what to do."""
+    """A problem outside the code; the message says what it is and what to do."""
 
 
 class FileError(ProjectError):
@@ -18,7 +18,7 @@ class FileError(ProjectError):
 
 @contextmanager
 def file_errors() -> Generator[None]:
-    """Raise a FileError for an OSError of a file; another one, as of a socket, stays what it is."""
+    """Translate an OSError of a file into a FileError; others, as of a socket, pass unchanged."""
     try:
         yield
     except OSError as error:

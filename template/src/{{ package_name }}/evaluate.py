@@ -1,4 +1,4 @@
-"""Fourth stage: look at the test split once and write reports/."""
+"""Fourth stage: evaluate the model on the test split and write reports/."""
 
 import logging
 

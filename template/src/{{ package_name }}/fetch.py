@@ -1,4 +1,4 @@
-"""First stage: write the labelled texts to data/raw/dataset.csv."""
+"""First stage: write the dataset to data/raw/dataset.csv."""
 
 import logging
 import shutil

@@ -5,20 +5,50 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
-from typing import Any
+from typing import Annotated, Any
 
 from .config import Config
-from .models.bundle import Lineage
 from .paths import PROCESSED
+from .rules import FILE_NAME, Checked, Rule
 
 ANSWERS = Path(".copier-answers.yml")
 MAX_PATCH_BYTES = 2**20
+
+Line = Annotated[
+    str,
+    Rule("a line of 500 characters at most", lambda text: text.isprintable() and len(text) <= 500),
+]
+
+
+@dataclass(frozen=True)
+class Lineage(Checked, section="lineage"):
+    """Where a model came from, so that a prediction can be traced to its data."""
+
+    git_commit: Line | None
+    """The project's commit; None outside a repository."""
+    git_dirty: bool
+    """Whether files differed from that commit."""
+    data_hash: Line
+    """DVC's hash of data/processed, as it stands in dvc.lock."""
+    config_hash: Line
+    """SHA-256 of the settings that make a model."""
+    run_id: Annotated[Line, FILE_NAME] | None
+    """The tracked run that trained the model; it becomes the name of a folder."""
+    template_version: Line | None
+    """The release of the project's template."""
+    created_at: Line
+    """ISO 8601, UTC."""
+
+    def tags(self) -> dict[str, str]:
+        """Return the fields that are known, as text."""
+        return {name: str(value) for name, value in asdict(self).items() if value is not None}
 
 
 def current_lineage(config: Config, *, run_id: str | None) -> Lineage:
@@ -100,11 +130,10 @@ def _md5(path: Path) -> str:
 
 
 def _git(*arguments: str) -> str | None:
-    try:
+    with suppress(OSError, subprocess.CalledProcessError):
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
+        return done.stdout.strip()
+    return None
 
 
 def _template_version() -> str | None:

@@ -1,16 +1,41 @@
-"""Finds the piece that a setting names: a file in a folder of this package, and what it defines."""
+"""Find what a setting names: a file in a folder of this package, and what it defines."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from .rules import ConfigError
+from .rules import Checked, ConfigError, typed
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Fitted(Checked):
+    """Base of a frozen dataclass that is fitted to training data and kept as JSON in a bundle."""
+
+    @property
+    def name(self) -> str:
+        """The file that defines it."""
+        return type(self).__module__.rpartition(".")[2]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values, under the name of the file."""
+        return {"name": self.name, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return what `to_dict` described.
+
+        Raises:
+            ConfigError: It described something else.
+        """
+        fields = {name: value for name, value in values.items() if name != "name"}
+        return typed(cls.section, cls, fields)
 
 
 def find_function(function: str, *, folder: str, name: str, setting: str) -> Callable[..., Any]:
@@ -34,7 +59,7 @@ def find_class(base: type[T], *, folder: str, name: str, setting: str) -> type[T
     module = _module(folder, name)
     for value in vars(module).values() if module else ():
         is_class = isinstance(value, type) and issubclass(value, base)
-        # An imported class is none of the file's own.
+        # Not one that the file imports.
         if is_class and value.__module__.endswith(f"{folder.replace('/', '.')}.{name}"):
             return value
     raise _error(f"a subclass of {base.__name__}", folder=folder, name=name, setting=setting)

@@ -1,4 +1,4 @@
-"""Where each stage leaves its artefact, relative to the project's root, where commands are run."""
+"""Where each stage writes its artifact, relative to the project's root."""
 
 from pathlib import Path
 
@@ -19,10 +19,10 @@ MODEL_CARD = REPORTS / "model_card.md"
 
 
 def require(path: Path, *, stage: str) -> Path:
-    """Return `path` where it exists.
+    """Return `path` if it exists.
 
     Raises:
-        ProjectError: It is missing; the message names the stage that makes it.
+        ProjectError: It does not; the message names the stage that makes it.
     """
     if not path.exists():
         raise ProjectError(f"{path} is missing; run `make {stage}` first, or `make repro` for all")

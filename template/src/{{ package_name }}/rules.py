@@ -1,10 +1,26 @@
-"""What settings are checked against when they are built, and JSON when it is read back."""
+"""Checks of settings, and of JSON that is read back.
+
+The type of a field, such as `PositiveInt`, says which values it may have.
+"""
 
 from collections.abc import Callable, Collection
-from dataclasses import fields
+from contextlib import suppress
+from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
+from enum import StrEnum
 from types import NoneType, UnionType
-from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    NamedTuple,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from .errors import ProjectError
 
@@ -23,48 +39,64 @@ class Rule(NamedTuple):
 
 
 LARGEST = 2**32 - 1
-"""No number among the settings is larger: it is NumPy's limit for a seed, and what a float32 holds
-with room to compute."""
+"""Limit of every number: NumPy's for a seed, and far from the limits of float32."""
 
-NOT_EMPTY = Rule("a name", bool)
 NOT_NEGATIVE = Rule(">= 0", lambda value: value >= 0)
-AT_LEAST_ONE = Rule(">= 1", lambda value: value >= 1)
-LIMIT = Rule(">= 1 or null", lambda value: value is None or value >= 1)
-POSITIVE = Rule("> 0", lambda value: value > 0)
-SHARE = Rule("in [0, 1)", lambda value: 0 <= value < 1)
-NAMED = Rule(
-    "a group with a name",
-    lambda value: isinstance(value, dict) and isinstance(value.get("name"), str),
-)
 FILE_NAME = Rule(
     "a name without / \\ :, not of dots alone",
     lambda name: bool(name.strip(".")) and not set(name) & set("/\\:") and name.isprintable(),
 )
-LINE = Rule(
-    "a line of 500 characters at most", lambda text: text.isprintable() and len(text) <= 500
+NAMED = Rule(
+    "a group with a name",
+    lambda value: isinstance(value, dict) and isinstance(value.get("name"), str),
 )
 
+Name = Annotated[str, Rule("a name", bool)]
+PositiveInt = Annotated[int, Rule(">= 1", lambda value: value >= 1)]
+NonNegativeInt = Annotated[int, NOT_NEGATIVE]
+PositiveFloat = Annotated[float, Rule("> 0", lambda value: value > 0)]
+NonNegativeFloat = Annotated[float, NOT_NEGATIVE]
+Fraction = Annotated[float, Rule("in [0, 1)", lambda value: 0 <= value < 1)]
+Choice = Annotated[dict[str, Any], NAMED]
+"""The `name` of a file and the settings that are its own."""
 
-def up_to(limit: int, *, least: int = 1) -> Rule:
-    """Return the rule for a number of things that cost memory, each of them."""
-    return Rule(f"in [{least}, {limit}]", lambda value: least <= value <= limit)
+
+_UNIONS = (Union, UnionType)
 
 
-def check(section: str, config: Any, **rules: Rule) -> None:
-    """Check the fields of one section, each against its rule, and numbers against LARGEST too."""
-    for name, rule in rules.items():
-        value = getattr(config, name)
-        full_name = f"{section}.{name}" if section else name
-        require(rule.holds(value), full_name, rule.expected, value)
+def within(least: int, most: int) -> Rule:
+    """Return the rule for a whole number in a range, both ends included."""
+    return Rule(f"in [{least}, {most}]", lambda value: least <= value <= most)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Base of a frozen dataclass whose fields are checked when it is built."""
+
+    section: ClassVar[str] = ""
+    """Where the fields are among the settings; messages begin with it."""
+
+    def __init_subclass__(cls, *, section: str | None = None) -> None:
+        super().__init_subclass__()
+        cls.section = cls.section if section is None else section
+
+    def __post_init__(self) -> None:
+        check(self, self.section)
+
+
+def check(config: Any, section: str) -> None:
+    """Check each field against the rules of its type, and numbers against LARGEST."""
+    kinds = get_type_hints(type(config), include_extras=True)
     for field in fields(config):
-        full_name = f"{section}.{field.name}" if section else field.name
-        require_size(full_name, getattr(config, field.name))
-
-
-def require_size(name: str, value: object) -> None:
-    """Raise the ConfigError of a number that is infinite, or larger than any that makes sense."""
-    if isinstance(value, int | float):
-        require(abs(value) <= LARGEST, name, f"at most {LARGEST}", value)
+        kind, value = kinds[field.name], getattr(config, field.name)
+        name, or_null = _joined(section, field.name), " or null" * (NoneType in get_args(kind))
+        if value is None and or_null:
+            continue
+        for option in (kind, *get_args(kind)):  # the rules of `X | None` are those of X
+            for rule in getattr(option, "__metadata__", ()):
+                require(rule.holds(value), name, rule.expected + or_null, value)
+        if isinstance(value, int | float):
+            require(abs(value) <= LARGEST, name, f"at most {LARGEST}", value)
 
 
 def require(condition: bool, name: str, expected: str, given: object) -> None:
@@ -77,39 +109,57 @@ def typed(section: str, kind: type[T], values: Any) -> T:
     """Return the dataclass that `values`, settings or JSON, describe.
 
     Raises:
-        ConfigError: A field is unknown, or its value is of another type than it declares.
+        ConfigError: A field is unknown, or its value is not what its type says.
         TypeError: A field is missing that has no default.
     """
-    require(isinstance(values, dict), section, "an object", values)
-    known = get_type_hints(kind)
+    require(isinstance(values, dict), section, "a mapping", values)
+    kinds = get_type_hints(kind)
+    known = {field.name: kinds[field.name] for field in fields(cast(Any, kind))}
+    read: dict[str, Any] = {}
     for name, value in values.items():
-        require_known(name, known, section=section)
-        expected = getattr(known[name], "__name__", known[name])
-        require(_is_of(value, known[name]), f"{section}.{name}", f"of type {expected}", value)
-    return kind(**values)
+        _require_known(str(name), known, section=section)
+        read[name] = _read(value, known[name], _joined(section, name))
+    return kind(**read)
 
 
-def require_known(name: str, known: Collection[str], *, section: str) -> None:
-    """Raise the ConfigError that names the nearest setting, unless `name` is one."""
+def _read(value: Any, kind: Any, name: str) -> Any:
+    """Return a value of YAML or JSON as the type that a field declares."""
+    origin, of = get_origin(kind), get_args(kind)
+    if is_dataclass(kind):
+        return typed(name, kind, value)
+    if origin in _UNIONS:
+        for one in of:
+            with suppress(ConfigError):
+                return _read(value, one, name)
+    if origin is dict and isinstance(value, dict):
+        return {key: _read(item, of[1], f"{name}.{key}") for key, item in value.items()}
+    if origin in (list, tuple) and isinstance(value, list | tuple):
+        return origin(_read(item, of[0], f"{name}[{i}]") for i, item in enumerate(value))
+    return _read_scalar(value, kind, name)
+
+
+def _read_scalar(value: Any, kind: Any, name: str) -> Any:
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        require(value in list(kind), name, f"one of {', '.join(kind)}", value)
+        return kind(value)
+    if kind is float and type(value) is int:
+        require(abs(value) <= LARGEST, name, f"at most {LARGEST}", value)
+        return float(value)
+    is_right = kind is Any or type(value) is kind  # isinstance takes True for an int
+    kinds = get_args(kind) if get_origin(kind) in _UNIONS else [kind]
+    names = ["null" if one is NoneType else getattr(one, "__name__", one) for one in kinds]
+    require(is_right, name, f"of type {' or '.join(names)}", value)
+    return value
+
+
+def _joined(section: str, name: str) -> str:
+    return f"{section}.{name}" if section else name
+
+
+def _require_known(name: str, known: Collection[str], *, section: str) -> None:
+    """Raise the ConfigError that suggests the nearest setting, unless `name` is one."""
     if name not in known:
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(known)}"
         shown = name if name.isprintable() else ascii(name)
-        raise ConfigError(f"{section}.{shown} is not a setting; {hint}")
-
-
-def _is_of(value: Any, kind: Any) -> bool:
-    """Return whether a value is of a type; any value is of a type that JSON does not have."""
-    if kind in (bool, int, str, NoneType):
-        return type(value) is kind  # True is an int to Python
-    if kind is float:
-        return type(value) in (int, float)
-    if get_origin(kind) in (Union, UnionType):
-        return any(_is_of(value, one) for one in get_args(kind))
-    if get_origin(kind) in (list, tuple):
-        item_kind = get_args(kind)[0]
-        return isinstance(value, list) and all(_is_of(item, item_kind) for item in value)
-    if get_origin(kind) is dict:
-        item_kind = get_args(kind)[1]
-        return isinstance(value, dict) and all(_is_of(item, item_kind) for item in value.values())
-    return True
+        raise ConfigError(f"{_joined(section, shown)} is not a setting; {hint}")

@@ -1,16 +1,14 @@
-"""Last stage: answer predictions over HTTP, from models/bundle/ or the registry's champion."""
+"""Last stage: serve predictions over HTTP, from models/bundle/ or the registry's champion."""
 
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .compose import stage
-from .config import Config
 from .lookup import find_function
 from .serving.config import ServeConfig
 
 if TYPE_CHECKING:
-    from .models.bundle import Bundle
     from .serving.predictor import Predictor
 
 CHAMPION = "champion"
@@ -34,27 +32,22 @@ def load_predictor(config: ServeConfig) -> "Predictor":
         TrackingError: There is no champion, or it cannot be fetched.
         BundleError: The bundle is missing or damaged.
     """
+    from .champion import load_champion
     from .models.bundle import Bundle
     from .serving.predictor import Predictor
-
-    serving = config.serving
-    if serving.model == CHAMPION:
-        bundle, version = _champion(config)
-    else:
-        bundle, version = Bundle.load(Path(serving.model)), None
-    return Predictor(bundle, version=version, num_threads=serving.num_threads)
-
-
-def _champion(config: Config) -> tuple["Bundle", str]:
-    from .champion import load_champion
     from .tracking.base import TrackingError
     from .tracking.registry import create_registry
 
+    serving, model_name = config.serving, config.registry.model_name
+    if serving.model != CHAMPION:
+        bundle = Bundle.load(Path(serving.model))
+        return Predictor(bundle, num_threads=serving.num_threads)
     registry = create_registry(config.tracking)
-    champion = registry.champion(config.registry.model_name)
+    champion = registry.champion(model_name)
     if champion is None:
-        raise TrackingError(f"{config.registry.model_name} has no champion; run `make register`")
-    return load_champion(registry, champion), champion.version
+        raise TrackingError(f"{model_name} has no champion; run `make register`")
+    bundle = load_champion(registry, champion)
+    return Predictor(bundle, version=champion.version, num_threads=serving.num_threads)
 
 
 if __name__ == "__main__":

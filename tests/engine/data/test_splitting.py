@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from toy_project.data.splitting import split_groups
+from toy_project.data.preprocessing import split_groups
 
 FRACTIONS = (0.7, 0.15, 0.15)
 

@@ -4,8 +4,7 @@ from typing import Any
 import pytest
 from toy_project.config import Config
 from toy_project.data.preprocessing import read_rows
-from toy_project.data.rows import Row
-from toy_project.data.validation import DataError
+from toy_project.data.rows import DataError, Row
 
 GOOD = b"text,label,module\na cat,animal,m1\nan oak,plant,m2\n"
 

@@ -1,7 +1,7 @@
 from toy_project.data.rows import Row
 from toy_project.data.spec import DataSpec
 from toy_project.data.text import TextEncoder
-from toy_project.evaluation.baselines import baselines
+from toy_project.evaluation.report import baselines
 from toy_project.objectives.classification import (
     Classification,
 )
@@ -13,7 +13,7 @@ def row(text: str, label: str) -> Row:
 
 TRAIN = [row(f"good fine {i % 3}", "yes") for i in range(6)] + [row("bad poor", "no")] * 4
 TEST = [row("good", "yes"), row("bad", "no")]
-SPEC = DataSpec(TextEncoder({}, max_tokens=4), Classification(("no", "yes")))
+SPEC = DataSpec(TextEncoder(4, ()), Classification(("no", "yes")))
 
 
 def test_baselines_learn_from_train_and_give_scores_of_test():

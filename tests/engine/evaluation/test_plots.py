@@ -1,11 +1,9 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
 from toy_project.evaluation.plots import (
     confusion_figure,
     f1_figure,
-    history_figure,
     save_figure,
 )
 
@@ -44,15 +42,6 @@ def test_each_predictor_has_a_bar_per_label() -> None:
     assert len(axes.patches) == 6
     figures = [text.get_text() for text in axes.texts]
     assert figures == ["0.67", "0.80", "0.00", "0.67", "0.00", "0.00"]
-
-
-def test_the_learning_curve_shows_every_epoch() -> None:
-    names = ("train_loss", "validation_loss", "validation_accuracy", "validation_macro_f1")
-    history = [{"epoch": epoch, **dict.fromkeys(names, 1 / epoch)} for epoch in (1, 2, 3)]
-    figure = history_figure(history)
-    lines = (line for axes in figure.axes for line in axes.lines)
-    drawn = [np.asarray(line.get_xydata()).tolist() for line in lines]
-    assert drawn == [[[1, 1], [2, 1 / 2], [3, 1 / 3]]] * 4
 
 
 def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
 """Every model in models/ that configs/model/ names, found by glob, keeps the same contract."""
 
-from pathlib import Path
-
 import pytest
 import torch
+from miniature import CONFIGS
 from toy_project.data.spec import DataSpec
 from toy_project.data.text import TextEncoder
 from toy_project.models.base import Model, build_model
@@ -12,9 +11,8 @@ from toy_project.objectives.classification import (
 )
 from toy_project.rules import ConfigError
 
-CONFIGS = Path(__file__).parents[3] / "configs"
 NAMES = sorted(path.stem for path in CONFIGS.glob("model/*.yaml"))
-ENCODER = TextEncoder({f"t{id}": id for id in range(2, 50)}, max_tokens=12)
+ENCODER = TextEncoder(12, tuple(f"t{id}" for id in range(2, 50)))
 SPEC = DataSpec(ENCODER, Classification(("a", "b", "c")))
 
 

@@ -171,16 +171,16 @@ def test_resources_retries_caching_and_the_secret_come_from_the_config(tmp_path)
     ("setting", "message"),
     [
         ("pipeline.image=", "pipeline.image must be a name, got ''"),
-        ("pipeline.imge=x", "pipeline.imge is not a setting"),
+        ("pipeline.imge=x", "pipeline.imge is not a setting; did you mean image?"),
         (
             "pipeline.default.cpu=many",
-            "pipeline.default.cpu must be cores such as 2, 0.5 or 500m, got 'many'",
+            "pipeline.default.cpu must be cores such as 2, 0.5 or 500m or null, got 'many'",
         ),
         (
             "pipeline.steps.train.memory=8GB",
-            "pipeline.steps.train.memory must be bytes such as 512Mi or 4Gi, got '8GB'",
+            "pipeline.steps.train.memory must be bytes such as 512Mi or 4Gi or null, got '8GB'",
         ),
-        ("pipeline.default.retries=-1", "pipeline.default.retries must be >= 0, got -1"),
+        ("pipeline.default.retries=-1", "pipeline.default.retries must be >= 0 or null, got -1"),
         (
             "pipeline.steps.train.num_accelerators=1",
             "pipeline.steps.train.accelerator must be named, as nvidia.com/gpu, got None",

@@ -36,11 +36,11 @@ from toy_project.serving.schema import schema_of
 
 from ..conftest import has
 
-# Tests of one of the servers, and drills of the one that batches in its own process.
+# Tests of one server. The drills are of the one that batches requests itself.
 collect_ignore = [
-    *(["test_service.py"] if not has("serving.bentoml") else []),
-    *(["test_api.py", "test_batching.py"] if not has("serving.fastapi") else []),
-    *(["test_overload.py", "test_connections.py"] if not has("serving.fastapi") else []),
+    *([] if has("serving.bentoml") else ["test_bentoml.py"]),
+    *([] if has("serving.fastapi") else ["test_fastapi.py", "test_batching.py"]),
+    *([] if has("serving.fastapi") else ["test_overload.py", "test_connections.py"]),
 ]
 
 

@@ -5,11 +5,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from miniature import CONFIGS
 from toy_project import serve, serving
 
 from .. import commands
+from .conftest import compose
 
-CONFIGS = Path(__file__).parents[3] / "configs"
 THIRD = """
 import logging
 
@@ -18,13 +19,19 @@ def serve(engine, config, schema):
 """
 
 
-@pytest.mark.parametrize(
-    ("name", "hint"),
-    [("nope", ""), ("fastapy", "; did you mean fastapi?"), ("predictor", "")],
-)
-def test_a_server_that_is_none_is_one_line(workspace: Path, name: str, hint: str) -> None:
-    line = f"error: serving.name must be a file in serving/ with a function serve(), got {name!r}"
-    assert commands.run(serve, settings=[f"serving.name={name}"]) == line + hint
+def line(name: str) -> str:
+    return f"error: serving.name must be a file in serving/ with a function serve(), got {name!r}"
+
+
+@pytest.mark.parametrize("name", ["nope", "predictor"])
+def test_an_unknown_server_is_one_line(workspace: Path, name: str) -> None:
+    assert commands.run(serve, settings=[f"serving.name={name}"]) == line(name)
+
+
+def test_a_misspelt_server_is_suggested(workspace: Path) -> None:
+    name = compose().serving.name
+    told = commands.run(serve, settings=[f"serving.name={name}s"])
+    assert told == f"{line(name + 's')}; did you mean {name}?"
 
 
 def test_a_third_server_is_a_folder_and_a_config(

@@ -1,4 +1,4 @@
-"""What becomes of the connections that clients keep."""
+"""Kept-alive connections while a server runs and while it stops."""
 
 import gc
 import random
@@ -71,17 +71,17 @@ def accepted_from(peer: tuple[str, int]) -> socket.socket:
     pytest.fail(f"no connection from {peer}")
 
 
-class Told(NamedTuple):
-    """What one client saw of a server that ended."""
+class Outcome(NamedTuple):
+    """What one client saw of a server that stopped."""
 
     answered: int
     announced: bool
-    """Whether the last answer said that the connection would be closed."""
+    """Whether the last answer had the header `Connection: close`."""
     lost: bool
-    """Whether a request was sent on a connection that was to stay, and not answered."""
+    """Whether a request on a connection that was not announced to close got no answer."""
 
 
-def keep_asking(served: Served, number: int) -> Told:
+def keep_asking(served: Served, number: int) -> Outcome:
     """Ask over one connection, with pauses, until the server closes it."""
     pauses, answered = random.Random(number), 0
     connection = HTTPConnection(served.host, served.port, timeout=30)
@@ -92,10 +92,10 @@ def keep_asking(served: Served, number: int) -> Told:
             response = connection.getresponse()
             response.read()
         except (OSError, HTTPException):
-            return Told(answered, announced=False, lost=True)
+            return Outcome(answered, announced=False, lost=True)
         answered += 1
         if response.getheader("Connection") == "close":
-            return Told(answered, announced=True, lost=False)
+            return Outcome(answered, announced=True, lost=False)
         time.sleep(pauses.uniform(0, 0.02))
 
 
@@ -105,8 +105,8 @@ def test_sigterm_loses_no_request_of_a_kept_connection(serve: Serve, number: int
         clients = [pool.submit(keep_asking, served, 100 * number + i) for i in range(32)]
         time.sleep(0.5)
         served.process.send_signal(signal.SIGTERM)
-        told = [client.result() for client in clients]
+        outcomes = [client.result() for client in clients]
         assert served.process.wait(timeout=20) == -signal.SIGTERM
         assert served.process.stderr and served.process.stderr.read() == ""
-    assert [client.lost for client in told].count(True) == 0
-    assert all(client.announced and client.answered for client in told)
+    assert [client.lost for client in outcomes].count(True) == 0
+    assert all(client.announced and client.answered for client in outcomes)

@@ -1,4 +1,4 @@
-"""More work than the server can do in time, and clients that do not wait for it."""
+"""More work than the server can do in time, and clients that disconnect early."""
 
 import json
 import re

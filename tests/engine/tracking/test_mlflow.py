@@ -28,6 +28,7 @@ from toy_project.tracking.base import (
     create_tracker,
     run_name,
 )
+from toy_project.tracking.mlflow import tracker as tracker_module
 from toy_project.tracking.registry import create_registry
 
 NAMED = Config(model={"name": "mlp"}, optimizer=OptimizerConfig(learning_rate=0.02))
@@ -142,8 +143,10 @@ def test_an_unknown_or_deleted_run_is_begun_anew_and_said_so(client, tracker, ca
 
 def test_the_use_of_the_machine_is_recorded_while_a_run_lasts(client, tracking, monkeypatch):
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    monkeypatch.setattr(tracker_module, "START_AFTER_S", 0)
     config = replace(CONFIG, system_metrics=True)
     with create_tracker(config).start("a run") as tracker:
+        tracker.log_metrics({"loss": 1.0}, step=1)
         deadline = time.monotonic() + 60
         while "system/cpu_utilization_percentage" not in (
             client.get_run(tracker.run_id).data.metrics
@@ -219,8 +222,18 @@ def test_a_dead_server_is_named_without_its_password(monkeypatch):
     assert time.monotonic() - started < 10
 
 
-def test_a_file_that_is_no_database_is_named(workspace, monkeypatch):
+@pytest.mark.parametrize("make", [lambda path: path.write_text("no database"), Path.mkdir])
+def test_what_is_no_database_is_named(workspace, monkeypatch, make):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    Path("mlflow.db").write_text("no database", "utf-8")
-    with pytest.raises(TrackingError, match=r"mlflow\.db is no SQLite database; move it out of"):
+    make(Path("mlflow.db"))
+    with pytest.raises(TrackingError, match=r"mlflow\.db is not a SQLite database; move it out of"):
         create_tracker(CONFIG)
+
+
+@pytest.mark.parametrize("uri", ["nonsense://me:s3cret@x", "sqlite+nonsense:///x.db", "http:/x"])
+def test_an_address_that_cannot_be_one_is_named_in_one_line(workspace, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(TrackingError, match=r"^MLflow at .*") as caught:
+        create_tracker(CONFIG).start("a run")
+    assert "\n" not in str(caught.value)
+    assert "s3cret" not in str(caught.value)

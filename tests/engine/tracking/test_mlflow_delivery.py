@@ -18,12 +18,13 @@ from toy_project.tracking.base import (
     Tracker,
     create_tracker,
 )
-from toy_project.tracking.mlflow import forwarding, replay
+from toy_project.tracking.mlflow import delivery
+from toy_project.tracking.mlflow import tracker as tracker_module
 
 from .mlflow_server import MlflowServer
 from .proxy import Mode, Proxy
 
-REPLAY = "python -m toy_project.tracking.mlflow.replay"
+DELIVER = "python -m toy_project.tracking.mlflow.delivery"
 CONFIG = TrackingConfig("mlflow", experiment="miniature", system_metrics=False)
 STEPS = range(10, 2001, 10)
 FIGURES: dict[str, Callable[[int], float]] = {"loss": lambda step: 1 / step, "learning_rate": float}
@@ -43,7 +44,6 @@ def proxy(server, workspace, monkeypatch) -> Iterator[Proxy]:
     proxy = Proxy(server.port)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    monkeypatch.setattr(sys, "argv", ["replay"])
     yield proxy
     proxy.close()
 
@@ -58,12 +58,11 @@ KILLED = """
 import os, signal, time
 from toy_project.config import TrackingConfig
 from toy_project.tracking.base import create_tracker
-from toy_project.tracking.mlflow import forwarding
+from toy_project.tracking.mlflow import tracker as module
 
-forwarding.START_AFTER_S = 0
+module.START_AFTER_S = 0
 config = TrackingConfig("mlflow", experiment="miniature", system_metrics=False)
 tracker = create_tracker(config).start("a run")
-time.sleep(0.5)
 for step in range(500):
     tracker.log_metrics({"loss": step}, step=step)
 print(tracker.run_id, flush=True)
@@ -112,24 +111,21 @@ def test_a_frozen_server_holds_nothing_up(server, proxy, bundle_here, caplog):
         assert time.monotonic() - started < 10
     finally:
         server.thaw()
-    folder = f".tracking/{tracker.run_id}"
-    what = "400 points, its settings, model and its end"
-    waiting = f"run {tracker.run_id} is not delivered yet: {what} wait"
+    [folder] = journals()
+    waiting = f"run {tracker.run_id} is not delivered yet: the rest waits in {folder}"
     assert caplog.messages == [
-        f"no answer from the tracking server {proxy.uri}; "
+        f"run {tracker.run_id}: no answer from the tracking server {proxy.uri}; "
         "start it, or unset MLFLOW_TRACKING_URI to record in mlflow.db",
-        f"{waiting} in {folder}; deliver with `{REPLAY}`",
+        f"{waiting}; deliver it with `{DELIVER}`",
     ]
     caplog.clear()
-    replay.main()
-    assert caplog.messages == [f"run {tracker.run_id}: {what} delivered"]
+    assert delivery.deliver_leftovers()
+    assert caplog.messages == [f"run {tracker.run_id}: what was left is delivered"]
     run = assert_whole(server.uri, tracker)
     assert run.data.tags["data_hash"] == "abc"
     assert run.data.params["seed"] == "7"
     assert folders(server.uri, tracker) == {"model"}
     assert journals() == []
-    replay.main()
-    assert caplog.messages[1:] == ["nothing waits for the tracking server"]
 
 
 def test_answers_that_are_lost_double_nothing_and_the_next_run_delivers(server, proxy):
@@ -138,7 +134,7 @@ def test_answers_that_are_lost_double_nothing_and_the_next_run_delivers(server, 
     proxy.mode = Mode.loses_answers
     tracker.finish()
     assert proxy.has_lost.is_set()
-    assert [path.name for path in journals()] == [tracker.run_id]
+    assert [path.stem for path in journals()] == [tracker.run_id]
     proxy.mode = Mode.passes
     with create_tracker(CONFIG).start("a run"):
         pass
@@ -149,7 +145,7 @@ def test_answers_that_are_lost_double_nothing_and_the_next_run_delivers(server, 
 def test_a_long_run_is_delivered_while_it_lasts_and_outages_are_told_twice(
     server, proxy, capfd, monkeypatch
 ):
-    monkeypatch.setattr(forwarding, "START_AFTER_S", 0)
+    monkeypatch.setattr(tracker_module, "START_AFTER_S", 0)
     client, deadline = MlflowClient(server.uri), time.monotonic() + 90
     tracker = create_tracker(CONFIG).start("a run")
     proxy.mode = Mode.fails
@@ -163,9 +159,10 @@ def test_a_long_run_is_delivered_while_it_lasts_and_outages_are_told_twice(
     while len(client.get_metric_history(tracker.run_id, "loss")) < len(STEPS):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    [folder] = journals()
     tracker.finish()
     warning, all_clear = (err + capfd.readouterr().err).splitlines()
-    assert warning.endswith(f"Training continues; figures wait in .tracking/{tracker.run_id}")
+    assert warning.endswith(f"Training continues; figures wait in {folder}")
     assert all_clear == "the tracking server answers again: all is delivered"
     assert_whole(server.uri, tracker)
     assert journals() == []
@@ -185,29 +182,28 @@ def test_a_run_whose_process_is_killed_is_delivered_by_the_one_that_forwards(
     while len(client.get_metric_history(run_id, "loss")) < 500:
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    # It has not ended: its journal waits for the run to continue.
+    while journals():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     tracker = create_tracker(CONFIG).start("a run", run_id=run_id)
     tracker.finish()
     assert [m.step for m in client.get_metric_history(run_id, "loss")] == list(range(500))
     assert journals() == []
 
 
-def test_a_folder_that_has_changed_is_not_delivered(server, proxy, bundle_here, caplog):
+def test_a_folder_is_delivered_as_it_was(server, proxy, bundle_here, tmp_path):
     tracker = create_tracker(CONFIG).start("a run")
     train(tracker)
     proxy.mode = Mode.fails
     tracker.log_folder(bundle_here, "model")
+    before = (bundle_here / "config.json").read_text("utf-8")
     tracker.finish()
     (bundle_here / "config.json").write_text("of another run", "utf-8")
     proxy.mode = Mode.passes
-    caplog.clear()
-    replay.main()
-    assert caplog.messages[0] == (
-        f"models/bundle has changed since run {tracker.run_id} ended: "
-        "its folder model cannot be delivered"
-    )
+    assert delivery.deliver_leftovers()
     assert_whole(server.uri, tracker)
-    assert folders(server.uri, tracker) == set()
+    MlflowClient(server.uri).download_artifacts(str(tracker.run_id), "model", str(tmp_path))
+    assert (tmp_path / "model" / "config.json").read_text("utf-8") == before
 
 
 def test_a_server_that_dies_ends_no_run_and_is_told_in_one_line(server, proxy, monkeypatch, caplog):
@@ -219,14 +215,15 @@ def test_a_server_that_dies_ends_no_run_and_is_told_in_one_line(server, proxy, m
     tracker.finish()
     assert time.monotonic() - started < 10
     caplog.clear()
-    with pytest.raises(SystemExit) as caught:
-        replay.main()
-    assert caught.value.code == 1
+    assert not delivery.deliver_leftovers()
     assert caplog.messages == [
         f"run {tracker.run_id}: no answer from the tracking server {server.uri}; "
         "start it, or unset MLFLOW_TRACKING_URI to record in mlflow.db"
     ]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.store)
-    replay.main()
+    monkeypatch.setattr(sys, "argv", ["delivery"])
+    with pytest.raises(SystemExit) as caught:
+        delivery.main()
+    assert caught.value.code == 0
     assert_whole(server.store, tracker)
     assert journals() == []

@@ -1,5 +1,5 @@
-import math
-import os
+"""What a journal holds after a crash, on a full disk, or in use: MLflow in SQLite."""
+
 import resource
 import signal
 import subprocess
@@ -8,204 +8,130 @@ import time
 from pathlib import Path
 
 import pytest
-from toy_project.tracking.mlflow.journal import (
-    Journal,
-    JournalInUseError,
-    journals,
+from mlflow import MlflowClient
+from toy_project.config import TrackingConfig
+from toy_project.tracking.base import Tracker, create_tracker
+from toy_project.tracking.mlflow.delivery import (
+    JOURNALS,
+    LINES,
+    deliver_leftovers,
 )
-from toy_project.tracking.mlflow.outbox import (
-    MAX_POINTS,
-    Outbox,
-    is_complete,
-    waiting,
-)
+from toy_project.tracking.mlflow.tracker import Journal
 
-KILLED = """
+CONFIG = TrackingConfig("mlflow", experiment="miniature", system_metrics=False)
+
+WRITING = """
+import sys
 from itertools import count
-from pathlib import Path
-from toy_project.tracking.mlflow.journal import Journal
+from toy_project.tracking.mlflow.tracker import Journal
 
-journal = Journal(Path("run"), place="here")
+journal = Journal(sys.argv[1])
+print(journal.folder, flush=True)
 for step in count():
-    journal.log_metrics({"loss": step / 7, "accuracy": 0.5}, step=step)
+    journal.append(metrics={"loss": step / 7}, step=step, time=1000 + step)
 """
 
 
 @pytest.fixture
-def folder(workspace) -> Path:
-    return workspace / ".tracking" / "run"
+def client(tracking) -> MlflowClient:
+    return MlflowClient()
 
 
 @pytest.fixture
-def journal(folder) -> Journal:
-    return Journal(folder, place="here")
+def run_id(client) -> str:
+    return client.create_run(client.create_experiment("miniature")).info.run_id
 
 
-def reopened(folder: Path, **settings) -> Journal:
-    return Journal(folder, place="here", **settings)
+def append_points(journal: Journal, *steps: int) -> None:
+    for step in steps:
+        journal.append(metrics={"loss": step}, step=step, time=1000 + step)
 
 
-def delivered(folder: Path) -> list[dict]:
-    """Take all records that wait, as a server would."""
-    taken = []
-    with Outbox(folder) as outbox:
-        while batch := outbox.batch():
-            taken += batch.records
-            outbox.send(batch)
-            outbox.acknowledge(batch)
-    return taken
+def delivered(client: MlflowClient, run_id: str) -> list[tuple[int, float]]:
+    """Deliver what is left, and return the points that the run has."""
+    assert deliver_leftovers()
+    assert list(JOURNALS.iterdir()) == []
+    return [(point.step, point.value) for point in client.get_metric_history(run_id, "loss")]
 
 
-def points(folder: Path) -> list[tuple[str, int, float]]:
-    """Take all points that wait."""
-    return [
-        (name, record["step"], value)
-        for record in delivered(folder)
-        for name, value in record.get("metrics", {}).items()
-    ]
-
-
-def test_records_wait_until_they_are_acknowledged(journal, folder):
-    journal.log_metrics({"loss": 0.5, "accuracy": math.inf}, step=10)
-    journal.append({"folder": "f", "name": "model", "sha256": ""})
-    journal.append({"status": "FINISHED", "time": 0})
-    assert waiting(folder) == "2 points, model and its end"
+def test_more_than_fits_into_a_request_arrives(client, run_id):
+    journal = Journal(run_id)
+    append_points(journal, *range(2500))
     journal.close()
-    assert not is_complete(folder)
-    assert points(folder) == [("loss", 10, 0.5), ("accuracy", 10, math.inf)]
-    assert waiting(folder) == ""
-    assert is_complete(folder)
-    assert delivered(folder) == []
-    reopened(folder).append({"status": "RUNNING", "time": 1})
-    assert not is_complete(folder)
+    assert delivered(client, run_id) == [(step, step) for step in range(2500)]
 
 
-def test_what_was_sent_without_an_answer_may_be_there(journal, folder):
-    journal.log_metrics({"loss": 1}, step=1)
-    with Outbox(folder) as outbox:
-        first = outbox.batch()
-        assert not first.may_be_there
-        outbox.send(first)
-    with Outbox(folder) as outbox:
-        again = outbox.batch()
-        assert (again.records, again.may_be_there) == (first.records, True)
-        outbox.acknowledge(again)
-        journal.log_metrics({"loss": 2}, step=2)
-        assert not outbox.batch().may_be_there
-
-
-@pytest.mark.parametrize("damage", [b"\x00\xff\n", b"1 2 3\n", b"9 5\n", b"0 99999\n"])
-def test_where_the_note_is_damaged_everything_may_be_there(journal, folder, damage):
-    journal.log_metrics({"loss": 1}, step=1)
-    assert len(points(folder)) == 1
-    path = folder / "delivered"
-    path.write_bytes(path.read_bytes() + damage)
-    with Outbox(folder) as outbox:
-        assert outbox.batch().may_be_there
-
-
-def test_a_point_is_recorded_once(journal, folder):
-    for step in (10, 20, 30):
-        journal.log_metrics({"loss": step}, step=step)
+def test_a_torn_line_is_dropped_wherever_it_is_torn(client, run_id):
+    journal = Journal(run_id)
+    append_points(journal, 1, 2)
     journal.close()
-    assert len(points(folder)) == 3
-    again = reopened(folder)
-    for step in (20, 25, 30, 40):
-        again.log_metrics({"loss": step}, step=step)
-    again.log_metrics({"loss": 20, "accuracy": 1}, step=20)
-    assert points(folder) == [("loss", 25, 25), ("loss", 40, 40), ("accuracy", 20, 1)]
-
-
-def test_batches_are_of_limited_size(journal, folder):
-    for step in range(700):
-        journal.log_metrics({"loss": 1, "accuracy": 1}, step=step)
-    with Outbox(folder) as outbox:
-        outbox.acknowledge(outbox.batch())
-        batch = outbox.batch()
-        assert sum(len(record["metrics"]) for record in batch.records) == MAX_POINTS
-        outbox.acknowledge(batch)
-    assert waiting(folder) == "400 points"
-
-
-def test_a_torn_line_is_dropped_wherever_it_is_torn(journal, folder):
-    for step in (1, 2):
-        journal.log_metrics({"loss": step}, step=step)
-    journal.close()
-    path = folder / "journal.jsonl"
+    path = journal.folder / LINES
     whole = path.read_bytes()
-    for size in range(len(whole)):
+    num_first = whole.index(b"\n") + 1
+    for size in (0, 1, num_first - 1, num_first, len(whole) - 1, len(whole)):
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(whole[:size])
-        torn = reopened(folder)
-        num_whole = whole[:size].count(b"\n")
-        torn.log_metrics({"loss": 3}, step=3)
-        expected = [("loss", 1, 1), ("loss", 2, 2)][: max(0, num_whole - 1)]
-        assert points(folder) == [*expected, ("loss", 3, 3)]
-        torn.close()
-        (folder / "delivered").unlink()
+        expected = [(1, 1), (2, 2)][: whole[:size].count(b"\n")]
+        assert delivered(client, run_id) == expected
 
 
-def test_a_process_that_is_killed_leaves_every_point_it_recorded(workspace):
-    process = subprocess.Popen([sys.executable, "-c", KILLED])
-    path = Path("run/journal.jsonl")
-    while not path.exists() or path.stat().st_size < 10_000:
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    reopened(Path("run"), wait_s=5)
-    found = points(Path("run"))
-    assert [point for point in found if point[0] == "loss"] == [
-        ("loss", step, step / 7) for step in range(len(found) // 2)
-    ]
-
-
-def test_a_damaged_line_is_left_out_and_said_so(journal, folder, caplog):
-    for step in (1, 2, 3):
-        journal.log_metrics({"loss": step}, step=step)
+def test_a_damaged_line_is_skipped_and_said_so(client, run_id, caplog):
+    journal = Journal(run_id)
+    append_points(journal, 1, 2, 3)
     journal.close()
-    path = folder / "journal.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*lines[:2], b"\x00\xff\n", *lines[3:]]))
-    reopened(folder)
-    assert points(folder) == [("loss", 1, 1), ("loss", 3, 3)]
-    assert f"{path} holds a damaged line, which is left out" in caplog.messages
+    path = journal.folder / LINES
+    first, _, third = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([first, b"\x00\xff\n", b"7\n", third]))
+    assert delivered(client, run_id) == [(1, 1), (3, 3)]
+    assert caplog.messages.count(f"{path} has a damaged line, which is skipped") == 2
 
 
-def test_a_full_disk_is_told_once_and_ends_nothing(journal, folder, caplog):
+def test_a_process_that_is_killed_leaves_every_point_it_recorded(client, run_id):
+    command = [sys.executable, "-c", WRITING, run_id]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        path = Path(process.stdout.readline().strip(), LINES)
+        while path.stat().st_size < 10_000:
+            time.sleep(0.01)
+        assert deliver_leftovers()  # which leaves this one alone
+        assert path.exists()
+        process.send_signal(signal.SIGKILL)
+    num_lines = path.read_bytes().count(b"\n")
+    assert delivered(client, run_id) == [(step, step / 7) for step in range(num_lines)]
+
+
+def test_a_full_disk_is_told_once_and_ends_nothing(client, run_id, tmp_path, caplog):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_bytes(bytes(10_000))
+    journal = Journal(run_id)
+    append_points(journal, 1)
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    size = (folder / "journal.jsonl").stat().st_size
-    journal.log_metrics({"loss": 1}, step=1)
+    size = (journal.folder / LINES).stat().st_size
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, limit[1]))
     try:
-        for step in (2, 3, 4):
-            journal.log_metrics({"loss": step}, step=step)
+        append_points(journal, 2, 3, 4)
+        journal.append_folder(tmp_path / "model", "model")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-    journal.log_metrics({"loss": 5}, step=5)
-    assert points(folder) == [("loss", 1, 1), ("loss", 5, 5)]
-    path = folder / "journal.jsonl"
-    assert caplog.messages == [f"{path}: File too large; training continues and is not recorded"]
+    append_points(journal, 5)
+    journal.close()
+    message = f"{journal.folder}: File too large; training continues and is not recorded"
+    assert caplog.messages == [message]
+    assert delivered(client, run_id) == [(step, step) for step in (1, 2, 3, 4, 5)]
 
 
-def test_it_is_open_in_one_place(journal, folder):
-    with pytest.raises(JournalInUseError) as caught:
-        reopened(folder)
-    assert str(caught.value) == f"{folder}/journal.jsonl is in use by another process"
-    with Outbox(folder), pytest.raises(JournalInUseError):
-        Outbox(folder)
-    journal.close(remove=True)
-    assert journals(folder.parent) == []
-    reopened(folder)
+def test_two_runs_at_once_deliver_their_own(client, caplog):
+    caplog.set_level("INFO")
+    first = create_tracker(CONFIG).start("first")
+    first.log_metrics({"loss": 1}, step=1)
+    with create_tracker(CONFIG).start("second"):
+        pass
+    in_use = f"run {first.run_id} continues in another process, which delivers it"
+    assert caplog.messages == [in_use]
+    first.log_metrics({"loss": 2}, step=2)
+    first.finish()
+    assert _steps(client, first) == [1, 2]
 
 
-def test_a_worker_that_outlives_its_process_does_not_keep_it(journal, folder):
-    worker = os.fork()
-    if worker == 0:
-        time.sleep(60)
-        os._exit(0)
-    try:
-        journal.close()
-        reopened(folder, wait_s=5)
-    finally:
-        os.kill(worker, signal.SIGKILL)
-        os.waitpid(worker, 0)
+def _steps(client: MlflowClient, tracker: Tracker) -> list[int]:
+    return [point.step for point in client.get_metric_history(str(tracker.run_id), "loss")]

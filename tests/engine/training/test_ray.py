@@ -1,15 +1,13 @@
 """Ray's configuration. That it trains, and goes on after a lost worker, the template tests."""
 
 import sys
-from pathlib import Path
 
 import hydra
+from miniature import CONFIGS
 from toy_project.compose import to_config
 from toy_project.config import Config
 from toy_project.training.fit import fit
 from toy_project.training.launchers import torchrun
-
-CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 def test_the_launcher_is_configured():

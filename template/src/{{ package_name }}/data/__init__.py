@@ -1,1 +1,1 @@
-"""Rows in, tensors out: fetching, validation, splitting, encoding and batching."""
+"""Datasets: reading, splitting, encoding and batching."""

@@ -11,20 +11,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import ProjectError
-from .mapped import MappedTensor, mapped_tensors
 
-IN_MEMORY_BYTES = 2**30
-"""A larger file of a split is not read as a whole."""
 BATCHES_PER_BUCKET = 50
-"""Batches whose rows are sorted by length together: more of them pad less, fewer mix better."""
+"""Batches whose rows are sorted by length together: more pad less, fewer shuffle better."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Encoded rows, each of the same shape or of a length of its own."""
+    """Encoded rows, all of one shape or each of its own length."""
 
-    values: Tensor | MappedTensor
-    """[rows, ...], or rows of any length end to end: [total length, ...]."""
+    values: Tensor
+    """[rows, ...], or ragged rows concatenated: [total length, ...]."""
     targets: Tensor
     """[rows, ...]."""
     offsets: Tensor | None = None
@@ -50,7 +47,7 @@ class Split:
         return self.offsets.diff()
 
     def inputs(self, indices: Tensor) -> Tensor:
-        """Return some rows: [batch, ...], those of any length padded with 0 to the longest."""
+        """Return some rows: [batch, ...]; ragged ones are padded with 0 to the longest."""
         if self.offsets is None:
             return self.values[indices]
         starts = self.offsets[indices]
@@ -71,7 +68,7 @@ class Split:
             yield self.batch(indices)
 
     def shuffled_batches(self, size: int, *, seed: int, epoch: int) -> list[Tensor]:
-        """Return the row indices of each batch of an epoch, which `seed` and `epoch` decide.
+        """Return the row indices of each batch of an epoch, determined by `seed` and `epoch`.
 
         Rows of similar length share a batch, so that little of it is padding.
         """
@@ -87,22 +84,20 @@ class Split:
 
     def save(self, path: Path) -> None:
         """Write the tensors as safetensors."""
-        assert isinstance(self.values, Tensor), "what is mapped lies in a file already"
         tensors = {name: tensor for name, tensor in vars(self).items() if tensor is not None}
         save_file(tensors, path)
 
     @classmethod
-    def load(cls, path: Path, *, max_bytes: int = IN_MEMORY_BYTES) -> Self:
-        """Return the split that `save` wrote; in a file above `max_bytes` its values stay there.
+    def load(cls, path: Path) -> Self:
+        """Return the split that `save` wrote.
+
+        The file is memory-mapped, so it may be larger than memory.
 
         Raises:
             ProjectError: It cannot be read.
         """
-        if path.stat().st_size <= max_bytes:
-            try:
-                return cls(**load_file(path))
-            except (OSError, TypeError, SafetensorError) as error:
-                message = f"{path} cannot be read ({error}); run `make preprocess`"
-                raise ProjectError(message) from error
-        mapped = mapped_tensors(path)
-        return cls(mapped.pop("values"), **{name: rest.read() for name, rest in mapped.items()})
+        try:
+            return cls(**load_file(path))
+        except (OSError, TypeError, SafetensorError) as error:
+            message = f"{path} cannot be read ({error}); run `make preprocess`"
+            raise ProjectError(message) from error

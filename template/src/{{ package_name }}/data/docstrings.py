@@ -51,7 +51,7 @@ TOPICS: dict[str, tuple[str, ...]] = {
         *("reprlib", "shlex", "string", "stringprep", "textwrap", "tomllib", "xml"),
     ),
 }
-"""The modules and packages of each topic; what Python 3.11 to 3.13 do not all have is left out."""
+"""The modules and packages of each topic; Python 3.14 lacks one of them, `_compression`."""
 
 SKIPPED_FOLDERS = frozenset({"idle_test", "site-packages", "test", "tests"})
 MIN_WORDS = 3

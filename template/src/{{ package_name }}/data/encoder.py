@@ -1,11 +1,11 @@
-"""What an encoder is: it turns the rows of a modality into what a model takes."""
+"""The contract of an encoder, which turns the rows of a modality into a model's inputs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
 from ..config import DataConfig
-from ..lookup import find_class
+from ..lookup import Fitted, find_class
 from ..rules import typed
 from .rows import Values
 
@@ -18,11 +18,11 @@ class Field(NamedTuple):
     """What pydantic's Field takes: min_length, pattern, ge, le, ..."""
 
 
-class Encoder(ABC):
-    """Reads rows of one modality. Each file in data/ that `data.encoder.name` names holds one.
+class Encoder(Fitted, ABC, section="encoder"):
+    """Encodes rows of one modality. Each file in data/ that `data.encoder.name` names has one.
 
-    It imports PyTorch nowhere, since a server asks it for the fields of a request before there is a
-    model.
+    A frozen dataclass, whose fields become JSON. It must not import PyTorch at the top: a server
+    reads the fields of a request before it loads a model.
     """
 
     settings: ClassVar[type]
@@ -30,12 +30,7 @@ class Encoder(ABC):
     columns: ClassVar[Sequence[str]]
     """The columns that a row must have."""
     example: ClassVar[Values]
-    """A row to try a model with."""
-
-    @property
-    def name(self) -> str:
-        """The file that holds the encoder."""
-        return type(self).__module__.rpartition(".")[2]
+    """A row with which a model is tried."""
 
     @staticmethod
     @abstractmethod
@@ -55,7 +50,7 @@ class Encoder(ABC):
     @property
     @abstractmethod
     def spec(self) -> Any:
-        """What a model of the modality must know of its inputs."""
+        """What a model has to know of its inputs."""
 
     @abstractmethod
     def encode(self, values: Values) -> Any:
@@ -67,16 +62,7 @@ class Encoder(ABC):
 
     @abstractmethod
     def limits(self) -> list[str]:
-        """Return what the model card says of the inputs."""
-
-    @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Return the encoder as JSON values."""
-
-    @classmethod
-    @abstractmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the encoder that `to_dict` described."""
+        """Return sentences about the inputs for the model card."""
 
 
 def encoder_class(name: str) -> type[Encoder]:

@@ -1,9 +1,11 @@
-"""Rows to tensors: duplicates removed, split by group, encoded, written to data/processed/."""
+"""Preprocessing: remove duplicates, split by group, encode and write to data/processed/."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+import numpy as np
 
 from ..artifacts import new_folder
 from ..config import Config, DataConfig
@@ -11,10 +13,8 @@ from ..errors import ProjectError
 from ..objectives.base import Objective, objective_class, objective_settings
 from .dataset import Split
 from .encoder import encoder_class, fit_encoder
-from .rows import Row, write_csv
+from .rows import Row, read_csv, write_csv
 from .spec import DataSpec
-from .splitting import split_groups
-from .validation import read_csv
 
 
 class SplitName(StrEnum):
@@ -27,7 +27,7 @@ class SplitName(StrEnum):
 
 @dataclass(frozen=True)
 class Processed:
-    """A dataset that is ready to be trained on."""
+    """A dataset, split and encoded."""
 
     rows: dict[SplitName, list[Row]]
     spec: DataSpec
@@ -59,14 +59,14 @@ def read_rows(path: Path, config: Config) -> list[Row]:
     settings = objective_settings(config.objective)
     return read_csv(
         path,
-        columns=(*encoder.columns, *objective.columns),
+        (*encoder.columns, *objective.columns),
         group_column=config.data.group_column,
         problem=lambda values: encoder.problem(values) or objective.problem(values, settings),
     )
 
 
 def preprocess(rows: list[Row], config: Config) -> Processed:
-    """Return `rows` without duplicates, split, with what was fitted on the training split.
+    """Return `rows` without duplicates, split, with the encoder and objective fitted to training.
 
     Raises:
         ProjectError: A label has too few groups to be in every split.
@@ -103,14 +103,49 @@ def split_rows(
         fractions=(1 - sum(held_out), *held_out),
         seed=config.split_seed,
     )
-    for index, name in enumerate(SplitName):
-        there = {stratum for stratum, split in zip(strata, split_of, strict=True) if split == index}
-        if missing := sorted(set(strata) - there):
-            raise ProjectError(
-                f"{' and '.join(objective.columns)} {missing[0]!r} has no row in the {name} split; "
-                "it needs more rows (or groups), or another data.split_seed"
-            )
-    return {
+    splits = {
         name: [row for row, split in zip(rows, split_of, strict=True) if split == index]
         for index, name in enumerate(SplitName)
     }
+    for name, there in splits.items():
+        if missing := set(strata) - {objective.stratum(row.values) for row in there}:
+            raise ProjectError(
+                f"{' and '.join(objective.columns)} {min(missing)!r} has no row in the {name} "
+                "split; it needs more rows (or groups), or another data.split_seed"
+            )
+    return splits
+
+
+def split_groups(
+    labels: Sequence[Hashable],
+    groups: Sequence[Hashable],
+    *,
+    fractions: Sequence[float],
+    seed: int,
+) -> np.ndarray:
+    """Return the split (0, 1, 2, …) of each row, such that near-copies in a group cannot leak.
+
+    Groups stay whole, and labels are in proportion to `fractions`. Greedy: groups, large ones first
+    and those of like size in seeded order, go one by one to the split that lacks most of their
+    labels. Where each group has one label, a label with as many groups as there are splits is in
+    every split.
+    """
+    _, group_of = np.unique(np.asarray(groups), return_inverse=True)
+    _, label_of = np.unique(np.asarray(labels), return_inverse=True)
+    counts = np.zeros((group_of.max() + 1, label_of.max() + 1))  # [groups, labels]
+    np.add.at(counts, (group_of, label_of), 1)
+
+    wanted = np.outer(fractions, counts.sum(axis=0))  # [splits, labels]
+    held = np.zeros_like(wanted)
+    split_of = np.empty(len(counts), dtype=np.int64)
+    for group in _large_first(counts.sum(axis=1), seed=seed):
+        split = np.argmax((1 - held / wanted) @ counts[group])
+        split_of[group] = split
+        held[split] += counts[group]
+    return split_of[group_of]
+
+
+def _large_first(sizes: np.ndarray, *, seed: int) -> np.ndarray:
+    """Return the groups by falling power of two of their size, shuffled within each."""
+    shuffled = np.random.default_rng(seed).permutation(len(sizes))
+    return shuffled[np.argsort(-np.floor(np.log2(sizes[shuffled])), kind="stable")]

@@ -1,4 +1,4 @@
-"""What a dataset is to a model: how a row is read, and what is predicted of it."""
+"""What a model has to know of a dataset: how rows are encoded and what is predicted."""
 
 import json
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ def save_settings(folder: Path, config: Config) -> None:
 def check_settings(folder: Path, config: Config) -> None:
     """Raise the ConfigError that names the settings that have changed since `save_settings`.
 
-    They are part of the data by now, so another value would do nothing.
+    They are part of the data, so another value would have no effect.
     """
     path = folder / SETTINGS_JSON
     made_with = json.loads(path.read_text("utf-8")) if path.exists() else _settings(config)
@@ -71,7 +71,7 @@ def check_settings(folder: Path, config: Config) -> None:
 
 
 def _settings(config: Config) -> dict[str, str]:
-    """Return what the data depends on but for where rows come from, which data/raw/ has settled."""
+    """Return what the data depends on, except where the rows come from."""
     data = asdict(config.data) | {"encoder": asdict(encoder_settings(config.data.encoder))}
     del data["name"], data["path"]
     return flat({"data": data, "objective": asdict(objective_settings(config.objective))})

@@ -3,16 +3,17 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from ..rules import AT_LEAST_ONE, Rule, check, require, typed
+from ..rules import Checked, PositiveInt, Rule, within
 from .encoder import Encoder, Field
 from .rows import Values
 
 PADDING, UNKNOWN = 0, 1
-MAX_TOKENS = Rule("in [1, 2**31)", lambda number: 1 <= number < 2**31)
+Length = Annotated[int, within(1, 2**31)]
 _TOKEN = re.compile(r"[^\W\d_]+|\d+")
 _CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -20,43 +21,31 @@ _CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 def tokenize(text: str) -> Iterator[str]:
     """Yield lower-case words and numbers; `camelCase` and `snake_case` come apart.
 
-    A script that writes without spaces between words gives one token per run of letters.
+    In scripts without spaces between words, a run of letters is one token.
     """
     return (match[0].lower() for match in _TOKEN.finditer(_CAMEL_HUMP.sub(" ", text)))
 
 
 @dataclass(frozen=True)
-class TextEncoderConfig:
+class TextEncoderConfig(Checked, section="data.encoder"):
     """How a text becomes tokens."""
 
     name: str = "text"
     """This file."""
-    max_tokens: int = 128
+    max_tokens: Length = 128
     """Length in tokens at which a text is cut."""
-    min_count: int = 2
+    min_count: PositiveInt = 2
     """How often a token must occur in the training split to enter the vocabulary."""
-
-    def __post_init__(self) -> None:
-        check("data.encoder", self, max_tokens=MAX_TOKENS, min_count=AT_LEAST_ONE)
 
 
 @dataclass(frozen=True)
 class TextSpec:
-    """What a model must know of its inputs."""
+    """What a model has to know of its inputs."""
 
     num_embeddings: int
     """Token ids lie in [0, num_embeddings), frequent ones first; 0 is padding."""
     max_length: int
     """Tokens of the longest input."""
-
-
-@dataclass(frozen=True)
-class _Saved:
-    """An encoder as JSON."""
-
-    name: str
-    max_tokens: int
-    tokens: list[str]
 
 
 @dataclass(frozen=True)
@@ -67,13 +56,15 @@ class TextEncoder(Encoder):
     columns: ClassVar = ("text",)
     example: ClassVar = {"text": "an example"}
 
-    vocabulary: dict[str, int]
-    """Ids rise from 2 as tokens get rarer; 0 is padding, 1 an unknown token."""
-    max_tokens: int
+    max_tokens: Length
     """Length at which a text is cut."""
+    tokens: Annotated[tuple[str, ...], Rule("different", lambda each: len(set(each)) == len(each))]
+    """The vocabulary, frequent tokens first."""
 
-    def __post_init__(self) -> None:
-        check("encoder", self, max_tokens=MAX_TOKENS)
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The id of each token; 0 is padding, 1 an unknown token."""
+        return {token: id for id, token in enumerate(self.tokens, start=UNKNOWN + 1)}
 
     @staticmethod
     def problem(values: Values) -> str:
@@ -87,21 +78,21 @@ class TextEncoder(Encoder):
 
     @classmethod
     def fit(cls, rows: Iterable[Values], settings: TextEncoderConfig) -> Self:
-        """Return an encoder that knows the tokens that occur `min_count` times and more."""
+        """Return an encoder with the tokens that occur at least `min_count` times."""
         counts = Counter(token for row in rows for token in tokenize(row["text"]))
         known = [token for token in counts if counts[token] >= settings.min_count]
         ordered = sorted(known, key=lambda token: (-counts[token], token))
-        return cls(_numbered(ordered), settings.max_tokens)
+        return cls(settings.max_tokens, tuple(ordered))
 
     @property
     def spec(self) -> TextSpec:
         """The range of the ids and the greatest length."""
-        return TextSpec(len(self.vocabulary) + UNKNOWN + 1, self.max_tokens)
+        return TextSpec(len(self.tokens) + UNKNOWN + 1, self.max_tokens)
 
     def encode(self, values: Values) -> list[int]:
         """Return 1 to `max_tokens` ids; a text without a token is one unknown token."""
         tokens = islice(tokenize(values["text"]), self.max_tokens)
-        return [self.vocabulary.get(token, UNKNOWN) for token in tokens] or [UNKNOWN]
+        return [self.ids.get(token, UNKNOWN) for token in tokens] or [UNKNOWN]
 
     def features(self) -> tuple[str, Any]:
         """Return TF-IDF of words and word pairs."""
@@ -118,24 +109,3 @@ class TextEncoder(Encoder):
     def limits(self) -> list[str]:
         """Return where a text is cut."""
         return [f"It reads the first {self.max_tokens} tokens of a text."]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the encoder as JSON values."""
-        return asdict(_Saved(self.name, self.max_tokens, list(self.vocabulary)))
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the encoder that `to_dict` described.
-
-        Raises:
-            ConfigError: It described none.
-        """
-        saved = typed("encoder", _Saved, values)
-        encoder = cls(_numbered(saved.tokens), saved.max_tokens)
-        num_twice = len(saved.tokens) - len(encoder.vocabulary)
-        require(not num_twice, "encoder.tokens", "different", f"{num_twice} twice")
-        return encoder
-
-
-def _numbered(tokens: Iterable[str]) -> dict[str, int]:
-    return {token: id for id, token in enumerate(tokens, start=UNKNOWN + 1)}

@@ -1,23 +1,23 @@
-"""Text from data, such as a label, for what would take some of it for something else than text."""
+"""Escaping of text from data, such as a label, for Markdown, a spreadsheet or a terminal."""
 
 import re
 from typing import Any
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""What moves a terminal's cursor, or the direction of the text that follows."""
+"""Terminal control codes and changes of text direction."""
 _MARKUP = re.compile(r"[$&*<@\[\\`{|~]|:(?=//)|(?<![^\W_])_|_(?![^\W_])")
-"""What may be markup: `_` is none between letters, `:` only in an address."""
+"""What may be markup: `_` only at the edge of a word, `:` only in an address."""
 _FORMULA_STARTS = (*"=+-@'\t\r\n", *"＝＋－＠")  # noqa: RUF001
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
 
 
 def one_line(text: str) -> str:
-    """Return the text on a line, with � for each character that controls how it is shown."""
+    """Return the text on one line, with � for each control character."""
     return _CONTROLS.sub("�", " ".join(text.split()))
 
 
 def markdown(text: str) -> str:
-    """Return the text for Markdown, in a table too: a backslash there is not the same to all."""
+    """Return the text for Markdown, as entities: in tables, backslashes differ by renderer."""
     return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", one_line(text))
 
 
@@ -27,7 +27,7 @@ def markdown_code(text: str) -> str:
 
 
 def cell(value: Any) -> Any:
-    """Return a value for a cell of a CSV; text that a spreadsheet would compute gets a `'` first.
+    """Return a value for a cell of a CSV; a `'` goes before text that is a formula.
 
     See https://owasp.org/www-community/attacks/CSV_Injection. A number stays as it is.
     """
@@ -39,5 +39,5 @@ def cell(value: Any) -> Any:
 
 
 def from_cell(text: str) -> str:
-    """Return the text of which `cell` made this."""
+    """Return the text that was given to `cell`."""
     return text.removeprefix("'")

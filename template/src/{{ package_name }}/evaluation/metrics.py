@@ -1,4 +1,4 @@
-"""Figures of a model on a split."""
+"""Metrics of a model on a split."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ BATCH_SIZE = 256
 
 @torch.inference_mode()
 def predict_outputs(model: Model, split: Split) -> Tensor:
-    """Return the outputs [rows, num_outputs] of a split, on the CPU, and leave dropout off."""
+    """Return the outputs [rows, num_outputs] of a split, on the CPU; leave `model` in eval mode."""
     device = next(model.parameters()).device
     model.eval()
     batches = split.batches(BATCH_SIZE)
@@ -26,5 +26,5 @@ def figures(objective: Objective, outputs: Tensor, targets: Tensor) -> dict[str,
 
 
 def evaluate(model: Model, objective: Objective, split: Split) -> dict[str, float]:
-    """Return the figures of a model on a split."""
+    """Return the metrics of a model on a split."""
     return figures(objective, predict_outputs(model, split), split.targets)

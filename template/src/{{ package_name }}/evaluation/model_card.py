@@ -1,4 +1,4 @@
-"""The model card: what a model is, how good it is and where it comes from, for those who use it.
+"""The model card: what a model is, how good it is and where it comes from.
 
 Sections after Mitchell et al. 2019, "Model Cards for Model Reporting", arXiv:1810.03993.
 """

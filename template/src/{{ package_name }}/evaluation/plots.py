@@ -1,33 +1,26 @@
-"""Pictures of a classifier: values in, a figure out.
-
-Without pyplot, so without a screen and without global state.
-"""
+"""Figures of a classifier, made without pyplot and so without global state."""
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import confusion_matrix, f1_score
 
 from .escaping import one_line
 
-BLUE, ORANGE = "#1f5fa8", "#c8651b"
 INK, MUTED, PALE = "#222222", "#6b6b6b", "#c9c9c9"
-CURVE_COLOURS = (BLUE, ORANGE, "#3f8f5f", "#7a4fa3")
-BAR_COLOURS = (BLUE, "#8a8a8a", PALE)
+BAR_COLOURS = ("#1f5fa8", "#8a8a8a", PALE)
 DARK_CELL = 0.55
-"""Share of a row from which a cell is so dark that its number is white."""
+"""Share of a row above which a cell's number is white."""
 LONGEST_NAME = 40
-"""Characters of a label that are shown; the rest of the figure needs its place too."""
+"""Characters of a label that are shown."""
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG; the same figure gives the same bytes."""
+    """Write a PNG, reproducibly: without the version of matplotlib."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150, metadata={"Software": None})
 
@@ -68,23 +61,11 @@ def f1_figure(
     axes.set_yticks(range(len(labels)), **_names(labels))
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
-    _strip(axes, grid="x")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+    axes.grid(axis="x", color="#e6e6e6", linewidth=0.8)
     _title(axes, "F1 per label")
     figure.legend(loc="outside lower center", ncols=len(predictions), frameon=False)
-    return figure
-
-
-def history_figure(history: Sequence[Mapping[str, float]]) -> Figure:
-    """Return the learning curve: loss and metrics by epoch, from the rows of history.csv."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    loss, scores = figure.subplots(1, 2)
-    _curve(loss, history, {"train": "train_loss", "validation": "validation_loss"})
-    _title(loss, "loss")
-    names = [name for name in history[0] if name.startswith("validation_")]
-    metrics = {name.removeprefix("validation_").replace("_", " "): name for name in names}
-    metrics.pop("loss")
-    _curve(scores, history, metrics)
-    _title(scores, "validation metrics")
     return figure
 
 
@@ -104,29 +85,12 @@ def _name_cells(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def _names(labels: Sequence[str]) -> dict[str, Any]:
-    """Return the arguments that name ticks: labels as they are, whose `$` begins no formula."""
+    """Return arguments that label ticks, with labels as they are: `$` does not begin a formula."""
     lines = map(one_line, labels)
     shown = [
         line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…" for line in lines
     ]
     return {"labels": shown, "parse_math": False}
-
-
-def _curve(axes: Axes, history: Sequence[Mapping[str, float]], columns: Mapping[str, str]) -> None:
-    epochs = [row["epoch"] for row in history]
-    for (name, column), colour in zip(columns.items(), cycle(CURVE_COLOURS)):
-        values = [row[column] for row in history]
-        axes.plot(epochs, values, marker="o", markersize=4, linewidth=1.8, color=colour, label=name)
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.legend(frameon=False)
-    _strip(axes, grid="y")
-
-
-def _strip(axes: Axes, *, grid: Literal["x", "y"]) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)
-    axes.grid(axis=grid, color="#e6e6e6", linewidth=0.8)
 
 
 def _title(axes: Axes, text: str) -> None:

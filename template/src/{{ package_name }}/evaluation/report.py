@@ -1,4 +1,4 @@
-"""All that `evaluate` finds out about a model on the test split."""
+"""The results of a model and of the baselines on the test split."""
 
 import csv
 import json
@@ -8,13 +8,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import get_type_hints
 
+import torch
 from matplotlib.figure import Figure
+from sklearn.pipeline import make_pipeline
 from torch import Tensor
 
 from ..data.dataset import Split
 from ..data.rows import Row
+from ..data.spec import DataSpec
 from ..models.bundle import Bundle
-from .baselines import baselines
 from .escaping import cell, from_cell
 from .metrics import figures, predict_outputs
 from .plots import save_figure
@@ -43,7 +45,7 @@ class Report:
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """The figures of the model, by name."""
+        """The metrics of the model, by name."""
         return figures(self.bundle.spec.objective, self.outputs, self.targets)
 
     @cached_property
@@ -56,17 +58,17 @@ class Report:
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
-        """The objective's pictures, by name."""
+        """The objective's figures, by name."""
         scores = {"model": self.scores, **self.baseline_scores}
         return self.bundle.spec.objective.figures(self.targets, scores)
 
     def gain(self, metric: str, baseline: str) -> float:
-        """Return by how much the model is better than a baseline, whichever way is better."""
+        """Return by how much the model is better than a baseline."""
         sign = self.bundle.spec.objective.sign(metric, setting="metric")
         return sign * (self.metrics[metric] - self.baselines[baseline][metric])
 
     def table(self) -> str:
-        """Return the metrics of the model and the baselines, and how much better the model is."""
+        """Return a table of the metrics of the model and the baselines, and the gains."""
         names = list(self.bundle.spec.objective.metrics)
         lines = [f"{'':26}" + "  ".join(f"{name:>9}" for name in names)]
         for method, values in {"model": self.metrics, **self.baselines}.items():
@@ -78,7 +80,7 @@ class Report:
         return "\n".join(lines)
 
     def save(self, folder: Path) -> None:
-        """Write the figures, the predictions and their pictures."""
+        """Write metrics, predictions and figures."""
         folder.mkdir(parents=True, exist_ok=True)
         objective = self.bundle.spec.objective
         for name, figure in self.figures.items():
@@ -88,7 +90,7 @@ class Report:
         (folder / METRICS_JSON).write_text(text + "\n", "utf-8")
         predictions = objective.predictions(self.scores)
         with (folder / PREDICTIONS_CSV).open("w", encoding="utf-8", newline="") as file:
-            # In quotes, since some spreadsheets take a semicolon for the end of a cell.
+            # Quoted, since some spreadsheets split cells at semicolons.
             writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
             _, *others = get_type_hints(objective.prediction)
             writer.writerow(("actual", "predicted", *others))
@@ -116,3 +118,23 @@ def evaluate_bundle(bundle: Bundle, processed: Path, rows: Mapping[str, list[Row
         baseline_scores=baselines(bundle.spec, rows["train"], rows["test"]),
         num_rows={name: len(found) for name, found in rows.items()},
     )
+
+
+def baselines(spec: DataSpec, train: list[Row], test: list[Row]) -> dict[str, Tensor]:
+    """Return the scores that each baseline, fitted on `train`, gives to the rows of `test`.
+
+    The features are the encoder's, the estimators the objective's; the first needs no features.
+    """
+    inputs, others = ([row.values for row in rows] for rows in (train, test))
+    targets = spec.objective.encode(inputs).numpy()
+    name_of_features, features = spec.encoder.features()
+    (constant_name, constant), *rest = spec.objective.baselines().items()
+    methods = {constant_name: constant} | {
+        f"{name_of_features}_{name}": make_pipeline(features, estimator) for name, estimator in rest
+    }
+    scores = {}
+    for name, method in methods.items():
+        method.fit(inputs, targets)
+        predict = getattr(method, "predict_proba", method.predict)
+        scores[name] = torch.from_numpy(predict(others))
+    return scores

@@ -1,1 +1,1 @@
-"""Models, one per file, and what a trained one is on disk."""
+"""Models, one per file, and the bundle, a trained model on disk."""

@@ -1,4 +1,4 @@
-"""What a model is: outputs of a batch, built from its settings and the data's spec."""
+"""The contract of a model, which is built from its settings and the data's spec."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ from ..rules import typed
 
 
 class Model(nn.Module, ABC):
-    """A module whose output an objective reads. Each file in models/ holds one subclass.
+    """A module whose output an objective reads. Each file in models/ has one subclass.
 
-    Single-device code: launchers own processes and devices. Parameters are registered first and
-    filled then, as PyTorch's modules do it, so that a bundle whose sizes are wrong takes no memory.
+    Single-device code: launchers own processes and devices. Register parameters before you fill
+    them, as PyTorch's modules do, so that loading a bundle with wrong sizes takes no memory.
     """
 
     settings: ClassVar[type]
     """The dataclass of the settings under `model`."""
 
     def __init__(self, config: Any, spec: Any, num_outputs: int) -> None:
-        """Take the model's settings, the spec of the encoder's inputs and the output's width."""
+        """Take the model's settings, the encoder's spec and the width of the output."""
         super().__init__()
         self.config = config
 
@@ -45,7 +45,7 @@ def build_model(values: Mapping[str, Any], spec: DataSpec) -> Model:
     """Return the untrained model that the settings describe.
 
     Raises:
-        ConfigError: There is no such model, or a setting is none of its own.
+        ConfigError: There is no such model, or it does not have such a setting.
     """
     kind = model_class(values["name"])
     return kind(model_settings(values), spec.encoder.spec, spec.objective.num_outputs)

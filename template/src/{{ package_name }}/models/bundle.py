@@ -4,8 +4,8 @@ model.safetensors   the weights
 lineage.json        code, data, configuration and run that made the model
 config.json         model, encoder, objective; the schema's version; SHA-256 of all three files
 
-The hashes tell of damage. Whoever can write a bundle can write hashes that fit: that one bundle was
-put in the place of another is told by the registry, which has the hash of what was registered.
+The hashes detect damage, not manipulation: who can write a bundle can write hashes that fit. The
+registry keeps the hash of what was registered and detects a replaced bundle.
 """
 
 import hashlib
@@ -25,54 +25,25 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from ..artifacts import new_folder
 from ..data.spec import DataSpec
 from ..errors import ProjectError
-from ..rules import FILE_NAME, LINE, NAMED, check, require, typed
+from ..lineage import Lineage
+from ..rules import NAMED, require, typed
 from .base import Model, build_model
 
 SCHEMA_VERSION = 2
 WEIGHTS, LINEAGE, CONFIG = "model.safetensors", "lineage.json", "config.json"
 MAX_JSON_BYTES = 2**28
-"""Of config.json, which has the vocabulary: that of 16 million tokens would be larger."""
+"""Limit of config.json, which holds the vocabulary: about 16 million tokens."""
 SLACK = 4
-"""How often a parameter may be registered while a model is built: a parametrization repeats it."""
+"""How often a parameter may be registered while a model is built; parametrizations repeat it."""
 
 
 class BundleError(ProjectError):
-    """A folder is no bundle, or not the one that was written."""
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """Where a model came from, so that a prediction can be traced to its data."""
-
-    git_commit: str | None
-    """The project's commit; None outside a repository."""
-    git_dirty: bool
-    """Whether files differed from that commit."""
-    data_hash: str
-    """DVC's hash of data/processed, as it stands in dvc.lock."""
-    config_hash: str
-    """SHA-256 of the settings that make a model."""
-    run_id: str | None
-    """The tracked run that trained the model."""
-    template_version: str | None
-    """The release of the project's template."""
-    created_at: str
-    """ISO 8601, UTC."""
-
-    def __post_init__(self) -> None:
-        texts = {name: LINE for name, value in vars(self).items() if isinstance(value, str)}
-        check("lineage", self, **texts)
-        if self.run_id is not None:  # it becomes the name of a folder
-            check("lineage", self, run_id=FILE_NAME)
-
-    def tags(self) -> dict[str, str]:
-        """Return the fields that are known, as text."""
-        return {name: str(value) for name, value in asdict(self).items() if value is not None}
+    """A folder is not a bundle, or not as it was written."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained model, with what reads its inputs and its outputs."""
+    """A trained model, with its encoder, its objective and its lineage."""
 
     model: Model
     spec: DataSpec
@@ -134,7 +105,7 @@ class Bundle:
 
 @contextmanager
 def _explained(folder: Path) -> Generator[None]:
-    """Turn what a file's content can raise into one line."""
+    """Translate what a file's content can raise into a BundleError."""
     try:
         yield
     except BundleError:
@@ -143,7 +114,7 @@ def _explained(folder: Path) -> Generator[None]:
         raise BundleError(f"{folder} is not a bundle ({error}); train a model first") from error
     except SafetensorError as error:
         raise _damaged(folder, WEIGHTS) from error
-    except Exception as error:  # a model of one's own may raise anything
+    except Exception as error:  # a user's model may raise anything
         reason = " ".join(str(error).split())[:200]
         message = f"{folder} does not fit this code ({reason}); train the model again"
         raise BundleError(message) from error
@@ -154,7 +125,7 @@ def _damaged(folder: Path, name: str) -> BundleError:
 
 
 def _require_files(folder: Path) -> None:
-    """Look at the files before one is opened: a pipe never ends, nor does a device."""
+    """Check the files before opening one: reading a pipe or a device may never end."""
     for name in (CONFIG, LINEAGE, WEIGHTS):
         path = folder / name
         if not path.is_file():
@@ -180,14 +151,14 @@ def _checked_config(folder: Path) -> dict[str, Any]:
 
 
 def _sealed(config: dict[str, Any]) -> bytes:
-    """Return the content of config.json, where the hash of the rest of it stands last."""
+    """Return the content of config.json, with the hash of all the rest as the last one."""
     hashes = {name: config["sha256"][name] for name in (WEIGHTS, LINEAGE)}
     own = _sha256(_json(config | {"sha256": hashes}))
     return _json(config | {"sha256": hashes | {CONFIG: own}})
 
 
 def _checked(folder: Path, name: str, config: dict[str, Any]) -> bytes:
-    """Return what a file holds, if that is what `config` says."""
+    """Return the content of a file, if it has the hash that `config` says."""
     content = (folder / name).read_bytes()
     if _sha256(content) != config["sha256"][name]:
         raise _damaged(folder, name)
@@ -214,9 +185,9 @@ def _read_model(folder: Path, config: dict[str, Any], spec: DataSpec) -> Model:
 
 @contextmanager
 def _no_larger_than(num_bytes: int, *, num_tensors: int) -> Generator[None]:
-    """Stop a model from being built once its parameters could not come from a file of that size.
+    """Stop building a model whose parameters cannot come from a file of that size.
 
-    PyTorch's modules register a parameter before they fill it: until then it takes no memory.
+    PyTorch's modules register a parameter before they fill it; until then it takes no memory.
     """
     num_left, bytes_left = SLACK * num_tensors, SLACK * num_bytes
 

@@ -1,42 +1,31 @@
-"""The models' input layer for text: token vectors, how much each counts, and a bag of them."""
+"""The input layer for text: token vectors, their weights, and a bag of them."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ..data.text import TextSpec
-from ..rules import NOT_EMPTY, SHARE, check, up_to
+from ..rules import Checked, Fraction, Name, within
 
 HASH_MULTIPLIER = 1_000_003
 
 
 @dataclass(frozen=True)
-class TextModelConfig:
-    """What every model with this input layer has."""
+class TextModelConfig(Checked, section="model"):
+    """The settings of every model with this input layer."""
 
-    name: str
+    name: Name
     """The file in models/ that holds the model."""
-    hidden_size: int = 64
-    """Width of the embeddings and of the layers above them."""
-    num_bigram_buckets: int = 32_768
+    hidden_size: Annotated[int, within(1, 65_536)] = 64
+    """Width of the embeddings and of the layers after them."""
+    num_bigram_buckets: Annotated[int, within(1, 2**30)] = 32_768
     """Rows of the hashed embedding of token pairs."""
-    word_dropout: float = 0.5
-    """Share of tokens that are hidden in training, in [0, 1)."""
-    dropout: float = 0.3
+    word_dropout: Fraction = 0.5
+    """Share of tokens that are dropped in training, in [0, 1)."""
+    dropout: Fraction = 0.3
     """Share of activations that are zeroed in training, in [0, 1)."""
-
-    def __post_init__(self) -> None:
-        check(
-            "model",
-            self,
-            name=NOT_EMPTY,
-            hidden_size=up_to(65_536),
-            num_bigram_buckets=up_to(2**30),
-            word_dropout=SHARE,
-            dropout=SHARE,
-        )
 
 
 class Embedded(NamedTuple):

@@ -3,38 +3,31 @@ arXiv:1706.03762; Xiong et al. 2020, arXiv:2002.04745).
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ..data.text import TextSpec
-from ..rules import AT_LEAST_ONE, check, require, up_to
+from ..rules import PositiveInt, require, within
 from .base import Model
 from .embedding import TextEmbedding, TextModelConfig, weighted_mean
 
 
 @dataclass(frozen=True)
 class TransformerConfig(TextModelConfig):
-    """The settings of the encoder beside those of its input layer."""
+    """The settings of the encoder, besides those of its input layer."""
 
-    num_layers: int = 2
+    num_layers: Annotated[int, within(1, 1000)] = 2
     """Encoder layers."""
-    num_heads: int = 4
+    num_heads: PositiveInt = 4
     """Attention heads; must divide `hidden_size`."""
-    feedforward_size: int = 256
-    """Width of the layer inside each block's feed-forward part."""
+    feedforward_size: Annotated[int, within(1, 2**20)] = 256
+    """Width of each block's feed-forward network."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check(
-            "model",
-            self,
-            num_layers=up_to(1000),
-            num_heads=AT_LEAST_ONE,
-            feedforward_size=up_to(2**20),
-        )
         divisor = f"a divisor of model.hidden_size={self.hidden_size}"
         require(self.hidden_size % self.num_heads == 0, "model.num_heads", divisor, self.num_heads)
 
@@ -65,7 +58,7 @@ class Transformer(Model):
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention, then a feed-forward part; each adds to what it has normalised."""
+    """A pre-norm block: self-attention, then a feed-forward network."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -89,7 +82,7 @@ class EncoderLayer(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Every token looks at every other, in several heads."""
+    """Multi-head self-attention."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -98,7 +91,7 @@ class SelfAttention(nn.Module):
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, hidden: Tensor, is_token: Tensor) -> Tensor:
-        """Return what each token of `hidden` [batch, length, hidden] gathers from the others."""
+        """Return the attended values [batch, length, hidden] of vectors like `hidden`."""
         projected = self.projection(hidden).unflatten(-1, (3, self.num_heads, -1))
         query, key, value = projected.permute(2, 0, 3, 1, 4)  # [batch, heads, length, head size]
         gathered = functional.scaled_dot_product_attention(

@@ -1,1 +1,1 @@
-"""What a model is trained for: its outputs, its loss, its predictions, its metrics."""
+"""Objectives: loss, predictions and metrics."""

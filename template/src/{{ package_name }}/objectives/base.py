@@ -1,4 +1,4 @@
-"""What an objective is. It knows neither the models nor what their inputs are."""
+"""The contract of an objective, which depends on neither models nor modalities."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,18 +8,18 @@ import numpy as np
 from torch import Tensor
 
 from ..data.rows import Values
-from ..lookup import find_class
+from ..lookup import Fitted, find_class
 from ..rules import require, typed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LOSS = "loss"
-"""The name of the objective's own loss among the figures of an evaluation; lower is better."""
+"""Name of the objective's loss among the metrics of an evaluation; lower is better."""
 
 
 class Metric(NamedTuple):
-    """A figure by which models are compared."""
+    """A number by which models are compared."""
 
     function: Callable[[np.ndarray, np.ndarray], float]
     """Of targets and scores, as `Objective.encode` and `Objective.scores` give them."""
@@ -33,11 +33,12 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
-class Objective(ABC):
-    """What a model is trained for. Each file in objectives/ that `objective.name` names holds one.
+class Objective(Fitted, ABC, section="objective"):
+    """What a model is trained for. Each file in objectives/ that `objective.name` names has one.
 
-    Targets are what rows hold, as tensors. Scores are a model's outputs as metrics take them, such
-    as probabilities; baselines give them too. Predictions are what a client gets.
+    A frozen dataclass, whose fields become JSON.
+    Targets are the labels of rows as tensors. Scores are outputs as metrics take them, such as
+    probabilities; baselines return them too. Predictions are what a client gets.
     """
 
     settings: ClassVar[type]
@@ -45,14 +46,10 @@ class Objective(ABC):
     columns: ClassVar[Sequence[str]]
     """The columns that a row must have."""
     metrics: ClassVar[Mapping[str, Metric]]
-    """By name: an entry here is in the reports, the tracker, `training.monitor` and the gate."""
+    """By name; each is in the reports and the tracker, and a choice of `training.monitor` and
+    `registry.metric`."""
     prediction: ClassVar[type]
     """The NamedTuple that a client gets; its first field is the prediction itself."""
-
-    @property
-    def name(self) -> str:
-        """The file that holds the objective."""
-        return type(self).__module__.rpartition(".")[2]
 
     @staticmethod
     @abstractmethod
@@ -92,7 +89,7 @@ class Objective(ABC):
 
     @abstractmethod
     def actual(self, targets: Tensor) -> list[Any]:
-        """Return the predictions that would have been right."""
+        """Return the right predictions."""
 
     @abstractmethod
     def baselines(self) -> dict[str, Any]:
@@ -103,7 +100,7 @@ class Objective(ABC):
 
     @abstractmethod
     def figures(self, targets: Tensor, scores: Mapping[str, Tensor]) -> dict[str, "Figure"]:
-        """Return pictures by name, of the scores of the model and of each baseline."""
+        """Return figures by name, of the scores of the model and of each baseline."""
 
     @abstractmethod
     def summary(self) -> str:
@@ -115,20 +112,11 @@ class Objective(ABC):
 
     @abstractmethod
     def limits(self, targets: Tensor, scores: Tensor) -> list[str]:
-        """Return what the model card says of how far the model can be trusted."""
+        """Return sentences about the model's limits for the model card."""
 
     @abstractmethod
     def about(self) -> dict[str, Any]:
-        """Return what a server tells of the objective."""
-
-    @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Return the objective as JSON values."""
-
-    @classmethod
-    @abstractmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the objective that `to_dict` described."""
+        """Return what `GET /model` says of the objective."""
 
     def measure(self, targets: Tensor, scores: Tensor) -> dict[str, float]:
         """Return every metric of the scores."""
@@ -137,10 +125,10 @@ class Objective(ABC):
 
     @classmethod
     def sign(cls, metric: str, *, setting: str) -> int:
-        """Return 1 where a higher value of the metric is better, -1 where a lower one is.
+        """Return 1 if a higher value of the metric is better, -1 if a lower one is.
 
         Raises:
-            ConfigError: The metric that a setting names is none of the objective's.
+            ConfigError: The objective does not have the metric that a setting names.
         """
         names = [*cls.metrics, LOSS]
         require(metric in names, setting, f"one of {', '.join(names)}", metric)

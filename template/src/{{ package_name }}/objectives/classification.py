@@ -1,10 +1,10 @@
-"""One of several labels for each row."""
+"""Classification: one of several labels for each row."""
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from ..data.rows import Values
 from ..errors import ProjectError
-from ..rules import SHARE, Rule, check, require, typed
+from ..rules import Checked, Fraction, Rule, require
 from .base import Metric, Objective, Table
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 INVERSE_REGULARISATION = 10.0
 """Of the baseline; best of 1, 3, 10 and 30 on the validation split of the default data."""
 
-
 LABELS = Rule(
     "two or more names that differ",
     lambda labels: len(labels) >= 2 and all(labels) and len(set(labels)) == len(labels),
@@ -30,20 +29,20 @@ LABELS = Rule(
 
 
 @dataclass(frozen=True)
-class ClassificationConfig:
-    """How labels are learned."""
+class ClassificationConfig(Checked, section="objective"):
+    """The settings of the loss and the labels."""
 
     name: str = "classification"
     """This file."""
     labels: list[str] = field(default_factory=list)
-    """The labels that are allowed; empty allows every label in the data."""
-    label_smoothing: float = 0.0
+    """The allowed labels; empty for every label in the data."""
+    label_smoothing: Fraction = 0.0
     """Share of the target spread evenly over all labels, in [0, 1)."""
     class_weights: str | dict[str, int | float] = "none"
-    """How rows count in the loss: `none` alike, `balanced` so that labels do, or by label."""
+    """Weight of each label in the loss: `none`, `balanced`, or a mapping from label to weight."""
 
     def __post_init__(self) -> None:
-        check("objective", self, label_smoothing=SHARE)
+        super().__post_init__()
         require(len(self.labels) != 1, "objective.labels", "empty or two and more", self.labels)
         weights = self.class_weights
         is_known = weights in ("none", "balanced")
@@ -77,18 +76,8 @@ def macro_f1(targets: np.ndarray, scores: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class _Saved:
-    """A classification as JSON."""
-
-    name: str
-    labels: list[str]
-    label_smoothing: float
-    weights: list[float] | None
-
-
-@dataclass(frozen=True)
 class Classification(Objective):
-    """Cross-entropy between the softmax of the outputs and one label of each row."""
+    """Cross-entropy of one label for each row."""
 
     settings: ClassVar = ClassificationConfig
     columns: ClassVar = ("label",)
@@ -98,14 +87,14 @@ class Classification(Objective):
     }
     prediction: ClassVar = LabelPrediction
 
-    labels: tuple[str, ...]
+    labels: Annotated[tuple[str, ...], LABELS]
     """In the order of the outputs."""
-    label_smoothing: float = 0.0
+    label_smoothing: Fraction = 0.0
     weights: tuple[float, ...] | None = None
-    """How much a row of each label counts; None for all alike."""
+    """Weight of each label in the loss; None for equal weights."""
 
     def __post_init__(self) -> None:
-        check("objective", self, labels=LABELS, label_smoothing=SHARE)
+        super().__post_init__()
         weights = self.weights or [1.0] * len(self.labels)
         are_good = len(weights) == len(self.labels) and all(0 < one < math.inf for one in weights)
         require(are_good, "objective.weights", "one > 0 for each label", weights)
@@ -230,22 +219,6 @@ class Classification(Objective):
     def about(self) -> dict[str, Any]:
         """Return the labels."""
         return {"labels": self.labels}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the objective as JSON values."""
-        weights = None if self.weights is None else list(self.weights)
-        return asdict(_Saved(self.name, list(self.labels), self.label_smoothing, weights))
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the objective that `to_dict` described.
-
-        Raises:
-            ConfigError: It described none.
-        """
-        saved = typed("objective", _Saved, values)
-        weights = None if saved.weights is None else tuple(saved.weights)
-        return cls(tuple(saved.labels), saved.label_smoothing, weights)
 
     def _labels_of(self, scores: Tensor) -> list[str]:
         return self.actual(scores.argmax(dim=-1))

@@ -1,58 +1,57 @@
 """The settings of the pipeline: its image, and what each step is given."""
 
 import re
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated
 
 from hydra.core.hydra_config import HydraConfig
 
 from ..config import Config
-from ..rules import NOT_EMPTY, NOT_NEGATIVE, Rule, check, require
+from ..rules import Checked, Name, NonNegativeInt, Rule, check, require
 
 CPU = Rule(
     "cores such as 2, 0.5 or 500m",
-    lambda value: value is None or re.fullmatch(r"\d+(\.\d+)?|\d+m", value) is not None,
+    lambda value: re.fullmatch(r"\d+(\.\d+)?|\d+m", str(value)) is not None,
 )
 MEMORY = Rule(
     "bytes such as 512Mi or 4Gi",
-    lambda value: value is None or re.fullmatch(r"\d+([KMGTPE]i?)?", value) is not None,
+    lambda value: re.fullmatch(r"\d+([KMGTPE]i?)?", str(value)) is not None,
 )
-COUNT = Rule(NOT_NEGATIVE.expected, lambda value: value is None or value >= 0)
 
 
-@dataclass  # not frozen: OmegaConf can't fill a dict of frozen ones
+@dataclass(frozen=True)
 class StepConfig:
     """What one step is given. Null takes what `pipeline.default` has, and there the cluster's."""
 
-    cpu: str | None = None
+    cpu: Annotated[str | int | float, CPU] | None = None
     """Cores, requested and at most: `2`, `500m`."""
-    memory: str | None = None
+    memory: Annotated[str | int, MEMORY] | None = None
     """Bytes, requested and at most: `4Gi`."""
     accelerator: str | None = None
     """The resource that a device is asked for by, `nvidia.com/gpu`."""
-    num_accelerators: int | None = None
+    num_accelerators: NonNegativeInt | None = None
     """How many of them; none by default."""
-    retries: int | None = None
+    retries: NonNegativeInt | None = None
     """How often a step that failed is tried again; never by default."""
     caching: bool | None = None
     """Skip the step where its image, command, settings and inputs are those of an earlier run."""
 
     def check(self, section: str) -> None:
         """Raise a ConfigError where a value cannot be used."""
-        check(section, self, cpu=CPU, memory=MEMORY, num_accelerators=COUNT, retries=COUNT)
+        check(self, section)
         named = not self.num_accelerators or self.accelerator
         require(bool(named), f"{section}.accelerator", "named, as nvidia.com/gpu", self.accelerator)
 
     def over(self, default: "StepConfig") -> "StepConfig":
         """Return `default` with what is not null here."""
-        own = {item.name: getattr(self, item.name) for item in fields(self)}
-        return replace(default, **{name: value for name, value in own.items() if value is not None})
+        return replace(default, **{k: v for k, v in asdict(self).items() if v is not None})
 
 
 @dataclass(frozen=True)
-class PipelineSection:
+class PipelineSection(Checked, section="pipeline"):
     """The pipeline on Kubernetes."""
 
-    image: str = "project:latest"
+    image: Name = "project:latest"
     """The image of pipelines/Dockerfile; a tag of its own for each commit keeps caching right."""
     secret: str = ""
     """A Kubernetes secret that becomes environment variables of every step; empty for none."""
@@ -64,7 +63,7 @@ class PipelineSection:
     """What a step, named as in dvc.yaml, has of its own."""
 
     def __post_init__(self) -> None:
-        check("pipeline", self, image=NOT_EMPTY)
+        super().__post_init__()
         keys_named = bool(self.secret) == bool(self.secret_keys)
         require(keys_named, "pipeline.secret_keys", "the keys of a secret", self.secret_keys)
         self.default.check("pipeline.default")
@@ -86,4 +85,5 @@ class PipelineConfig(Config):
 def given_overrides() -> list[str]:
     """Return the settings that the running command was given, less those of the pipeline itself."""
     given = HydraConfig.get().overrides.task
-    return [setting for setting in given if not setting.lstrip("+~").startswith("pipeline.")]
+    plain = [setting.removeprefix("++") for setting in given]
+    return [setting for setting in plain if not setting.lstrip("+~").startswith("pipeline.")]

@@ -93,9 +93,9 @@ def _identifier(name: object) -> str:
 def _equip(task: dsl.PipelineTask, config: StepConfig) -> None:
     """Give a step its resources, its retries and its place in the cache."""
     if config.cpu:
-        task.set_cpu_request(config.cpu).set_cpu_limit(config.cpu)
+        task.set_cpu_request(str(config.cpu)).set_cpu_limit(str(config.cpu))
     if config.memory:
-        task.set_memory_request(config.memory).set_memory_limit(config.memory)
+        task.set_memory_request(str(config.memory)).set_memory_limit(str(config.memory))
     if config.accelerator and config.num_accelerators:
         task.set_accelerator_type(config.accelerator)
         task.set_accelerator_limit(config.num_accelerators)

@@ -1,1 +1,1 @@
-"""A bundle behind HTTP, and nothing of how it was trained."""
+"""Predictions of a bundle over HTTP; one folder per back-end."""

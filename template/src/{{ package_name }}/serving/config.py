@@ -1,47 +1,37 @@
 """The settings of the server."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from ..config import Config
-from ..rules import AT_LEAST_ONE, NOT_EMPTY, POSITIVE, Rule, check, require
+from ..rules import Checked, Name, PositiveFloat, PositiveInt, require, within
 
 
 @dataclass(frozen=True)
-class ServingConfig:
+class ServingConfig(Checked, section="serving"):
     """The HTTP server."""
 
-    name: str = "fastapi"
+    name: Name = "fastapi"
     """The folder in serving/ that holds the server."""
-    model: str = "models/bundle"
+    model: Name = "models/bundle"
     """A bundle's folder, or `champion` for the registry's."""
-    host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 is every network of the machine."""
-    port: int = 8000
+    host: Name = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 is every network interface."""
+    port: Annotated[int, within(0, 65_535)] = 8000
     """TCP port; 0 takes a free one."""
-    num_threads: int = 1
-    """Threads of one forward pass. One is the fastest for small models under load."""
-    max_batch_size: int = 64
-    """Inputs that are predicted together, and that one request may send."""
-    max_text_length: int = 20_000
+    num_threads: PositiveInt = 1
+    """Threads of one forward pass. One is fastest for small models under load."""
+    max_batch_size: PositiveInt = 64
+    """Inputs that are predicted together, and inputs of one request, at most."""
+    max_text_length: PositiveInt = 20_000
     """Characters of one text, at most."""
     max_queue_size: int = 1024
-    """Inputs that may wait; beyond them a request is answered 503."""
-    max_wait_s: float = 10.0
-    """Seconds that an input may wait for the model; one that would wait longer is answered 503."""
+    """Inputs that may wait; a request that exceeds it gets a 503."""
+    max_wait_s: PositiveFloat = 10.0
+    """Seconds that an input may wait for the model; one that would wait longer gets a 503."""
 
     def __post_init__(self) -> None:
-        check(
-            "serving",
-            self,
-            name=NOT_EMPTY,
-            model=NOT_EMPTY,
-            host=NOT_EMPTY,
-            port=Rule("in [0, 65535]", lambda port: 0 <= port <= 65_535),
-            num_threads=AT_LEAST_ONE,
-            max_batch_size=AT_LEAST_ONE,
-            max_text_length=AT_LEAST_ONE,
-            max_wait_s=POSITIVE,
-        )
+        super().__post_init__()
         room = self.max_queue_size >= self.max_batch_size
         expected = f">= serving.max_batch_size={self.max_batch_size}"
         require(room, "serving.max_queue_size", expected, self.max_queue_size)
@@ -49,6 +39,6 @@ class ServingConfig:
 
 @dataclass(frozen=True)
 class ServeConfig(Config):
-    """The whole configuration and the server's, as configs/serve.yaml composes it."""
+    """The configuration of all stages and of the server: configs/serve.yaml."""
 
     serving: ServingConfig = field(default_factory=ServingConfig)

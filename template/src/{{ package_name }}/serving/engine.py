@@ -66,7 +66,7 @@ class Engine:
         return self._predictor
 
     def require_time(self, num_ahead: int, config: ServingConfig) -> None:
-        """Check that an input's turn comes in time, if batches take as long as recent ones.
+        """Check that an input is predicted in time, if batches take as long as recent ones.
 
         Raises:
             UnavailableError: Behind `num_ahead` other inputs it would wait too long.
@@ -87,7 +87,7 @@ class Engine:
             log.info("model %s of commit %s is ready", predictor.version, commit[:12])
 
     def predict(self, rows: Sequence[Values]) -> list[dict[str, Any]]:
-        """Return an answer for each input, in order. Not safe to call from several threads."""
+        """Return an answer for each input, in order. Not thread-safe."""
         predictor = self.require_loaded()
         self._batch_size.observe(len(rows))
         started, answers = perf_counter(), []

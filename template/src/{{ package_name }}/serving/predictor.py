@@ -1,4 +1,4 @@
-"""Predictions for raw inputs, by a bundle."""
+"""Predictions of a bundle for raw inputs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,13 +14,13 @@ ROWS_PER_PASS = 16
 
 
 class Predictor:
-    """Predicts on the CPU. Not for several threads at once."""
+    """Predict on the CPU. Not thread-safe."""
 
     def __init__(self, bundle: Bundle, *, version: str | None = None, num_threads: int = 1) -> None:
-        """Make ready for the first request; the number of threads holds for the whole process.
+        """Set PyTorch's number of threads, for the whole process, and predict an example.
 
         Raises:
-            BundleError: The model answers with NaN or infinity.
+            BundleError: The model returns NaN or infinity.
         """
         torch.set_num_threads(num_threads)
         self.bundle = bundle

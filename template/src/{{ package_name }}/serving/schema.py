@@ -40,8 +40,8 @@ def schema_of(config: ServeConfig) -> Schema:
     objective = objective_class(config.objective["name"])
     fields: dict[str, Any] = {}
     for name, field in encoder.fields().items():
-        max_length = limits.max_text_length if field.type is str else None
-        fields[name] = (field.type, Field(**{"max_length": max_length, **field.limits}))
+        bounds: dict[str, Any] = {"max_length": limits.max_text_length} if field.type is str else {}
+        fields[name] = (field.type, Field(**{**bounds, **field.limits}))
     request: Any = create_model("PredictRequest", __config__=STRICT, **fields)
     inputs: Any = (list[request], Field(min_length=1, max_length=limits.max_batch_size))
     predicted: dict[str, Any] = {
@@ -61,18 +61,19 @@ def max_body_bytes(config: ServingConfig) -> int:
     return config.max_batch_size * (MAX_BYTES_PER_CHARACTER * config.max_text_length + 64)
 
 
-def error_body(problems: Sequence[Any]) -> dict[str, Any]:
-    """Return what is wrong and where, without the input; `problems` are pydantic's errors."""
+def error_body(errors: Sequence[Any]) -> dict[str, Any]:
+    """Return the first of pydantic's errors: what is wrong and where, without the input."""
     return {
         "detail": [
             {
-                "type": problem["type"],
-                "loc": [
-                    part if isinstance(part, int) else part[:MAX_ERROR_CHARACTERS]
-                    for part in problem["loc"]
-                ],
-                "msg": problem["msg"][:MAX_ERROR_CHARACTERS],
+                "type": error["type"],
+                "loc": [_short(part) for part in error["loc"]],
+                "msg": _short(error["msg"]),
             }
-            for problem in problems[:MAX_ERRORS]
+            for error in errors[:MAX_ERRORS]
         ]
     }
+
+
+def _short(part: int | str) -> int | str:
+    return part if isinstance(part, int) else part[:MAX_ERROR_CHARACTERS]

@@ -6,21 +6,18 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from ..data.text import TextSpec
-from ..rules import AT_LEAST_ONE, check
+from ..rules import Checked, PositiveInt
 from .base import Model
 
 
 @dataclass(frozen=True)
-class LSTMConfig:
+class LSTMConfig(Checked, section="model"):
     """The settings of the network."""
 
     name: str = "lstm"
     """This file."""
-    width: int = 16
+    width: PositiveInt = 16
     """Of the embedding and of each direction."""
-
-    def __post_init__(self) -> None:
-        check("model", self, width=AT_LEAST_ONE)
 
 
 class LSTM(Model):

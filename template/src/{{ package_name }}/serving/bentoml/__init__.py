@@ -1,6 +1,6 @@
-"""The BentoML service: adaptive batching behind the routes that every server of the project has.
+"""The BentoML server: its adaptive batching behind the same routes and answers as FastAPI's.
 
-`Gate` answers what BentoML would answer in another form; what it lets pass, BentoML batches.
+`Gate` validates requests and answers errors; BentoML batches the valid ones.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ from .gate import Gate, answer_error
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 
 MAX_LATENCY_MS = 3_600_000
-"""BentoML answers 503 where it expects a text to take longer, and it expects what a line through
-the first few batches says, slow ones of a cold start. `max_queue_size` is the limit instead."""
+"""BentoML answers 503 when it expects a longer latency. It estimates that from the first batches,
+which are slow after a cold start, so `max_queue_size` and `max_wait_s` are the limits instead."""
 
 
 def serve(engine: Engine, config: ServingConfig, schema: Schema) -> None:
@@ -55,9 +55,9 @@ def create_service(
 
     @bentoml.service(
         name="predictions",
-        threads=1,  # of the two methods together, as the engine wants it
+        threads=1,  # for both methods, as the engine is not thread-safe
         envs=[{"name": "BENTOML_DO_NOT_TRACK", "value": "True"}],
-        # BentoML's figures have the URL as a label: clients could make time series without end.
+        # BentoML's metrics are labelled by URL: clients could create time series without limit.
         metrics={"enabled": False},
         logging={"access": {"enabled": False}},
         **options,
@@ -83,7 +83,7 @@ def create_service(
         )
         def predict(self, *rows: Any, **by_field: Any) -> list[dict[str, Any]]:
             """Predict one input."""
-            [inputs] = (*rows, *by_field.values())  # named, where BentoML does not batch
+            [inputs] = (*rows, *by_field.values())  # by name if BentoML does not batch
             return engine.predict(inputs)
 
         @batched(
@@ -102,7 +102,7 @@ def create_service(
 
 
 class FromGate(bentoml.IODescriptor):
-    """How BentoML gets a request: as the gate left it, in the only field, the list to batch."""
+    """Reads a request: the inputs that `Gate` has checked, in the only field, which is batched."""
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: Any) -> Self:
@@ -112,21 +112,21 @@ class FromGate(bentoml.IODescriptor):
 
 
 class ToOne(bentoml.IODescriptor):
-    """How BentoML answers a request with one input."""
+    """Writes the response to a request with one input."""
 
     @classmethod
     async def to_http_response(cls, obj: list[dict[str, Any]], serde: Any) -> Response:
-        """Return the only response of a batch."""
+        """Return the only answer of a batch."""
         [answer] = obj
         return JSONResponse(answer)
 
 
 class ToBatch(bentoml.IODescriptor):
-    """How BentoML answers a request with several inputs."""
+    """Writes the response to a request with several inputs."""
 
     @classmethod
     async def to_http_response(cls, obj: list[dict[str, Any]], serde: Any) -> Response:
-        """Return all responses of a batch."""
+        """Return all answers of a batch."""
         return JSONResponse({"predictions": obj})
 
 

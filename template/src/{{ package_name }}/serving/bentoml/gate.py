@@ -1,4 +1,4 @@
-"""What may reach BentoML, and the answer to everything else."""
+"""Middleware that validates requests before BentoML handles them."""
 
 import json
 from typing import Any, NamedTuple
@@ -15,16 +15,16 @@ from ..schema import Schema, error_body, max_body_bytes
 
 
 class Kind(NamedTuple):
-    """One kind of request to predict."""
+    """One kind of prediction request."""
 
     path: str
     model: TypeAdapter[Any]
 
 
 class Gate:
-    """ASGI middleware that lets a request to predict pass when it is valid and there is room.
+    """ASGI middleware that passes a prediction request on if it is valid and the queue has room.
 
-    It leaves the request's inputs in `request.state.rows`, so that nobody parses the body again.
+    It stores the request's inputs in `request.state.rows`, so that the body is parsed once.
     """
 
     def __init__(self, app: ASGIApp, engine: Engine, config: ServingConfig, schema: Schema) -> None:
@@ -45,7 +45,7 @@ class Gate:
         kind = self._kinds.get(scope["path"]) if is_post else None
         if kind is None:
             return await self.app(scope, receive, send)
-        scope["route"] = kind  # the router's task, which an answer from here does not reach
+        scope["route"] = kind  # for RequestMetrics: responses from here never reach a router
         request = Request(scope, receive)
         checked = await self._check(request, kind)
         if isinstance(checked, Response):
@@ -58,7 +58,7 @@ class Gate:
             self._inside -= len(checked)
 
     async def _check(self, request: Request, kind: Kind) -> list[dict[str, Any]] | Response:
-        """Return the inputs, or the answer to a request that has none or comes too early."""
+        """Return the inputs, or the error response."""
         try:
             body = _decode(await self._read(request), request.headers.get("Content-Type", ""))
             request_body = kind.model.validate_python(body, from_attributes=True)
@@ -92,7 +92,7 @@ class Gate:
 
 
 def _decode(body: bytes, content_type: str) -> Any:
-    """Return the document in `body`, or what pydantic refuses for not being one."""
+    """Return the document in `body`, or else what pydantic rejects as FastAPI does."""
     media_type = content_type.partition(";")[0].strip().lower()
     is_json = media_type == "application/json" or (
         media_type.startswith("application/") and media_type.endswith("+json")

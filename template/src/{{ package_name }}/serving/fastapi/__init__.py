@@ -20,7 +20,7 @@ from .batching import Batcher
 Answer = dict[str, Any]
 
 CLIENT_GONE = 499
-"""The status in /metrics of a request whose client did not wait for the answer; nginx's number."""
+"""The status, as in nginx, of a request whose client disconnected before the answer."""
 
 
 class MetricsResponse(Response):
@@ -80,23 +80,23 @@ def _routes(engine: Engine, batcher: Batcher, schema: Schema) -> APIRouter:
 
     @router.get("/health")
     async def health() -> Health:
-        """Say that the process works."""
+        """Check that the process is alive."""
         return Health(model_loaded=engine.loaded)
 
     @router.get("/ready")
     async def ready() -> Health:
-        """Say that predictions are answered; 503 until then."""
+        """Check that the model is loaded; 503 until then."""
         engine.require_loaded()
         return Health(model_loaded=True)
 
     @router.get("/model")
     async def model() -> dict[str, Any]:
-        """Say which model answers, and where it comes from."""
+        """Return the version of the model, and where it comes from."""
         return engine.about()
 
     @router.get("/metrics", response_class=MetricsResponse)
     async def metrics() -> Response:
-        """Return the figures of this process, for Prometheus."""
+        """Return the metrics of this process in Prometheus's format."""
         return MetricsResponse(generate_latest(engine.registry))
 
     return router
@@ -110,7 +110,7 @@ async def _while_connected(
     try:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise HTTPException(CLIENT_GONE)
+            raise HTTPException(CLIENT_GONE, "the client has disconnected")
         return working.result()
     finally:
         working.cancel()
@@ -124,7 +124,7 @@ async def _disconnected(request: Request) -> None:
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    """Answer 422, also where FastAPI answers 400: `json` cannot say where the body is wrong."""
+    """Answer 422, also to a body for which FastAPI answers 400: `json` cannot decode it."""
     problems = [{"type": "json_invalid", "loc": ("body",), "msg": "JSON decode error"}]
     if isinstance(error, RequestValidationError):
         problems = error.errors()

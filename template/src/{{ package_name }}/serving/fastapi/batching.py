@@ -24,7 +24,7 @@ class Batcher:
     """Calls a function in a thread with all the inputs that came while it was busy.
 
     There is no timer: an idle model answers at once, and the busier it is, the fuller its batches.
-    All methods belong to one event loop.
+    Call all methods in one event loop.
     """
 
     def __init__(self, config: ServingConfig) -> None:
@@ -39,7 +39,7 @@ class Batcher:
         return len(self._waiting) + self._num_in_call
 
     async def submit(self, inputs: list[Any]) -> list[Any]:
-        """Return an output for each input, or the error of the batch that one of them was in.
+        """Return an output for each input, or raise the error of a batch that one of them was in.
 
         Raises:
             UnavailableError: There is no room for all of them, or they have waited too long.
@@ -53,14 +53,14 @@ class Batcher:
         self._arrived.set()
         try:
             return await asyncio.gather(*futures)
-        except BaseException:  # an error, or a client that has gone: nobody needs the others
+        except BaseException:  # also when cancelled, since the client has disconnected
             for future in futures:
                 future.cancel()
             self._waiting = deque(item for item in self._waiting if not item.output.done())
             raise
 
     async def run(self, call: Callable[[list[Any]], list[Any]], executor: Executor) -> None:
-        """Answer what is submitted until cancelled. An error of `call` goes to its batch alone."""
+        """Process what is submitted until cancelled. An error of `call` fails its batch alone."""
         loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()

@@ -1,8 +1,8 @@
 """Runs and models in MLflow: on the server that MLFLOW_TRACKING_URI names, else in mlflow.db.
 
-What a run records goes to its journal, and from there to MLflow by a process of its own: once a
-run has begun, no server delays or ends it. What is left then is delivered by the next run, or by
-`python -m <package>.tracking.mlflow.replay`.
+The process that trains appends what it records to a journal on this disk (tracker.py), and another
+one sends that to MLflow (delivery.py): once a run has begun, no server delays or ends it. The next
+run delivers what is left, and so does `python -m <package>.tracking.mlflow.delivery`.
 """
 
 from ...config import TrackingConfig
@@ -21,4 +21,4 @@ def create_registry(config: TrackingConfig) -> Registry:
     """Return MLflow's registry."""
     from .registry import MlflowRegistry
 
-    return MlflowRegistry(config)
+    return MlflowRegistry()

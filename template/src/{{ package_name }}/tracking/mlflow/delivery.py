@@ -1,131 +1,227 @@
 """How what a journal holds reaches MLflow, each point once.
 
-A point is the same however often it is sent, for its time is in the journal: MLflow's databases
-keep one of each. Where a run resumes, and after a request without an answer, the server is asked
-what it has.
+    .tracking/<run id>.<time>/journal.jsonl   a record a line, in the order in which they were made
+    .tracking/<run id>.<time>/<name>/         a copy of each folder that was recorded
+    .tracking/<run id>.<time>/attempted       there once something may have been sent
+
+Nothing notes what the server has, for the server knows: it is asked before anything is sent a
+second time, by a run that resumes, after a request that failed, or of a journal that was left.
+`python -m <package>.tracking.mlflow.delivery`, in the project's root, delivers all that is left.
 """
 
-import hashlib
+import argparse
+import fcntl
+import json
 import logging
-from collections.abc import Mapping
+import os
+import select
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 from ...config import flat
-from .journal import LINES, RUNNING, JournalInUseError, journals, locked
-from .outbox import MAX_POINTS, Batch, Outbox, is_complete, waiting
-from .server import place, tracking_uri, translated
+from ..base import TrackingError
+from .server import connect, tracking_uri, translated
 
 # isort: split
-from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 log = logging.getLogger(__name__)
 
+JOURNALS = Path(".tracking")
+LINES = "journal.jsonl"
+ATTEMPTED = "attempted"
+
+MAX_POINTS = 1000
+"""Points in a request; MLflow takes no more."""
+MAX_INTERVAL_S = 10
+"""Between deliveries; each interval is twice the one before."""
+MAX_SILENT_INTERVAL_S = 60
+"""Between attempts to reach a server that does not answer."""
+SAMPLE_EVERY_S = 5
+"""Between system metrics, unless MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL is set."""
+
+Record = dict[str, Any]
+"""One of: since (the first); metrics, step and time; settings and tags; folder; status and time.
+Times are in milliseconds since 1970."""
+
 
 class Delivery:
-    """Brings the records of one run to MLflow."""
+    """Sends the records of one journal, in their order.
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
-        self._run_id = outbox.folder.name
-        self._client = MlflowClient(tracking_uri(), tracking_uri())
-        self._recorded: dict[str, set[int]] = {}
-        """By metric, the steps that the server was found to have."""
+    Points are identified by name and step. Should an earlier request with one of them still be at
+    work in the server when it is asked what it has, MLflow's databases keep one of two equal rows.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._run_id = run_id_of(folder)
+        self._client = connect()
+        self._lines = (folder / LINES).open("rb")
+        self._since_ms = 0
+        """The server's points before this time are of a run that was finished."""
+        self._steps: dict[str, set[int]] = {}
+        """By metric, the steps that the server has."""
+        self._may_have_some = (folder / ATTEMPTED).exists()
+        (folder / ATTEMPTED).touch()
 
     @translated()
     def deliver(self) -> None:
-        """Send all that the server has not got.
+        """Send what was recorded since the last time.
 
         Raises:
-            TrackingError: The server did not take it; what it took is noted in the outbox.
+            TrackingError: The server did not take all of it.
         """
-        while batch := self._outbox.batch():
-            self._outbox.send(batch)
-            self._send_points(batch)
-            for record in batch.records:
-                if "settings" in record:
-                    self._send_settings(record["settings"], record["tags"])
-                elif "folder" in record:
-                    self._send_folder(Path(record["folder"]), record["name"], record["sha256"])
-                elif "status" in record:
-                    self._send_status(record["status"], record["time"])
-            self._outbox.acknowledge(batch)
+        start = self._lines.tell()
+        try:
+            for are_points, records in groupby(self._records(), lambda record: "metrics" in record):
+                if are_points:
+                    self._send_points(records)
+                else:
+                    for record in records:
+                        self._send(record)
+        except BaseException:
+            self._lines.seek(start)
+            self._steps.clear()
+            self._may_have_some = True
+            raise
 
-    def _send_points(self, batch: Batch) -> None:
-        points = [
+    def _records(self) -> Iterator[Record]:
+        for line in iter(self._lines.readline, b""):
+            if not line.endswith(b"\n"):  # being written, or cut off when the process was killed
+                self._lines.seek(-len(line), os.SEEK_CUR)
+                return
+            with suppress(TypeError, ValueError):
+                yield dict(json.loads(line))
+                continue
+            log.warning("%s has a damaged line, which is skipped", self._lines.name)
+
+    def _send_points(self, records: Iterable[Record]) -> None:
+        points = (
             Metric(name, value, record["time"], record["step"])
-            for record in batch.records
-            for name, value in record.get("metrics", {}).items()
-        ]
-        if batch.may_be_there:
-            self._recorded.clear()
-        if batch.may_be_there or self._outbox.first.get("repeats"):
-            points = [point for point in points if point.step not in self._steps_of(point.key)]
-        for start in range(0, len(points), MAX_POINTS):
-            self._client.log_batch(self._run_id, points[start : start + MAX_POINTS])
+            for record in records
+            for name, value in record["metrics"].items()
+            if self._is_new(name, record["step"])
+        )
+        while batch := list(islice(points, MAX_POINTS)):
+            self._client.log_batch(self._run_id, batch)
 
-    def _steps_of(self, name: str) -> set[int]:
-        if name not in self._recorded:
-            history = self._client.get_metric_history(self._run_id, name)
-            self._recorded[name] = {metric.step for metric in history}
-        return self._recorded[name]
+    def _is_new(self, name: str, step: int) -> bool:
+        """Return whether the server lacks this point, which is sent then."""
+        if name not in self._steps:
+            self._steps[name] = self._recorded_steps(name) if self._may_have_some else set()
+        is_new = step not in self._steps[name]
+        self._steps[name].add(step)
+        return is_new
 
-    def _send_settings(self, settings: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        recorded = self._client.get_run(self._run_id).data.params
-        params = [Param(k, v) for k, v in flat(settings).items() if k not in recorded]
-        run_tags = [RunTag(name, value) for name, value in tags.items()]
-        self._client.log_batch(self._run_id, params=params, tags=run_tags)
-        self._client.log_dict(self._run_id, dict(settings), "config.yaml")
+    def _recorded_steps(self, name: str) -> set[int]:
+        history = self._client.get_metric_history(self._run_id, name)
+        return {point.step for point in history if point.timestamp >= self._since_ms}
 
-    def _send_folder(self, folder: Path, name: str, sha256: str) -> None:
-        if folder_sha256(folder) != sha256:
-            message = "%s has changed since run %s ended: its folder %s cannot be delivered"
-            log.warning(message, folder, self._run_id, name)
-            return
-        self._client.log_artifacts(self._run_id, str(folder), name)
+    def _send(self, record: Record) -> None:
+        match record:
+            case {"since": since_ms}:
+                self._since_ms = since_ms
+                self._may_have_some |= since_ms == 0
+            case {"settings": settings, "tags": tags}:
+                recorded = self._client.get_run(self._run_id).data.params
+                params = [Param(k, v) for k, v in flat(settings).items() if k not in recorded]
+                run_tags = [RunTag(name, value) for name, value in tags.items()]
+                self._client.log_batch(self._run_id, params=params, tags=run_tags)
+                self._client.log_dict(self._run_id, settings, "config.yaml")
+            case {"folder": name}:
+                self._client.log_artifacts(self._run_id, str(self.folder / name), name)
+            case {"status": status, "time": time_ms}:
+                self._client.set_terminated(self._run_id, status, time_ms)
 
-    def _send_status(self, status: str, time_ms: int) -> None:
-        if status == RUNNING:
-            self._client.update_run(self._run_id, status)
+    def complete(self) -> None:
+        """Deliver the rest of a journal to which nothing is added, and remove it."""
+        self.deliver()
+        self._lines.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def deliver(folder: Path) -> bool:
+    """Deliver a journal to which nothing is added, or log why not; return whether it is gone."""
+    try:
+        Delivery(folder).complete()
+    except TrackingError as error:
+        log.warning("run %s: %s", run_id_of(folder), error)
+        return False
+    return True
+
+
+def deliver_leftovers() -> bool:
+    """Deliver what earlier runs left here, and log it; return whether all is gone."""
+    return all([_deliver_leftover(path) for path in sorted(JOURNALS.glob(f"*/{LINES}"))])
+
+
+def _deliver_leftover(lines: Path) -> bool:
+    run_id = run_id_of(lines.parent)
+    try:
+        with lines.open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not deliver(lines.parent):
+                return False
+    except BlockingIOError:
+        log.info("run %s continues in another process, which delivers it", run_id)
+    except FileNotFoundError:
+        pass  # by now the process that followed it has delivered it
+    else:
+        log.info("run %s: what was left is delivered", run_id)
+    return True
+
+
+def follow(folder: Path) -> None:
+    """Deliver a journal now and then until standard input ends, then the rest of it.
+
+    Standard input ends with the process that trains, however that ends.
+    """
+    delivery, interval_s, is_silent, is_over = Delivery(folder), 1, False, False
+    while not is_over:
+        is_over = bool(select.select([sys.stdin], [], [], interval_s)[0])
+        try:
+            delivery.deliver()
+        except TrackingError as error:
+            if not is_silent:
+                log.warning("%s. Training continues; figures wait in %s", error, folder)
+            is_silent = True
         else:
-            self._client.set_terminated(self._run_id, status, time_ms)
+            if is_silent:
+                log.warning("the tracking server answers again: all is delivered")
+            is_silent = False
+        interval_s = min(2 * interval_s, MAX_SILENT_INTERVAL_S if is_silent else MAX_INTERVAL_S)
+    if not is_silent:
+        delivery.complete()
 
 
-def deliver_folder(folder: Path, *, only_at: str | None = None) -> str | None:
-    """Deliver a journal and return in words what it was; None where another process has it open.
-
-    It is removed when the run has ended. What is not recorded at `only_at` is left alone.
-
-    Raises:
-        TrackingError: The server does not answer, or does not know the run.
-    """
-    with suppress(JournalInUseError), locked(folder / LINES), Outbox(folder) as outbox:
-        what = waiting(folder) or "nothing"
-        if only_at in (None, outbox.first.get("place")):
-            Delivery(outbox).deliver()
-        if is_complete(folder):
-            outbox.remove()
-        return what
-    return None
+def run_id_of(folder: Path) -> str:
+    """Return the id of the run whose journal is in `folder`."""
+    return folder.stem
 
 
-def deliver_others(own: Path) -> None:
-    """Deliver the journals beside `own` that earlier runs left, where no process has them open.
+def main() -> None:
+    """Deliver all journals; with --follow, one that grows."""
+    parser = argparse.ArgumentParser(description="Deliver what waits for the tracking server.")
+    parser.add_argument("--follow", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--system-metrics", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if options.follow is None:
+        sys.exit(not deliver_leftovers())
+    if (
+        options.system_metrics
+    ):  # of CPU, memory and GPU; not journaled, so that an outage loses them
+        logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)
+        run_id, uri = run_id_of(options.follow), tracking_uri()
+        SystemMetricsMonitor(run_id, SAMPLE_EVERY_S, resume_logging=True, tracking_uri=uri).start()
+    follow(options.follow)
 
-    Those of runs that are recorded elsewhere wait.
-    """
-    for folder in journals(own.parent):
-        if folder != own:
-            deliver_folder(folder, only_at=place(tracking_uri()))
 
-
-def folder_sha256(folder: Path) -> str:
-    """Return the SHA-256 of the names and contents of all files in `folder`."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{content} {path.relative_to(folder).as_posix()}\n".encode())
-    return digest.hexdigest()
+if __name__ == "__main__":
+    main()

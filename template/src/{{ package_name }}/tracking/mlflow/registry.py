@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ...artifacts import replace_folder
-from ...config import TrackingConfig
 from ..base import Tracker
 from ..registry import RegisteredModel, Registry
-from .server import tracking_uri, translated, unless_missing
+from .server import connect, tracking_uri, translated, unless_missing
 
 # isort: split
-from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 
 ALIAS = "champion"
@@ -22,16 +20,13 @@ BUNDLE_VERSION = "bundle_version"
 class MlflowRegistry(Registry):
     """The registry of the server, or of the database, that records the runs."""
 
-    @translated()
-    def __init__(self, config: TrackingConfig) -> None:
-        self._uri = tracking_uri()
-        self._client = MlflowClient(self._uri, self._uri)
+    def __init__(self) -> None:
+        self._client = connect()
 
     @translated()
     def register(
         self, name: str, bundle: Path, *, run: Tracker, description: str, tags: Mapping[str, str]
     ) -> RegisteredModel:
-        """Return the version of the model `name` that holds the files of `bundle`."""
         run_id = str(run.run_id)
         for version in self._client.search_model_versions(f"run_id = '{run_id}'"):
             same = version.tags.get(BUNDLE_VERSION) == tags.get(BUNDLE_VERSION)
@@ -47,23 +42,20 @@ class MlflowRegistry(Registry):
 
     @translated()
     def champion(self, name: str) -> RegisteredModel | None:
-        """Return the version with the alias `champion`, if there is one."""
         model = unless_missing(lambda: self._client.get_registered_model(name))
         number = model.aliases.get(ALIAS) if model else None
         return _registered(self._client.get_model_version(name, number)) if number else None
 
     @translated()
     def promote(self, model: RegisteredModel, *, run: Tracker) -> None:
-        """Move the alias `champion` to `model`."""
         self._client.set_registered_model_alias(model.name, ALIAS, model.version)
 
     @translated()
     def download(self, model: RegisteredModel, folder: Path) -> Path:
-        """Fetch the bundle of `model` in place of what `folder` holds; return `folder`."""
         source = self._client.get_model_version_download_uri(model.name, model.version)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as new:
-            fetched = download_artifacts(source, dst_path=new, tracking_uri=self._uri)
+            fetched = download_artifacts(source, dst_path=new, tracking_uri=tracking_uri())
             replace_folder(Path(fetched), folder)
         return folder
 

@@ -1,4 +1,4 @@
-"""The MLflow that records this project's runs: where it is, and what it says, in one line."""
+"""The MLflow that records this project's runs: where it is, and its errors in one line."""
 
 import logging
 import os
@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from ..base import TrackingError
 
-# Read when MLflow is imported. It would ask a dead server again for four minutes, and print the
-# server's URI with its password.
+# Read when MLflow is imported. By default it retries a dead server for four minutes, and prints
+# the server's URI with its password.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -19,47 +19,59 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
-from sqlalchemy.exc import SQLAlchemyError
 
 T = TypeVar("T")
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # a traceback for each error
-logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each new try
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each retry
 
-SCHEME = "sqlite:///"
-DEFAULT_URI = f"{SCHEME}mlflow.db"
+SQLITE = "sqlite:///"
 MISSING = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
-def tracking_uri() -> str:
-    """Return MLFLOW_TRACKING_URI, or the database in this folder.
+def connect() -> MlflowClient:
+    """Return a client of the server or the database that records this project's runs.
 
     Raises:
-        TrackingError: The file is no SQLite database, for which MLflow would wait for minutes.
+        TrackingError: There can be none at this address. A server is not asked yet.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-    if uri.startswith(SCHEME) and (database := database_of(uri)).is_file():
-        with database.open("rb") as file:
-            if file.read(16) not in (b"", b"SQLite format 3\0"):
-                raise TrackingError(f"{database} is no SQLite database; move it out of the way")
-    return uri
+    file = database()
+    if file and file.exists() and not _is_database(file):  # MLflow would retry for minutes
+        raise TrackingError(f"{file} is not a SQLite database; move it out of the way")
+    try:
+        return MlflowClient(tracking_uri(), tracking_uri())
+    except Exception as error:  # each database has a driver with exceptions of its own
+        raise TrackingError(_explain(error)) from error
 
 
-def database_of(uri: str) -> Path:
-    """Return the file of a SQLite database."""
-    return Path(uri.removeprefix(SCHEME).partition("?")[0]).resolve()
+def tracking_uri() -> str:
+    """Return MLFLOW_TRACKING_URI, or the database in this folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
 
 
-def without_password(text: str) -> str:
-    """Return `text` without the user and password of URIs in it."""
+def shown_uri() -> str:
+    """Return the tracking URI without a password."""
+    return _without_password(tracking_uri())
+
+
+def database() -> Path | None:
+    """Return the file of the SQLite database that records the runs, if one does."""
+    path = tracking_uri().partition("?")[0]
+    return Path(path.removeprefix(SQLITE)).resolve() if path.startswith(SQLITE) else None
+
+
+def _is_database(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(16) in (b"", b"SQLite format 3\0")
+
+
+def _without_password(text: str) -> str:
     return re.sub(r"(?<=://)[^\s/]*@", "", text)
-
-
-def place(uri: str) -> str:
-    """Return the store's name: the same from each folder, and without a password."""
-    return f"{SCHEME}{database_of(uri)}" if uri.startswith(SCHEME) else without_password(uri)
 
 
 @contextmanager
@@ -67,21 +79,20 @@ def translated() -> Generator[None]:
     """Turn what MLflow and the connection raise into one line without the URI's password."""
     try:
         yield
-    except (MlflowException, OSError, ImportError, SQLAlchemyError) as error:
+    except (MlflowException, OSError, ImportError) as error:
         raise TrackingError(_explain(error)) from error
 
 
 def _explain(error: Exception) -> str:
-    uri = without_password(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
     message = " ".join(str(error).split())
     if re.match(r"API request to .* failed with (timeout )?exception", message):
         way_out = "start it, or unset MLFLOW_TRACKING_URI to record in mlflow.db"
-        return f"no answer from the tracking server {uri}; {way_out}"
-    return f"MLflow at {uri}: {without_password(message)[:300]}"
+        return f"no answer from the tracking server {shown_uri()}; {way_out}"
+    return f"MLflow at {shown_uri()}: {_without_password(message)[:300]}"
 
 
 def unless_missing(ask: Callable[[], T]) -> T | None:
-    """Return the answer, or None where there is no such thing."""
+    """Return the answer, or None if there is no such thing."""
     try:
         return ask()
     except MlflowException as error:

@@ -1,100 +1,88 @@
-"""One run in MLflow, recorded in its journal first."""
+"""One run in MLflow. The process that trains writes it to a journal and waits for no server."""
 
+import fcntl
 import json
 import logging
-from collections.abc import Mapping
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Self
+from threading import Thread
+from typing import Any, Self
 
 from ...config import Config, TrackingConfig
 from ..base import RunStatus, Tracker, TrackingError
-from .delivery import folder_sha256
-from .forwarding import Forwarder
-from .journal import JOURNALS, RUNNING, Journal, now_ms
-from .server import (
-    SCHEME,
-    database_of,
-    place,
-    tracking_uri,
-    translated,
-    unless_missing,
-    without_password,
-)
+from . import delivery
+from .delivery import ATTEMPTED, JOURNALS, LINES, deliver, deliver_leftovers
+from .server import connect, database, shown_uri, translated, unless_missing
 
 # isort: split
-from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Experiment, Run
 
 log = logging.getLogger(__name__)
 
 ARTIFACTS = "mlruns"
-REPLAY = f"python -m {__package__}.replay"
-JOURNAL_WAIT_S = 15
+DELIVER = f"python -m {delivery.__name__}"
+START_AFTER_S = 3
+"""A run that is shorter is delivered at its end."""
+EXIT_WAIT_S = 4
+"""What a run waits at its end, at most, for the rest to be delivered."""
 
 
 class MlflowTracker(Tracker):
-    """Records one run in MLflow, and its bundle in MLflow's registry."""
+    """Records one run in MLflow."""
 
-    @translated()
     def __init__(self, config: TrackingConfig) -> None:
         super().__init__(config)
-        self._uri = tracking_uri()
-        self._client = MlflowClient(self._uri, self._uri)
-        self._journal: Journal | None = None
-        self._forwarder: Forwarder | None = None
+        self._client = connect()
+        self._run_id: str | None = None
 
     @property
     def run_id(self) -> str | None:
-        """The id of the run."""
-        return self._journal.folder.name if self._journal else None
-
-    @property
-    def _open_journal(self) -> Journal:
-        assert self._journal, "no run was started"
-        return self._journal
+        return self._run_id
 
     @translated()
     def start(self, name: str, *, run_id: str | None = None) -> Self:
-        """Begin a run called `name`, or continue the run `run_id` where the server knows it.
+        """Begin a run called `name`, or continue the run `run_id` if the server knows it.
 
         Raises:
-            TrackingError: The server does not answer. Later it may: nothing else here asks it.
+            TrackingError: The server does not answer. From here on it is not waited for.
         """
+        experiment = self._client.get_experiment_by_name(self.config.experiment)
+        deliver_leftovers()  # one may be of this run
         known = self._known_run(run_id) if run_id else None
+        run = known or self._client.create_run(self._experiment_id(experiment), run_name=name)
+        self._run_id = run.info.run_id
         if known:
-            self._client.update_run(known.info.run_id, status=RUNNING)
+            self._client.update_run(self._run_id, "RUNNING")
         elif run_id:
-            shown = without_password(self._uri)
-            log.info("run %s is not recorded at %s; a new run begins", run_id, shown)
-        run = known or self._client.create_run(self._experiment_id(), run_name=name)
-        # A run that was finished is measured anew; one that was not repeats what it had measured.
+            log.info("run %s is not recorded at %s; a new run begins", run_id, shown_uri())
+        self._journal = Journal(self._run_id)
+        # A run that did not finish logs again what it had logged after its last checkpoint; one
+        # that did is measured anew.
         repeats = known is not None and known.info.status != RunStatus.finished
-        self._journal = Journal(
-            JOURNALS / run.info.run_id,
-            place=place(self._uri),
-            repeats=repeats,
-            wait_s=JOURNAL_WAIT_S,
-        )
-        if known:
-            self._journal.append({"status": RUNNING, "time": now_ms()})
-        self._forwarder = Forwarder(self._journal.folder, system_metrics=self.config.system_metrics)
+        self._journal.append(since=0 if repeats else now_ms())
+        metrics = self.config.system_metrics
+        self._forwarder = Forwarder(self._journal.folder, system_metrics=metrics)
         return self
 
     def _known_run(self, run_id: str) -> Run | None:
         run = unless_missing(lambda: self._client.get_run(run_id))
         return run if run and run.info.lifecycle_stage == "active" else None
 
-    def _experiment_id(self) -> str:
+    def _experiment_id(self, experiment: Experiment | None) -> str:
         """Return the experiment's id; beside a SQLite database it keeps its files in mlruns.
 
         Raises:
-            TrackingError: It keeps them where the database was before: MLflow knows whole paths.
+            TrackingError: It keeps them where the database was before: MLflow stores whole paths.
         """
-        name, root = self.config.experiment, None
-        if self._uri.startswith(SCHEME):
-            root = (database_of(self._uri).parent / ARTIFACTS).as_uri()
-        experiment = self._client.get_experiment_by_name(name)
+        name, file = self.config.experiment, database()
+        root = (file.parent / ARTIFACTS).as_uri() if file else None
         if experiment is None:
             return self._client.create_experiment(name, root)
         location = experiment.artifact_location
@@ -110,25 +98,114 @@ class MlflowTracker(Tracker):
 
         A parameter of a run that resumes keeps its first value; config.yaml has the last.
         """
-        settings = json.loads(json.dumps(asdict(config)))
-        self._open_journal.append({"settings": settings, "tags": dict(tags)})
+        self._journal.append(settings=asdict(config), tags=dict(tags))
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Record `metrics` at `step`, but for those that the run has at this step already."""
-        self._open_journal.log_metrics(metrics, step=step)
+        """Record `metrics` at `step`, except for those that the run has at this step already."""
+        figures = {name: float(value) for name, value in metrics.items()}
+        self._journal.append(metrics=figures, step=step, time=now_ms())
+        self._forwarder.start_if_due()
 
-    @translated()
     def log_folder(self, folder: Path, name: str) -> None:
-        """Store the files of `folder` under `name` with the run."""
-        sha256 = folder_sha256(folder)
-        self._open_journal.append({"folder": str(folder), "name": name, "sha256": sha256})
+        self._journal.append_folder(folder, name)
 
     def finish(self, status: RunStatus = RunStatus.finished) -> None:
-        """End the run. What the server does not take within seconds is left to a replay."""
-        journal = self._open_journal
-        assert self._forwarder
-        journal.append({"status": status, "time": now_ms()})
-        if left := self._forwarder.finish():
-            message = "run %s is not delivered yet: %s wait in %s; deliver with `%s`"
-            log.warning(message, self.run_id, left, journal.folder, REPLAY)
-        journal.close(remove=not left)
+        """End the run. What the server does not take within seconds is left to the next run."""
+        self._journal.append(status=status, time=now_ms())
+        self._journal.close()
+        if not self._forwarder.finish():
+            message = "run %s is not delivered yet: the rest waits in %s; deliver it with `%s`"
+            log.warning(message, self._run_id, self._journal.folder, DELIVER)
+
+
+class Forwarder:
+    """Delivers a journal from a process of its own, so that training waits for nothing.
+
+    In the process that trains, MLflow's client would take a quarter of the time of a small model's
+    steps. A short run is delivered at its end, without that process.
+    """
+
+    def __init__(self, journal: Path, *, system_metrics: bool) -> None:
+        self._journal = journal
+        self._command = [sys.executable, "-m", delivery.__name__, "--follow", str(journal)]
+        self._command += ["--system-metrics"] if system_metrics else []
+        self._start_at_s = time.monotonic() + START_AFTER_S
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start_if_due(self) -> None:
+        """Start the process once the run has lasted some seconds."""
+        if self._process or time.monotonic() < self._start_at_s:
+            return
+        paths = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH")]
+        self._process = subprocess.Popen(
+            self._command,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            stdin=subprocess.PIPE,  # ends with this process
+            start_new_session=True,  # Ctrl-C is for this process
+        )
+
+    def finish(self) -> bool:
+        """Deliver the rest; return whether that was possible in time."""
+        process = self._process
+        # Before its first attempt it is still importing MLflow, which is imported here.
+        is_at_work = process is not None and (self._journal / ATTEMPTED).exists()
+        if process:
+            try:
+                process.communicate(timeout=EXIT_WAIT_S if is_at_work else 0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if not is_at_work:
+            # A daemon, so that a request without an answer does not keep this process alive.
+            rest = Thread(target=deliver, args=(self._journal,), daemon=True)
+            rest.start()
+            rest.join(EXIT_WAIT_S)
+        return not self._journal.exists()
+
+
+class Journal:
+    """The file to which one process appends what it records of one run.
+
+    A record is there once `append` has returned, whatever becomes of the process. (Not of the
+    machine: nothing waits for the disk.) The folder is removed by whoever has delivered all of it.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self.folder = JOURNALS / f"{run_id}.{now_ms()}"
+        self.folder.mkdir(parents=True)
+        self._file = (self.folder / LINES).open("ab")
+        fcntl.flock(self._file, fcntl.LOCK_EX)  # until this process ends: it is not a leftover
+        self._is_full = False
+
+    def append(self, **record: Any) -> None:
+        """Write a record; on a full disk it waits in the file's buffer, while there is room."""
+        with self._warned_once():
+            self._file.write(json.dumps(record).encode() + b"\n")
+            self._file.flush()
+
+    def append_folder(self, folder: Path, name: str) -> None:
+        """Keep a copy of `folder`, which may have changed when it is delivered."""
+        with self._warned_once():
+            shutil.copytree(folder, self.folder / name, dirs_exist_ok=True)
+            self.append(folder=name)
+
+    @contextmanager
+    def _warned_once(self) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self._is_full:
+                message = "%s: %s; training continues and is not recorded"
+                log.warning(message, self.folder, error.strerror or error)
+            self._is_full = True
+        else:
+            self._is_full = False
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._file.close()
+
+
+def now_ms() -> int:
+    """Return the milliseconds since 1970."""
+    return time.time_ns() // 1_000_000

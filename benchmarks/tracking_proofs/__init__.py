@@ -1,1 +1,0 @@
-"""What `benchmarks/tracking.py` measures, inside a rendered project."""

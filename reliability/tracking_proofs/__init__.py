@@ -1,0 +1,1 @@
+"""What `reliability/tracking.py` does to a server and a training, in a rendered project."""

@@ -1,0 +1,136 @@
+"""What a template says of its choices in components.yml: all of it is optional."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from ..errors import TemplateError
+
+Part = TypeVar("Part")
+STANDARD = "standard"
+"""The preset that every template has: its defaults."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A server that a variable of the environment may name, for `mlscaffold doctor` to ask."""
+
+    variable: str
+    path: str
+    """What a server that works answers to, such as /health."""
+    without: str
+    """What holds where the variable names no server."""
+
+    def __post_init__(self) -> None:
+        if not self.path.startswith("/"):
+            raise TypeError(f"the path of a server must begin with '/', got {self.path!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """An account that a choice needs, for `mlscaffold doctor` to look for its key."""
+
+    service: str
+    variable: str
+    """Holds the key, if it is in the environment."""
+    host: str
+    """Has the key, if it is in the user's netrc."""
+    mode: str
+    """The variable that says to work without an account."""
+    offline: tuple[str, ...]
+    """Its values that say so."""
+    without: str
+    """What holds then."""
+    fix: str
+    """The command that provides a key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """What one choice brings into a project, beside its part of files that every project has."""
+
+    files: tuple[str, ...] = ()
+    """Paths; `<package>` stands for the package's name."""
+    dependencies: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    server: Server | None = None
+    account: Account | None = None
+
+
+# By question, then by choice.
+Choices = Mapping[str, Mapping[str, Component]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """A project's own environment, for `mlscaffold doctor` to look at."""
+
+    setup: str
+    """The command that makes it, in the folder .venv."""
+    packages: tuple[str, ...] = ()
+    """Those to look at closer, of `torch` and `dvc`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Components:
+    """What components.yml holds."""
+
+    choices: Choices = field(default_factory=dict)
+    presets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Answers by preset."""
+    environment: Environment | None = None
+
+
+def read_components(table: Any) -> Components:
+    """Return what a components.yml holds; raise TemplateError where that makes no sense.
+
+    Keys with an underscore are settings, the others are questions, as in copier.yml.
+    """
+    try:
+        table = dict(table or {})
+        presets = dict(table.pop("_presets", None) or {})
+        presets = presets if STANDARD in presets else {STANDARD: {}} | presets
+        environment = table.pop("_environment", None)
+        return Components(
+            choices={
+                question: {str(choice): _component(brought) for choice, brought in choices.items()}
+                for question, choices in table.items()
+                if not question.startswith("_")
+            },
+            presets={
+                str(name): {str(key): _text(value) for key, value in (answers or {}).items()}
+                for name, answers in presets.items()
+            },
+            environment=_part(Environment, environment) if environment else None,
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        reason = f"components.yml can't be read: {error}".replace("\n", " ")
+        raise TemplateError(reason) from error
+
+
+def _component(brought: Mapping[str, Any]) -> Component:
+    parts = {"server": Server, "account": Account}
+    read: dict[str, Any] = {
+        name: _part(parts[name], value) if name in parts else tuple(value)
+        for name, value in brought.items()
+    }
+    return Component(**read)
+
+
+def _part(kind: type[Part], entry: Mapping[str, Any]) -> Part:
+    """Build a dataclass of strings and tuples of strings."""
+    kinds = {one.name: one.type for one in fields(kind)}  # ty: ignore[invalid-argument-type]
+    return kind(
+        **{
+            name: _text(value) if kinds.get(name) is str else tuple(map(_text, value))
+            for name, value in entry.items()
+        }
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int | float):
+        raise TypeError(f"a text was expected, got {type(value).__name__}")
+    return str(value)

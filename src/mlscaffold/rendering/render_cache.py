@@ -1,0 +1,78 @@
+"""A cache of renders: each is made once, and kept as a tree in a git object database."""
+
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import RLock
+
+from ..repository.scratch import Scratch
+from . import folders
+from .questions import Answers, Question
+from .releases import Releases, open_releases
+from .render import render
+
+
+class RenderCache:
+    """What several projects share: the releases of their templates, and the renders of those.
+
+    For several threads; only one of them renders at a time.
+    """
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._folder = folder
+        self._stack = stack
+        self._lock = RLock()
+        self._releases: dict[str, Releases] = {}
+        self._questions: dict[tuple[str, str], tuple[Question, ...]] = {}
+        self._scratches: dict[str, Scratch] = {}
+        self._trees: dict[tuple[object, ...], str] = {}
+
+    def releases(self, template: str) -> Releases:
+        """Return the releases of a template."""
+        with self._lock:
+            if template not in self._releases:
+                self._releases[template] = self._stack.enter_context(open_releases(template))
+            return self._releases[template]
+
+    def questions(self, template: str, release: str) -> tuple[Question, ...]:
+        """Return the questions of a release."""
+        with self._lock:
+            key = template, release
+            if key not in self._questions:
+                self._questions[key] = self.releases(template).questions(release)
+            return self._questions[key]
+
+    def objects(self, object_format: str) -> Path:
+        """Return where git finds the objects of the trees."""
+        return self._scratch(object_format).objects
+
+    def tree(self, template: str, release: str, answers: Answers, *, object_format: str) -> str:
+        """Return the id of the tree that a release renders to with these answers."""
+        key = (object_format, template, release, *sorted(answers.items()))
+        with self._lock:
+            if key not in self._trees:
+                self._trees[key] = self._rendered(template, release, answers, object_format)
+            return self._trees[key]
+
+    def _rendered(self, template: str, release: str, answers: Answers, object_format: str) -> str:
+        with folders.temporary(within=self._folder) as folder:
+            render(self.releases(template), ref=release, answers=answers, into=folder)
+            return self._scratch(object_format).write_folder(folder)
+
+    def _scratch(self, object_format: str) -> Scratch:
+        with self._lock:
+            if object_format not in self._scratches:
+                repository = self._folder / f"{object_format}.git"
+                self._scratches[object_format] = Scratch(repository, object_format=object_format)
+            return self._scratches[object_format]
+
+
+@contextmanager
+def open_render_cache() -> Generator[RenderCache]:
+    """Yield a cache that is removed when the block ends."""
+    with (
+        TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder,
+        ExitStack() as stack,
+    ):
+        yield RenderCache(Path(folder), stack)

@@ -1,0 +1,119 @@
+"""The process that reads and renders templates that are not ours: a request and a reply a line."""
+
+import json
+import math
+import os
+import resource
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..errors import MlscaffoldError
+from . import questions, render
+from .releases import Releases
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    # Whatever a library prints must not stand among the replies.
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        os.environ["TMPDIR"] = tempfile.tempdir = request["scratch"]
+        _bound(time_s=request["time_s"], memory_mib=request["memory_mib"])
+        replies.write(_reply(request["function"], request["arguments"]) + b"\n")
+        replies.flush()
+    # Nothing is left to tidy up, and freeing all modules takes its time.
+    os._exit(0)
+
+
+def _bound(*, time_s: int, memory_mib: int) -> None:
+    """Limit the memory, and the CPU time in case this process is orphaned."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    cpu_s = math.ceil(used.ru_utime + used.ru_stime) + time_s
+    for kind, value in ((resource.RLIMIT_CPU, cpu_s), (resource.RLIMIT_AS, memory_mib * 2**20)):
+        hard = resource.getrlimit(kind)[1]
+        soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        with suppress(ValueError):  # macOS has no bound of the memory.
+            resource.setrlimit(kind, (soft, hard))
+
+
+def _reply(function: str, arguments: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps({"value": _FUNCTIONS[function](**arguments)}, default=str).encode()
+    except Exception as error:
+        return json.dumps(_failure(error)).encode()
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    """Return what the reply says of an error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError):
+            return {"is_out_of_memory": True}
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, OSError) and error.errno:
+        return {"errno": error.errno, "strerror": error.strerror}
+    if isinstance(error, MlscaffoldError):
+        return {"error": str(error)[:1000]}
+    return {"error": f"the template can't be rendered: {type(error).__name__}: {error}"[:1000]}
+
+
+def _releases(place: Mapping[str, str]) -> Releases:
+    return Releases(
+        source=place["source"],
+        url=place["url"],
+        repository=Path(place["repository"]),
+        trusted=True,  # Here we are within the bounds.
+    )
+
+
+def _complaint(
+    *,
+    releases: Mapping[str, str],
+    ref: str,
+    question: str,
+    value: questions.Value,
+    answers: questions.Answers,
+) -> str:
+    known = _known_releases(tuple(sorted(releases.items())))
+    return known.complaint(ref, question, value, answers)
+
+
+@lru_cache(maxsize=4)
+def _known_releases(place: tuple[tuple[str, str], ...]) -> Releases:
+    """Return the same object for the same place, so that it keeps its validators."""
+    return _releases(dict(place))
+
+
+def _read(*, releases: Mapping[str, str], ref: str, path: str) -> str:
+    return _releases(releases).read(ref, path)
+
+
+def _read_yaml(*, releases: Mapping[str, str], ref: str, path: str) -> Any:
+    return _releases(releases).read_yaml(ref, path)
+
+
+def _render(
+    *, releases: Mapping[str, str], ref: str, answers: questions.Answers, into: str
+) -> None:
+    render.render_in_process(_releases(releases), ref=ref, answers=answers, into=Path(into))
+
+
+_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "complaint": _complaint,
+    "evaluate": questions.evaluate,
+    "read": _read,
+    "read_yaml": _read_yaml,
+    "render": _render,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,14 @@
+"""Changes a project's answers at the release that it has."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from .update import UpdateRequest, UpdateResult, update
+
+
+def set_answers(path: Path, given: Mapping[str, str], *, dry_run: bool = False) -> UpdateResult:
+    """Give a project other answers, which adds or removes a component, by the merge of an update.
+
+    Raises MlscaffoldError as `update` does.
+    """
+    return update(path, UpdateRequest(given=given, same_release=True, dry_run=dry_run))

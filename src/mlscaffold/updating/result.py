@@ -1,0 +1,75 @@
+"""What became of a project that was updated."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+from .merge import Merge
+
+_OF_ANSWERS = {
+    "you changed what the template removed": "you changed what you have deselected",
+    "you renamed what the template removed": "you renamed what you have deselected",
+}
+
+
+class Outcome(StrEnum):
+    """How a project came out."""
+
+    CURRENT = "current"
+    """There was nothing to do."""
+    UPDATED = "updated"
+    CONFLICTS = "conflicts"
+    """Updated, but for conflicts that only its user can resolve."""
+    PREVIEWED = "previewed"
+    ABORTED = "aborted"
+    SKIPPED = "skipped"
+    """No project that a template made."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateResult:
+    """What was done to a project, or in a dry run would have been."""
+
+    project: Path
+    outcome: Outcome
+    old: str = ""
+    new: str = ""
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    conflicts: Mapping[str, str] = field(default_factory=dict)
+    """By path, why only the user can resolve it."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """By path, why the project does not get what the template adds or changes."""
+    branch: str = ""
+    commit: str = ""
+    diff: str = ""
+    """In a dry run, what would change."""
+    recovered: str = ""
+    """What became of an earlier update that was interrupted."""
+    problem: str = ""
+
+
+def described(done: UpdateResult, merged: Merge, *, deselects: bool) -> UpdateResult:
+    """Return the result with the merge's paths; where only answers change, say "deselected"."""
+    conflicts = {one.path: one.reason for one in merged.conflicts}
+    if deselects:
+        conflicts = {path: _OF_ANSWERS.get(why, why) for path, why in conflicts.items()}
+
+    def paths(chosen: Callable[[object, object], bool]) -> tuple[str, ...]:
+        return tuple(
+            one.path
+            for one in merged.changes
+            if chosen(one.old, one.new) and one.path not in conflicts
+        )
+
+    return replace(
+        done,
+        added=paths(lambda old, new: not old),
+        deleted=paths(lambda old, new: not new),
+        changed=paths(lambda old, new: bool(old and new)),
+        conflicts=conflicts,
+        left_out=merged.left_out,
+    )
