@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from choices import CHOICES, COMPONENTS, DEFAULTS, FOUND
+from choices import CHOICES, COMPONENTS, DEFAULTS, FOUND, PRESETS
 from conftest import Render, Run
 from templates import commit, commit_template
 

@@ -248,9 +248,7 @@ def test_what_is_no_project_is_one_line(toys: Toys, toy: Path, tmp_path: Path) -
     for arguments in (["update"], ["update", "--dry-run"], ["diff"]):
         done = cli(*arguments, nowhere)
         assert (done.exit_code, done.stdout) == (1, "")
-        assert done.stderr == (
-            f"error: {nowhere} is no generated project: no .copier-answers.yml\n"
-        )
+        assert done.stderr == f"error: {nowhere} does not exist\n"
     shutil.rmtree(toy / ".git")
     done = cli("update", toy)
     assert done.exit_code == 1

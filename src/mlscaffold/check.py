@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from .errors import MlscaffoldError, TemplateError
-from .project import is_project, open_project
+from .project import open_project, why_no_project
 from .rendering.releases import Releases, open_releases, version_of
 
 
@@ -47,8 +47,7 @@ def check(paths: Sequence[Path]) -> Iterator[Checked]:
         # Many projects, few templates.
         releases_of = cache(lambda template: stack.enter_context(open_releases(template)))
         for path in paths:
-            if len(paths) > 1 and not is_project(path):
-                problem = "no generated project"
+            if len(paths) > 1 and (problem := why_no_project(path)):
                 yield Checked(project=path, standing=Standing.SKIPPED, problem=problem)
             else:
                 yield _checked(path, releases_of)

@@ -33,6 +33,14 @@ class ProjectError(MlscaffoldError):
     """A project can't be read or updated in its present state."""
 
 
+class FolderError(ProjectError):
+    """A project's folder is missing, or is something else."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        super().__init__(f"{folder} {'is not a folder' if folder.exists() else 'does not exist'}")
+
+
 class NotAProjectError(ProjectError):
     """A folder is not a generated project."""
 

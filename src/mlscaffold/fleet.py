@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 
-from .project import is_project
+from .project import why_no_project
 from .rendering.render_cache import RenderCache, open_render_cache
 from .update import Outcome, UpdateRequest, UpdateResult, update
 
@@ -55,10 +55,8 @@ def _update_in_turn(
 
 def _updated(path: Path, request: UpdateRequest, cache: RenderCache, *, onto: str) -> UpdateResult:
     try:
-        if not is_project(path):
-            return UpdateResult(
-                project=path, outcome=Outcome.SKIPPED, problem="no generated project"
-            )
+        if problem := why_no_project(path):
+            return UpdateResult(project=path, outcome=Outcome.SKIPPED, problem=problem)
         # Absolute: copier, in another thread, may change the working directory.
         return replace(update(path.absolute(), request, cache=cache, onto=onto), project=path)
     except Exception as error:  # Whatever it is, it stops no other.

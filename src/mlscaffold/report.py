@@ -29,18 +29,19 @@ _INDENTED: Any = {
 }
 
 
-def following(project: Path) -> tuple[str, ...]:
-    """The three commands that a newcomer types next."""
+def following(project: Path, commands: Sequence[str]) -> tuple[str, ...]:
+    """Return the commands to type next: into the project's folder, and those of its template."""
     try:
         shown = os.path.relpath(project)
     except FileNotFoundError:  # the current folder is gone
         shown = str(project)
-    return (f"cd {shlex.quote(shown)}", "make setup", "make repro")
+    return (f"cd {shlex.quote(shown)}", *commands)
 
 
 def of_new(made: "NewProject", commands: Sequence[str]) -> str:
     """What was made, and what to type next."""
-    lines = [f"Made {made.path.name} from {made.template} {made.release}: {len(made.files)} files."]
+    count = f"{len(made.files)} {'file' if len(made.files) == 1 else 'files'}"
+    lines = [f"Made {made.path.name} from {made.template} {made.release}: {count}."]
     if made.unlocked_because:
         lines.append(f"No uv.lock: {made.unlocked_because}. Make it later with: uv lock")
     return _text([*lines, "", "Next:", *(f"  {command}" for command in commands)])
@@ -58,7 +59,14 @@ def of_options(found: "Options") -> str:
 
 def of_choice(choice: "Choice") -> str:
     """A choice and its help."""
-    return printable(f"    {choice.value!s:<{_WIDTH}}{choice.help}".rstrip())
+    return printable(f"{choice.value!s:<{_WIDTH}}{choice.help}".rstrip())
+
+
+def of_summary(project: "NewProject") -> str:
+    """What a new project will be made from, and a line for each answer."""
+    width = max(map(len, project.answers), default=0)
+    lines = [f"{project.path.name}, from {project.template} {project.release}:"]
+    return _text([*lines, *(f"  {k:<{width}}  {v}" for k, v in project.answers.items())])
 
 
 def of_checked(one: "Checked") -> str:
@@ -98,7 +106,7 @@ def _lines_of_options(found: "Options") -> Iterator[str]:
         yield from (f"  {line}" for line in question.help.splitlines())
         components = found.components.get(question.name, {})
         for choice in question.choices:
-            yield of_choice(choice)
+            yield f"    {of_choice(choice)}"
             yield from _lines_of_component(components.get(str(choice.value)))
     yield ""
     yield "presets"
@@ -127,7 +135,12 @@ def _lines_of_updated(one: "UpdateResult") -> Iterator[str]:
         yield f"  conflict  {_plain(path)}: {reason}"
     if one.outcome == "conflicts" and not one.branch:
         where = "" if one.project == Path() else f" {shlex.quote(str(one.project))}"
-        yield f"Resolve them (git status lists them), then: mlscaffold update --continue{where}"
+        them = (
+            "it (git status lists it)"
+            if len(one.conflicts) == 1
+            else "them (git status lists them)"
+        )
+        yield f"Resolve {them}, then: mlscaffold update --continue{where}"
         yield f"Or go back to what was there: mlscaffold update --abort{where}"
     elif "pyproject.toml" in one.changed and one.outcome == "updated":
         yield "The dependencies may have changed: run `uv lock`, then `make setup`."

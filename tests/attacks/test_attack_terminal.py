@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from pseudo_terminal import Terminal
 from templates import COPIER_YML, commit, commit_template
 from toys import Toys, committed
 
@@ -99,15 +100,13 @@ def test_every_command_escapes_the_path_of_a_project(
     assert f"\n{tmp_path}/{name}: v1.0.0 to v1.1.0: " in out
     out, _ = mlscaffold("update", project, project / "no", "--to=v1.1.0", cwd=tmp_path, env=env)
     assert f"{tmp_path}/{name}: v1.0.0 to v1.1.0: " in out
-    assert f"{tmp_path}/{name}/no: skipped: no generated project\n" in out
+    assert f"{tmp_path}/{name}/no: skipped: it does not exist\n" in out
     _, err = mlscaffold("update", project, cwd=tmp_path, code=1, env=env)
     assert err.startswith(f"error: {tmp_path}/{name} has changes that are not committed: ")
     assert err.count("\n") == 1
     for verb in ("diff", "doctor"):
         _, err = mlscaffold(verb, project / "no", cwd=tmp_path, code=1, env=env)
-        assert err == (
-            f"error: {tmp_path}/{name}/no is no generated project: no .copier-answers.yml\n"
-        )
+        assert err == f"error: {tmp_path}/{name}/no does not exist\n"
 
 
 def test_conflicts_and_what_is_left_out_can_forge_no_line(tmp_path: Path) -> None:
@@ -142,9 +141,10 @@ def test_texts_of_a_template_are_escaped(tmp_path: Path) -> None:
     assert "  \\x1b[2J\\u202ehow\n  big\\x9b\n" in out
     assert "    3             \\x1b[31mthree\n" in out
     command = ("new", "toy", f"--template={template}", "--no-lock")
-    code, seen = on_a_terminal(*command, cwd=tmp_path, typed=b"name\n\xff\n5\n\n")
+    typed = b"name\n\xff\n5\n\n\n"
+    code, seen = on_a_terminal(*command, cwd=tmp_path, typed=typed, env={"TERM": "dumb"})
     assert code == 0, seen
-    assert "    3             \\x1b[31mthree\n" in seen
+    assert "  1) 3             \\x1b[31mthree\n" in seen
     assert "\\x1b[2J\\u202ehow\nbig\\x9b [3]: " in seen
     assert "size must be int, got '\\udcff'" in seen
     assert "nick [\\x1b[31mtoy]: " in seen
@@ -153,9 +153,9 @@ def test_texts_of_a_template_are_escaped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("typed", "env"),
     [
-        (b"\xff\nname\n5\n", {}),
-        ("ü\nname\n5\n".encode(), {"PYTHONIOENCODING": "ascii"}),
-        ("ü\nname\n5\n".encode(), {"LC_ALL": "C"}),
+        (b"\xff\nname\n5\n\n", {}),
+        ("ü\nname\n5\n\n".encode(), {"PYTHONIOENCODING": "ascii"}),
+        ("ü\nname\n5\n\n".encode(), {"LC_ALL": "C"}),
     ],
 )
 def test_what_can_not_be_decoded_is_asked_again(
@@ -163,7 +163,7 @@ def test_what_can_not_be_decoded_is_asked_again(
 ) -> None:
     template = commit_template(tmp_path / "fork")
     command = ("new", "toy", f"--template={template}", "--no-lock", "--no-git")
-    code, seen = on_a_terminal(*command, cwd=tmp_path, typed=typed, env=env)
+    code, seen = on_a_terminal(*command, cwd=tmp_path, typed=typed, env={"TERM": "dumb", **env})
     assert code == 0, seen
     assert "project_name: must be one word" in seen
     assert "project_name: name\n" in (tmp_path / "toy" / ".copier-answers.yml").read_text()
@@ -269,3 +269,26 @@ def test_an_output_that_can_not_be_written_is_one_line(toys: Toys, tmp_path: Pat
         1,
         "error: the output can't be written: No space left on device\n",
     )
+
+
+@pytest.mark.parametrize("env", [{}, {"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}])
+def test_a_menu_shows_texts_of_a_template_escaped(env: dict[str, str], tmp_path: Path) -> None:
+    template = commit_template(tmp_path / "fork")
+    (template / "copier.yml").write_text(
+        COPIER_YML.replace("help: How big", r'help: "\e[2J\u202ehow\nbig\x9b"').replace(
+            "choices: [3, 5]", r'choices: {"\e[31mthree": 3, "\u202efive": 5}'
+        )
+    )
+    commit(template)
+    terminal = Terminal("new", "toy", f"--template={template}", "--no-lock", cwd=tmp_path, **env)
+    terminal.see("The name [toy]: ")
+    terminal.type("\r")
+    terminal.see("\\x1b[2J\\u202ehow\\nbig\\x9b")
+    terminal.see("\\x1b[31mthree")
+    terminal.see("\\u202efive")
+    terminal.type("2\r")
+    terminal.see("Write it? [Y/n]: ")
+    terminal.type("\r")
+    assert terminal.end() == 0, terminal.seen
+    assert "size: 5\n" in (tmp_path / "toy" / ".copier-answers.yml").read_text()
+    assert "\x1b[2J\u202e" not in terminal.seen and "Traceback" not in terminal.seen

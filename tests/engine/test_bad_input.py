@@ -1,12 +1,13 @@
 """Settings, files and folders that no stage can use: one line, exit code 1, nothing is touched."""
 
+import math
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -18,6 +19,7 @@ from toy_project.config import Config
 from toy_project.data.preprocessing import Processed, read_rows
 from toy_project.data.rows import DataError
 from toy_project.data.text import TextEncoder, TextEncoderConfig
+from toy_project.lookup import Fitted
 from toy_project.models.bundle import Bundle
 from toy_project.models.embedding import TextModelConfig
 from toy_project.models.transformer import TransformerConfig
@@ -95,6 +97,17 @@ def test_a_number_of_a_piece_that_makes_no_sense_is_refused(kind: Any) -> None:
     for name, value in product(numbers, map(yaml.safe_load, HOSTILE)):
         with pytest.raises(ConfigError, match=rf"^piece\.{name}|\.{name} must be "):
             typed("piece", kind, {"name": "piece", name: value})
+
+
+def test_what_is_fitted_to_data_may_be_large_but_is_finite() -> None:
+    @dataclass(frozen=True)
+    class Scale(Fitted, section="scale"):
+        mean: float
+
+    assert Scale.from_dict(Scale(1e12).to_dict()) == Scale(1e12)
+    for value in (math.nan, math.inf):
+        with pytest.raises(ConfigError, match=r"scale\.mean must be at most"):
+            Scale(value)
 
 
 def test_a_models_setting_is_refused_before_there_is_data(workspace: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import (
     DirtyTreeError,
+    FolderError,
     FolderNameError,
     GitBusyError,
     GitError,
@@ -152,8 +153,15 @@ class Worktree:
         return [path for path, parents in above.items() if outside.isdisjoint(parents)]
 
 
+def require_folder(path: Path) -> None:
+    """Raise FolderError unless the path is a folder."""
+    if not path.is_dir():
+        raise FolderError(path)
+
+
 def open_worktree(project: Path) -> Worktree:
     """Return the working tree around a project's folder; raise ProjectError if there is none."""
+    require_folder(project)
     try:
         printed = git.output(
             *("rev-parse", "--show-toplevel", "--show-prefix", "--absolute-git-dir"),

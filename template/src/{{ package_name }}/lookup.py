@@ -1,5 +1,6 @@
 """Find what a setting names: a file in a folder of this package, and what it defines."""
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -9,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Self, TypeVar
 
-from .rules import Checked, ConfigError, typed
+from .rules import Checked, ConfigError, check, typed
 
 T = TypeVar("T")
 
@@ -17,6 +18,9 @@ T = TypeVar("T")
 @dataclass(frozen=True)
 class Fitted(Checked):
     """Base of a frozen dataclass that is fitted to training data and kept as JSON in a bundle."""
+
+    def __post_init__(self) -> None:
+        check(self, self.section, largest=sys.float_info.max)
 
     @property
     def name(self) -> str:

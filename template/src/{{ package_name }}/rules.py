@@ -39,7 +39,7 @@ class Rule(NamedTuple):
 
 
 LARGEST = 2**32 - 1
-"""Limit of every number: NumPy's for a seed, and far from the limits of float32."""
+"""Limit of numbers among the settings: NumPy's for a seed, and far from those of float32."""
 
 NOT_NEGATIVE = Rule(">= 0", lambda value: value >= 0)
 FILE_NAME = Rule(
@@ -84,8 +84,8 @@ class Checked:
         check(self, self.section)
 
 
-def check(config: Any, section: str) -> None:
-    """Check each field against the rules of its type, and numbers against LARGEST."""
+def check(config: Any, section: str, *, largest: float = LARGEST) -> None:
+    """Check each field against the rules of its type, and the size of numbers."""
     kinds = get_type_hints(type(config), include_extras=True)
     for field in fields(config):
         kind, value = kinds[field.name], getattr(config, field.name)
@@ -96,7 +96,7 @@ def check(config: Any, section: str) -> None:
             for rule in getattr(option, "__metadata__", ()):
                 require(rule.holds(value), name, rule.expected + or_null, value)
         if isinstance(value, int | float):
-            require(abs(value) <= LARGEST, name, f"at most {LARGEST}", value)
+            require(abs(value) <= largest, name, f"at most {largest}", value)
 
 
 def require(condition: bool, name: str, expected: str, given: object) -> None:

@@ -32,7 +32,6 @@ def load_predictor(config: ServeConfig) -> "Predictor":
         TrackingError: There is no champion, or it cannot be fetched.
         BundleError: The bundle is missing or damaged.
     """
-    from .champion import load_champion
     from .models.bundle import Bundle
     from .serving.predictor import Predictor
     from .tracking.base import TrackingError
@@ -46,7 +45,7 @@ def load_predictor(config: ServeConfig) -> "Predictor":
     champion = registry.champion(model_name)
     if champion is None:
         raise TrackingError(f"{model_name} has no champion; run `make register`")
-    bundle = load_champion(registry, champion)
+    bundle = registry.load(champion)
     return Predictor(bundle, version=champion.version, num_threads=serving.num_threads)
 
 

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from toy_project.champion import load_champion
 from toy_project.data.preprocessing import Processed
 from toy_project.models.base import build_model
 from toy_project.models.bundle import Bundle, BundleError
@@ -331,7 +330,7 @@ def test_the_registry_notices_another_bundle(folder, tamper, tracking):
         model = registry.register("model", folder, run=tracker, description="", tags=tags)
     message = f"version {model.version} of model is not the model that was registered"
     with pytest.raises(BundleError, match=f"^{message}$"):
-        load_champion(registry, model)
+        registry.load(model)
 
 
 def test_a_bundle_of_an_older_release_says_what_to_do(folder):

@@ -1,4 +1,4 @@
-"""The settings of the pipeline: its image, and what each step is given."""
+"""The settings of the pipeline: its image, and the resources of each step."""
 
 import re
 from dataclasses import asdict, dataclass, field, replace
@@ -21,20 +21,20 @@ MEMORY = Rule(
 
 @dataclass(frozen=True)
 class StepConfig:
-    """What one step is given. Null takes what `pipeline.default` has, and there the cluster's."""
+    """The resources of a step. Null is `pipeline.default`'s, and there the cluster's default."""
 
     cpu: Annotated[str | int | float, CPU] | None = None
     """Cores, requested and at most: `2`, `500m`."""
     memory: Annotated[str | int, MEMORY] | None = None
     """Bytes, requested and at most: `4Gi`."""
     accelerator: str | None = None
-    """The resource that a device is asked for by, `nvidia.com/gpu`."""
+    """The resource name of a device, such as `nvidia.com/gpu`."""
     num_accelerators: NonNegativeInt | None = None
     """How many of them; none by default."""
     retries: NonNegativeInt | None = None
-    """How often a step that failed is tried again; never by default."""
+    """How often a failed step is retried; never by default."""
     caching: bool | None = None
-    """Skip the step where its image, command, settings and inputs are those of an earlier run."""
+    """Skip the step if its image, command, settings and inputs equal those of an earlier run."""
 
     def check(self, section: str) -> None:
         """Raise a ConfigError where a value cannot be used."""
@@ -43,7 +43,7 @@ class StepConfig:
         require(bool(named), f"{section}.accelerator", "named, as nvidia.com/gpu", self.accelerator)
 
     def over(self, default: "StepConfig") -> "StepConfig":
-        """Return `default` with what is not null here."""
+        """Return `default`, overridden by what is not null here."""
         return replace(default, **{k: v for k, v in asdict(self).items() if v is not None})
 
 
@@ -58,9 +58,9 @@ class PipelineSection(Checked, section="pipeline"):
     secret_keys: list[str] = field(default_factory=list)
     """The keys of `secret`, which are the variables' names."""
     default: StepConfig = field(default_factory=StepConfig)
-    """What a step has that `steps` does not name."""
+    """The resources of a step that is not in `steps`."""
     steps: dict[str, StepConfig] = field(default_factory=dict)
-    """What a step, named as in dvc.yaml, has of its own."""
+    """The resources of a step, by its name in dvc.yaml."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,7 +71,7 @@ class PipelineSection(Checked, section="pipeline"):
             self.of(name).check(f"pipeline.steps.{name}")
 
     def of(self, step: str) -> StepConfig:
-        """Return what the step is given."""
+        """Return the resources of a step."""
         return self.steps.get(step, StepConfig()).over(self.default)
 
 

@@ -67,7 +67,7 @@ def read_steps(dvc_yaml: Path, params: str) -> list[Step]:
 
 def _step(stage: PipelineStage, outs: Iterable[Path], folder: Path) -> Step:
     files = (dep for dep in stage.deps if not isinstance(dep, ParamsDependency))
-    # What lies in a bucket, the command itself fetches.
+    # The command itself fetches what is in a bucket.
     deps = [_relative(dep.fs_path, folder) for dep in files if dep.protocol == "local"]
     commands = [stage.cmd] if isinstance(stage.cmd, str) else [*(stage.cmd or ())]
     if stage.wdir != str(folder):
@@ -89,7 +89,7 @@ def _gate(outs: Iterable[Path]) -> Step:
 
 
 def _among(outs: Iterable[Path], wanted: Iterable[Path]) -> tuple[Path, ...]:
-    """Return the outputs that a wanted path is, lies in or holds."""
+    """Return the outputs that a wanted path is, is inside or contains."""
     return tuple(
         out
         for out in outs

@@ -1,4 +1,4 @@
-"""dvc.yaml as a pipeline of Kubeflow Pipelines, whose steps hand each other artifacts."""
+"""dvc.yaml as a pipeline of Kubeflow Pipelines, whose steps exchange artifacts."""
 
 import json
 import linecache
@@ -91,7 +91,7 @@ def _identifier(name: object) -> str:
 
 
 def _equip(task: dsl.PipelineTask, config: StepConfig) -> None:
-    """Give a step its resources, its retries and its place in the cache."""
+    """Set the resources, retries and caching of a step."""
     if config.cpu:
         task.set_cpu_request(str(config.cpu)).set_cpu_limit(str(config.cpu))
     if config.memory:

@@ -29,7 +29,7 @@ def main(config: PipelineConfig) -> None:
 
     pipeline = build(config, given_overrides())
     runner = local.SubprocessRunner(use_venv=False)
-    # A workspace that is named and not there keeps KFP from making one and telling of it.
+    # With the name of a missing workspace, KFP neither makes one nor prints about it.
     workspace = str(RUNS / "workspace")
     local.init(runner, pipeline_root=str(RUNS), workspace_root=workspace, raise_on_error=True)
     RUNS.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def main(config: PipelineConfig) -> None:
 
 
 class _StepLines(io.TextIOBase):
-    """Keeps all that KFP prints in a file, and passes on what the steps say."""
+    """Writes all that KFP prints to a file, and prints the lines of the steps."""
 
     def __init__(self, file: TextIO, out: TextIO) -> None:
         self.last = "no step began"

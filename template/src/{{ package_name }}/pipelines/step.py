@@ -1,4 +1,4 @@
-"""What runs in a step: a stage's own command, on nothing but what other steps have made."""
+"""Runs in a step: a stage's command, on nothing but the outputs of other steps."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from ..paths import CONFIGS, PARAMS
 from .graph import DVC_YAML, Step, read_steps
 
 ALWAYS = (CONFIGS, DVC_YAML, Path(".copier-answers.yml"))
-"""What every step sees of the project; the last names the template's version, for the lineage."""
+"""What every step has of the project; the last has the template's version, for the lineage."""
 
 
 def run_step(
@@ -29,7 +29,7 @@ def run_step(
     inputs: Mapping[str, Artifact],
     outputs: Mapping[str, Artifact],
 ) -> None:
-    """Run a stage's command as in a fresh clone of the project that lies here.
+    """Run a stage's command as in a fresh clone of the project in this folder.
 
     `inputs` and `outputs` are the artifacts behind the stage's paths; `overrides` are settings such
     as `training.epochs=3`, composed into the params.yaml that the command reads. Where that ends
@@ -79,7 +79,7 @@ def _declared(
 
 def _link(paths: Iterable[Path], root: Path, folder: Path) -> None:
     """Show the project's files in the step's folder."""
-    for path in sorted(paths):  # a folder before what lies in it
+    for path in sorted(paths):  # a folder before its contents
         link = folder / path
         if not (root / path).exists():
             raise ProjectError(f"{path} is missing here, and no step makes it")

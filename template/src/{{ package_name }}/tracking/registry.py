@@ -4,10 +4,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..config import TrackingConfig
 from ..lookup import find_function
 from .base import Tracker, TrackingError
+
+if TYPE_CHECKING:
+    from ..models.bundle import Bundle
+
+CHAMPIONS = Path("models/champion")
+CHAMPION = "champion"
+"""The alias of the version that is served."""
+BUNDLE_VERSION = "bundle_version"
+"""The tag by which a bundle that was registered before is known again."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,7 @@ class Registry(ABC):
     ) -> RegisteredModel:
         """Return the version of the model `name` that holds the files of `bundle`.
 
-        The run's version with the same tag `bundle_version` where there is one, else a new one.
+        That is the run's version with the same tag `bundle_version`, if there is one, or a new one.
         """
 
     @abstractmethod
@@ -46,6 +56,22 @@ class Registry(ABC):
     @abstractmethod
     def download(self, model: RegisteredModel, folder: Path) -> Path:
         """Fetch the bundle of `model` in place of what `folder` holds; return `folder`."""
+
+    def load(self, model: RegisteredModel) -> "Bundle":
+        """Return the bundle of `model`, fetched into models/champion/.
+
+        Raises:
+            BundleError: It is not the bundle that was registered.
+        """
+        from ..models.bundle import Bundle, BundleError
+
+        bundle = Bundle.load(self.download(model, CHAMPIONS / model.version))
+        hashes = {BUNDLE_VERSION: bundle.version, "bundle_sha256": bundle.sha256}
+        if any(model.tags.get(name, value) != value for name, value in hashes.items()):
+            raise BundleError(
+                f"version {model.version} of {model.name} is not the model that was registered"
+            )
+        return bundle
 
 
 def create_registry(config: TrackingConfig) -> Registry:

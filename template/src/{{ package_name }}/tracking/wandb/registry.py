@@ -1,16 +1,16 @@
 """W&B's registry: a version is one of an artifact of the project, linked to the organisation's."""
 
+import json
 import logging
 import shutil
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-from ...artifacts import new_folder
+from ...artifacts import new_file, new_folder
 from ...config import TrackingConfig
 from ..base import Tracker
-from ..registry import RegisteredModel, Registry
-from .local_registry import ALIAS, LocalRegistry
+from ..registry import BUNDLE_VERSION, CHAMPION, RegisteredModel, Registry
 from .mode import one_line, recordings, translated
 from .tracker import MODEL, WandbTracker
 
@@ -21,6 +21,7 @@ from wandb.errors import CommError
 log = logging.getLogger(__name__)
 
 REGISTRY = "wandb-registry-model"
+BUNDLE, TAGS = "bundle", "tags.json"
 
 
 class WandbRegistry(Registry):
@@ -50,8 +51,7 @@ class WandbRegistry(Registry):
 
     @translated()
     def champion(self, name: str) -> RegisteredModel | None:
-        """Return the version with the alias `champion`, if there is one."""
-        path = f"{name}:{ALIAS}"
+        path = f"{name}:{CHAMPION}"
         if not self._api.artifact_exists(path, MODEL):
             return None
         artifact = self._api.artifact(path, MODEL)
@@ -61,16 +61,15 @@ class WandbRegistry(Registry):
     def promote(self, model: RegisteredModel, *, run: Tracker) -> None:
         """Move the alias `champion` to `model`, in the project and in the registry."""
         artifact = self._api.artifact(f"{model.name}:{model.version}", MODEL)
-        artifact.aliases = [*artifact.aliases, ALIAS]
+        artifact.aliases = [*artifact.aliases, CHAMPION]
         artifact.save()
         try:
-            artifact.link(f"{REGISTRY}/{model.name}", [ALIAS])
+            artifact.link(f"{REGISTRY}/{model.name}", [CHAMPION])
         except CommError as error:
             log.warning("champion in the project %s only: %s", self._project, one_line(error))
 
     @translated()
     def download(self, model: RegisteredModel, folder: Path) -> Path:
-        """Fetch the bundle of `model` in place of what `folder` holds; return `folder`."""
         artifact = self._api.artifact(f"{model.name}:{model.version}", MODEL)
         with new_folder(folder) as new:
             artifact.download(str(new))
@@ -78,35 +77,55 @@ class WandbRegistry(Registry):
 
 
 class OfflineRegistry(Registry):
-    """Versions and the champion beside offline runs, from which nothing can be read back."""
+    """Versions and the champion beside offline runs, from which nothing can be read back.
+
+    <model>/v0/bundle/      the files of version v0
+    <model>/v0/tags.json    what was known of it when it was registered
+    <model>/champion        the name of the version that has the alias
+    """
 
     def __init__(self) -> None:
-        self._local = LocalRegistry(recordings() / "registry")
+        self._folder = recordings() / "registry"
 
     @translated()
     def register(
         self, name: str, bundle: Path, *, run: Tracker, description: str, tags: Mapping[str, str]
     ) -> RegisteredModel:
-        """Return the version of the model `name` that holds the files of `bundle`."""
         assert isinstance(run, WandbTracker)
         run.log_artifact(bundle, name, description=description, tags=tags)
-        return self._local.add(name, bundle, tags)
+        numbers = sorted(int(path.name[1:]) for path in self._folder.glob(f"{name}/v*"))
+        for number in reversed(numbers):
+            model = self._model(name, f"v{number}")
+            if model.tags.get(BUNDLE_VERSION) == tags.get(BUNDLE_VERSION):
+                return model
+        version = f"v{numbers[-1] + 1 if numbers else 0}"
+        with new_folder(self._folder / name / version) as new:
+            shutil.copytree(bundle, new / BUNDLE)
+            (new / TAGS).write_text(json.dumps(dict(tags), indent=2), "utf-8")
+        return self._model(name, version)
 
     @translated()
     def champion(self, name: str) -> RegisteredModel | None:
-        """Return the version with the alias `champion`, if there is one."""
-        return self._local.champion(name)
+        alias = self._folder / name / CHAMPION
+        return self._model(name, alias.read_text("utf-8")) if alias.exists() else None
 
     @translated()
     def promote(self, model: RegisteredModel, *, run: Tracker) -> None:
         """Move the alias `champion` to `model`; on the server too, once this run is synced."""
         assert isinstance(run, WandbTracker)
-        run.log_artifact(self._local.bundle(model), model.name, tags=model.tags, aliases=[ALIAS])
-        self._local.promote(model)
+        run.log_artifact(self._bundle(model), model.name, tags=model.tags, aliases=[CHAMPION])
+        with new_file(self._folder / model.name / CHAMPION) as new:
+            new.write_text(model.version, "utf-8")
 
     @translated()
     def download(self, model: RegisteredModel, folder: Path) -> Path:
-        """Copy the bundle of `model` in place of what `folder` holds; return `folder`."""
         with new_folder(folder) as new:
-            shutil.copytree(self._local.bundle(model), new, dirs_exist_ok=True)
+            shutil.copytree(self._bundle(model), new, dirs_exist_ok=True)
         return folder
+
+    def _bundle(self, model: RegisteredModel) -> Path:
+        return self._folder / model.name / model.version / BUNDLE
+
+    def _model(self, name: str, version: str) -> RegisteredModel:
+        tags = json.loads((self._folder / name / version / TAGS).read_text("utf-8"))
+        return RegisteredModel(name, version, tags)

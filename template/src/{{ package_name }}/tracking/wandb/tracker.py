@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from ...config import Config, TrackingConfig
 from ..base import RunStatus, Tracker
@@ -30,13 +30,15 @@ EXIT_CODES = {RunStatus.finished: 0, RunStatus.failed: 1, RunStatus.killed: 130}
 class WandbTracker(Tracker):
     """Records one run on the server; a folder is an artifact of it."""
 
+    _mode: Literal["offline"] | None = None
+    """None: what WANDB_MODE says."""
+
     def __init__(self, config: TrackingConfig) -> None:
         super().__init__(config)
         self._run: wandb.Run | None = None
 
     @property
     def run_id(self) -> str | None:
-        """The id of the run."""
         return self._run.id if self._run else None
 
     @property
@@ -46,33 +48,27 @@ class WandbTracker(Tracker):
 
     @translated()
     def start(self, name: str, *, run_id: str | None = None) -> Self:
-        """Begin a run called `name`, or continue the run `run_id` where it is known."""
         known_id = run_id if run_id and self._is_known(run_id) else None
-        self._run = self._begin(None if known_id else name, known_id)
+        self._run = wandb.init(
+            project=self.config.experiment,
+            name=None if known_id else name,
+            id=known_id,
+            mode=self._mode,
+            resume="must" if known_id and self._mode != "offline" else None,
+            settings=wandb.Settings(
+                root_dir=str(recordings().parent.resolve()),
+                console="off",
+                reinit="create_new",  # this run is no one else's `wandb.run`
+                x_disable_stats=not self.config.system_metrics,
+            ),
+        )
+        if self._run.url:
+            log.info("recording %s", self._run.url)
         if run_id and not known_id:
             log.info("run %s is not recorded in %s; a new run begins", run_id, self._place)
         self._run.define_metric(STEP)
         self._run.define_metric("*", step_metric=STEP)
         return self
-
-    def _begin(self, name: str | None, known_id: str | None) -> wandb.Run:
-        run = wandb.init(
-            project=self.config.experiment,
-            name=name,
-            id=known_id,
-            resume="must" if known_id else None,
-            settings=self._settings(),
-        )
-        log.info("recording %s", run.url)
-        return run
-
-    def _settings(self) -> wandb.Settings:
-        return wandb.Settings(
-            root_dir=str(recordings().parent.resolve()),
-            console="off",
-            reinit="create_new",  # this run is no one else's `wandb.run`
-            x_disable_stats=not self.config.system_metrics,
-        )
 
     @property
     def _place(self) -> str:
@@ -95,7 +91,6 @@ class WandbTracker(Tracker):
 
     @translated()
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Record `metrics` beside the optimizer step `step`."""
         self._open_run.log({STEP: step, **metrics})
 
     @translated()
@@ -120,22 +115,16 @@ class WandbTracker(Tracker):
 
     @translated()
     def finish(self, status: RunStatus = RunStatus.finished) -> None:
-        """End the run."""
         self._open_run.finish(exit_code=EXIT_CODES[status])
 
 
 class OfflineTracker(WandbTracker):
-    """Records one run in wandb/, which `wandb sync` sends to the server."""
+    """Records one run in wandb/, which `wandb sync` sends to the server.
 
-    def _begin(self, name: str | None, known_id: str | None) -> wandb.Run:
-        """Begin a run. One that resumes is a second recording with the same id."""
-        return wandb.init(
-            project=self.config.experiment,
-            name=name,
-            id=known_id,
-            mode="offline",
-            settings=self._settings(),
-        )
+    A run that resumes is a second recording with the same id.
+    """
+
+    _mode = "offline"
 
     @property
     def _place(self) -> str:
