@@ -42,8 +42,9 @@ def fails(*arguments: str, cwd: Path, code: int) -> str:
     return done.stderr.rstrip("\n")
 
 
-def test_new_prints_the_next_three_commands(tmp_path: Path) -> None:
-    template = commit_template(tmp_path / "fork", tag="v1.2.3")
+def test_new_prints_the_next_commands_of_its_template(tmp_path: Path) -> None:
+    components = "_next: [make setup, make repro]\n"
+    template = commit_template(tmp_path / "fork", tag="v1.2.3", components=components)
     done = mlscaffold("new", "my toy", "--template", str(template), "--no-lock", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == (
@@ -78,7 +79,7 @@ def test_new_as_json_is_one_document(tmp_path: Path) -> None:
         "commit": "",
         "unlocked_because": "",
         "dry_run": False,
-        "next": ["cd toy", "make setup", "make repro"],
+        "next": ["cd toy"],
     }
     assert not (tmp_path / "toy" / ".git").exists()
 

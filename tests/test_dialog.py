@@ -50,6 +50,7 @@ def test_a_choice_is_made_with_arrow_keys_or_a_number(
     terminal.see("Where it is kept")
     terminal.see("on a server")
     terminal.type(keys)
+    terminal.see(f"Where it is kept: {value}\n")
     terminal.see("Write it? [Y/n]: ")
     terminal.type("\r")
     assert terminal.end() == 0, terminal.seen

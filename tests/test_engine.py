@@ -24,7 +24,7 @@ RUNS = [
             *("test_register.py", "test_serve.py", "test_tracking.py"),
         ],
     ),
-    ({"tracking": "none"}, ["serving", "test_compose.py", "test_serve.py"]),
+    ({"tracking": "none"}, ["test_compose.py", "test_serve.py"]),
 ]
 NAMES = [named({**DEFAULTS, **answers}) for answers, _ in RUNS]
 

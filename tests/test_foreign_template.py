@@ -37,6 +37,7 @@ COMPONENTS_YML = """\
 _presets:
   silent:
     shout: hush
+_next: [just install]
 _environment:
   setup: just install
 shout:
@@ -80,7 +81,8 @@ def mlscaffold(*arguments: str | Path, cwd: Path, code: int = 0) -> str:
 
 
 def test_each_command_works_and_refuses_nothing(template: Path, tmp_path: Path) -> None:
-    mlscaffold("new", "toy", f"--template={template}", cwd=tmp_path)
+    said = mlscaffold("new", "toy", f"--template={template}", cwd=tmp_path)
+    assert said.endswith("\n\nNext:\n  cd toy\n")
     toy = tmp_path / "toy"
     assert (toy / "name.txt").read_text() == "toy torch quiet\n"
 
@@ -108,7 +110,8 @@ def test_its_own_validators_are_asked_before_anything_is_written(
 def test_presets_and_checks_are_those_of_its_components(template: Path, tmp_path: Path) -> None:
     (template / "components.yml").write_text(COMPONENTS_YML)
     commit(template, tag="v1.1.0")
-    mlscaffold("new", "toy", f"--template={template}", "--preset=silent", cwd=tmp_path)
+    command = ("new", "toy", f"--template={template}", "--preset=silent")
+    assert mlscaffold(*command, cwd=tmp_path).endswith("\nNext:\n  cd toy\n  just install\n")
     found = mlscaffold("doctor", "toy", cwd=tmp_path, code=1)
     assert "\n          fix: just install\n" in found
     assert "broken    shout: no key for the library\n          fix: ask for a card\n" in found

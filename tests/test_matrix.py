@@ -187,8 +187,7 @@ def test_types_and_its_own_tests_pass(answers: Answers, render: Render, run_in: 
     # Imports are wrapped by length: the longest name that is allowed.
     project = render(with_git=True, package_name="q" * 50, **answers)
     run_in(project, "make", "lint")
-    env = {"WANDB_MODE": "offline"} if answers["tracking"] == "wandb" else {}
-    assert " passed" in run_in(project, "make", "test", env=env).stdout
+    assert " passed" in run_in(project, "make", "test").stdout
 
 
 @pytest.mark.slow

@@ -87,7 +87,7 @@ def test_one_file_is_no_files(tmp_path: Path) -> None:
     assert " v1.0.0: 2 files.\n" in cli("new", tmp_path / "two", *arguments, "--ref=v1.0.0").output
 
 
-def test_one_conflict_is_settled_as_one(tmp_path: Path) -> None:
+def test_one_conflict_is_resolved_as_one(tmp_path: Path) -> None:
     template = commit_template(tmp_path / "fork", tag="v1.0.0", files={"a": "1\n", "b": "1\n"})
     for name, files in (("one", "a"), ("two", "ab")):
         cli("new", tmp_path / name, "--no-lock", f"--template={template}")
@@ -97,8 +97,10 @@ def test_one_conflict_is_settled_as_one(tmp_path: Path) -> None:
     for file in "ab":
         (template / "template" / file).write_text("theirs\n")
     commit(template, tag="v1.1.0")
-    assert "\nSettle it (git status lists it), then: " in cli("update", tmp_path / "one").output
-    assert "\nSettle them (git status lists them), then: " in cli("update", tmp_path / "two").output
+    assert "\nResolve it (git status lists it), then: " in cli("update", tmp_path / "one").output
+    assert (
+        "\nResolve them (git status lists them), then: " in cli("update", tmp_path / "two").output
+    )
 
 
 def test_python_runs_it_as_a_module(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""A real server that is hurt while a real process trains, and what the run's record is after all.
+"""Faults of a real server while a real process trains, and what is recorded of the run.
 
-Each trial has a number, which decides when what is hurt; nothing else does.
+The number of a trial alone decides when its fault happens.
 """
 
 import json
@@ -24,7 +24,7 @@ from . import training
 
 NUM_STEPS = 1500
 ENGINE = Path(__file__).parents[2] / "tests" / "engine" / "tracking"
-"""Where the server and the proxy are that the engine's own tests hurt."""
+"""The folder of the server and the proxy, which the engine's tests use too."""
 ENDED = "ended"
 """A file that is made when the process has ended."""
 ROW = "{:36}{:>7}{:>11}{:>8}{:>8}{:>10}{:>9}{:>8}{:>7}"
@@ -92,7 +92,7 @@ class Fault:
     """What is done to the server during training, and how it is repaired after it."""
 
     name: str
-    hurt: Callable[[Bench], None]
+    inject: Callable[[Bench], None]
     repair: Callable[[Bench], None]
     lasts_s: float | None = None
     """Repaired after this time, during training; `None`: after the end of the process."""
@@ -165,23 +165,23 @@ def _trial(bench: Bench, name: str, number: int, tally: Tally) -> None:
     if name in ("crash", "unacknowledged"):
         process = _crashed(bench, name, folder, chance)
     else:
-        process = _hurt(bench, FAULTS[name], folder, chance)
-    told = _report(folder)
+        process = _broken(bench, FAULTS[name], folder, chance)
+    report = _report(folder)
     tally.trials += 1
-    tally.held_s = max(tally.held_s, told["held_s"])
-    tally.end_s = max(tally.end_s, told.get("ended", math.inf) - told["over"])
-    tally.exit_s = max(tally.exit_s, (folder / ENDED).stat().st_mtime - told["over"])
+    tally.held_s = max(tally.held_s, report["held_s"])
+    tally.end_s = max(tally.end_s, report.get("ended", math.inf) - report["over"])
+    tally.exit_s = max(tally.exit_s, (folder / ENDED).stat().st_mtime - report["over"])
     _judge(bench, process, folder, f"trial {number}", tally)
 
 
-def _hurt(
+def _broken(
     bench: Bench, fault: Fault, folder: Path, chance: random.Random
 ) -> subprocess.Popen[bytes]:
     """Break the server at some time of a run; repair it after the run, or during it."""
     process = bench.begin(folder)
     _wait_for(folder, "run_id")
     time.sleep(chance.uniform(0, NUM_STEPS * training.STEP_S))
-    fault.hurt(bench)
+    fault.inject(bench)
     if fault.lasts_s:
         time.sleep(fault.lasts_s)
         fault.repair(bench)
@@ -195,14 +195,14 @@ def _hurt(
 def _crashed(
     bench: Bench, name: str, folder: Path, chance: random.Random
 ) -> subprocess.Popen[bytes]:
-    """Kill the training process, and go on from a step that is some steps back."""
+    """Kill the training process, and resume from a step that is some steps back."""
     process = bench.begin(folder)
     run_id = _wait_for(folder, "run_id")
     began = time.monotonic()
     time.sleep(chance.uniform(0, NUM_STEPS * training.STEP_S))
     if name == "unacknowledged":
         bench.proxy.has_lost.clear()
-        FAULTS[name].hurt(bench)
+        FAULTS[name].inject(bench)
         bench.proxy.has_lost.wait(30)
     process.send_signal(signal.SIGKILL)
     process.wait(60)
@@ -267,8 +267,8 @@ def _report(folder: Path) -> dict[str, Any]:
 
 def _wait_for(folder: Path, key: str) -> Any:
     deadline = time.monotonic() + 300
-    while key not in (told := _report(folder)):
+    while key not in (report := _report(folder)):
         if time.monotonic() > deadline:
             sys.exit((folder / "output.txt").read_text())
         time.sleep(0.05)
-    return told[key]
+    return report[key]

@@ -1,4 +1,4 @@
-"""A training process that is hurt: it trains a small model and records figures that are known.
+"""Trains a small model and records known figures, for drills that kill it or its server.
 
     python -m tracking_proofs.training PACKAGE REPORT FIRST_STEP LAST_STEP [RUN_ID]
 

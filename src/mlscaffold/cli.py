@@ -1,12 +1,9 @@
-"""The command line: parses, prints, exits. Whatever does something is imported when it is done."""
+"""The command line: parses, prints, exits. Each command imports what it needs when it runs."""
 
 import json
-import os
-import signal
 import sys
 import textwrap
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -15,8 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from . import report
-from .errors import MlscaffoldError
-from .terminal import open_streams
+from .process import CONFLICTS, OUTDATED, failing, print_json, progress_line, run, say
 
 if TYPE_CHECKING:
     from .check import Checked
@@ -24,14 +20,11 @@ if TYPE_CHECKING:
     from .new import NewProject
     from .update import UpdateResult
 
-CONFLICTS, OUTDATED = 3, 4
-# As of a program that SIGPIPE ends.
-NOBODY_READS = 141
 Row = TypeVar("Row", "Checked", "UpdateResult")
 
 
 class _Commands(TyperGroup):
-    """The commands; their list shows whole lines, and an interrupt anywhere ends in one."""
+    """The group of commands: lists their help uncut, and ends an interrupt of any in one line."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
@@ -39,7 +32,7 @@ class _Commands(TyperGroup):
             formatter.write_dl([(name, one.help or "") for name, one in commands if one])
 
     def invoke(self, ctx: Any) -> Any:
-        with _failing(as_json=False):
+        with failing():
             return super().invoke(ctx)
 
 
@@ -64,40 +57,8 @@ Ref = Annotated[
 
 
 def main() -> None:
-    """Runs the command line and exits; when interrupted or told to end, after tidying up."""
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, _end)
-        open_streams()
-        try:
-            app()
-        finally:
-            _flush()
-    except KeyboardInterrupt:  # before a command began, or after it ended
-        _say("interrupted")
-        sys.exit(130)
-
-
-def _flush() -> None:
-    """Prints what still waits to be; ends the program where that can't be."""
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        # Python tries once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            sys.exit(NOBODY_READS)
-        _say(f"error: the output can't be written: {error.strerror}")
-        sys.exit(1)
-
-
-def _end(number: int, _: object) -> None:
-    """Ends the program, once: a second signal must not stop the tidying up after the first."""
-    for ignored in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(ignored, signal.SIG_IGN)
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    sys.exit(128 + number)
+    """Run the command line and exit."""
+    run(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -112,7 +73,7 @@ def _mlscaffold(
 
 
 def _presets(incomplete: str) -> list[str]:
-    """What a shell completes for --preset."""
+    """Return the presets that complete what was typed."""
     from .options import options
 
     return [name for name in options().presets if name.startswith(incomplete.lower())]
@@ -120,7 +81,7 @@ def _presets(incomplete: str) -> list[str]:
 
 @app.command(name="new")
 def _new(
-    dest: Annotated[str, typer.Argument(metavar="DEST", help="The folder to make.")],
+    dest: Annotated[str, typer.Argument(metavar="DEST", help="The folder to create.")],
     data: Annotated[
         list[str], typer.Option("-d", "--data", metavar="KEY=VALUE", help="Answer a question.")
     ] = [],  # noqa: B006 (typer copies it)
@@ -135,19 +96,19 @@ def _new(
     defaults: Annotated[bool, typer.Option("--defaults", help="Never ask.")] = False,
     template: Template = None,
     ref: Ref = None,
-    no_git: Annotated[bool, typer.Option("--no-git", help="Make no repository.")] = False,
+    no_git: Annotated[bool, typer.Option("--no-git", help="Create no git repository.")] = False,
     lock: Annotated[
         bool | None,
         typer.Option(
             "--lock/--no-lock",
             show_default=False,
-            help="Write uv.lock; without either, asked where uv may run code of --template.",
+            help="Write uv.lock; the default, except that another --template is asked about first.",
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new project; on a terminal, ask what is not given."""
+    """Create a project; on a terminal, ask for what is not given."""
     from .new import new
     from .rendering.answers import parse_pairs
 
@@ -155,10 +116,10 @@ def _new(
 
     def review(project: "NewProject") -> None:
         if dialog and dialog.has_asked and not dialog.approves(project):
-            _say("Nothing was written.")
+            say("Nothing was written.")
             raise typer.Exit(1)
 
-    with _failing(as_json), _progress() as progress:
+    with failing(as_json), progress_line() as progress:
         made = new(
             dest,
             given=parse_pairs(data),
@@ -173,10 +134,10 @@ def _new(
             dry_run=dry_run,
             progress=progress,
         )
-    following = () if dry_run else report.following(made.path)
-    with _failing(as_json):
+    following = () if dry_run else report.following(made.path, made.next)
+    with failing(as_json):
         if as_json:
-            _print_json(asdict(made) | {"dry_run": dry_run, "next": following})
+            print_json(asdict(made) | {"dry_run": dry_run, "next": following})
         elif dry_run:
             print(report.of_files(made.files))
         else:
@@ -188,10 +149,10 @@ def _options(template: Template = None, ref: Ref = None, as_json: AsJson = False
     """List the questions, their choices and defaults, and the presets."""
     from .options import options
 
-    with _failing(as_json):
+    with failing(as_json):
         found = options(template=template, ref=ref)
         if as_json:
-            _print_json(asdict(found))
+            print_json(asdict(found))
         else:
             print(report.of_options(found))
 
@@ -212,7 +173,8 @@ def _update(
     ] = False,
     commit: Annotated[bool, typer.Option("--commit", help="Commit what changed.")] = False,
     branch: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Commit on a new branch, touch no file.")
+        str | None,
+        typer.Option(metavar="NAME", help="Commit on a new branch instead."),
     ] = None,
     jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Projects at a time.")] = 1,
     resumes: Annotated[
@@ -230,18 +192,20 @@ def _update(
 
     if resumes or aborts:
         if (resumes and aborts) or len(projects) > 1 or data or to or dry_run or commit or branch:
-            raise typer.BadParameter("--continue and --abort stand alone, with at most one PROJECT")
-        with _failing(as_json):
+            raise typer.BadParameter(
+                "--continue and --abort take at most one PROJECT and no other option"
+            )
+        with failing(as_json):
             _print_updated([(resume if resumes else abort)(projects[0])], as_json)
         return
     if branch == "":
         raise typer.BadParameter("--branch must name a branch, got ''")
     if commit and branch:
-        raise typer.BadParameter("--commit and --branch are two ways: choose one")
+        raise typer.BadParameter("--commit and --branch exclude each other")
     one = len(projects) == 1
     dialog = _dialog() if one and not as_json else None
     left = "nothing was changed" if one else "projects not listed may be updated; run it again"
-    with _failing(as_json, interrupted=left):
+    with failing(as_json, interrupted=left):
         request = UpdateRequest(
             given=parse_pairs(data),
             to=to,
@@ -268,7 +232,7 @@ def _set(
     from .rendering.answers import parse_pairs
     from .set import set_answers
 
-    with _failing(as_json):
+    with failing(as_json):
         code = _print_updated([set_answers(project, parse_pairs(pairs), dry_run=dry_run)], as_json)
     raise typer.Exit(code)
 
@@ -282,7 +246,7 @@ def _diff(
     """Show how a project differs from a fresh render of its release and answers."""
     from .diff import diff
 
-    with _failing(as_json=False):
+    with failing():
         _print_diff(diff(project))
 
 
@@ -293,10 +257,10 @@ def _check(
     ] = [Path()],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """Tell whether a newer release of the template awaits; exit 4 when one does."""
+    """Tell whether the template has a newer release; exit 4 if it has."""
     from .check import Standing, check
 
-    with _failing(as_json):
+    with failing(as_json):
         rows = _printed(check(projects), report.of_checked, as_json=as_json)
         standings = {one.standing for one in rows}
     if Standing.UNREADABLE in standings:
@@ -314,57 +278,17 @@ def _doctor(
     """Tell what works on this machine, and the command that fixes what does not."""
     from .doctor import State, doctor
 
-    with _failing(as_json):
+    with failing(as_json):
         findings = doctor(project)
         if as_json:
-            _print_json([asdict(finding) for finding in findings])
+            print_json([asdict(finding) for finding in findings])
         else:
             print(*map(report.of_finding, findings), sep="\n")
     raise typer.Exit(any(finding.state is State.BROKEN for finding in findings))
 
 
-@contextmanager
-def _failing(as_json: bool, *, interrupted: str = "nothing was changed") -> Generator[None]:
-    """Ends the program with one line, and the exit code, of what is raised in the block."""
-    try:
-        yield
-    except BrokenPipeError as error:
-        raise typer.Exit(NOBODY_READS) from error
-    except (MlscaffoldError, OSError) as error:
-        line = " ".join(str(error).split())
-        _say(f"error: {line}")
-        if as_json:
-            _print_json({"error": line})
-        code = error.exit_code if isinstance(error, MlscaffoldError) else 1
-        raise typer.Exit(code) from error
-    except (KeyboardInterrupt, typer.Abort) as error:
-        _say(f"interrupted: {str(error) or interrupted}")
-        raise typer.Exit(130) from None
-
-
-@contextmanager
-def _progress() -> Generator[Callable[[str], None]]:
-    """What to call with the present step: a line with a spinner on a terminal, else nothing."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-
-    # In ASCII; to the terminal itself, since what is drawn there has to be obeyed.
-    status = Console(file=sys.__stderr__).status("", spinner="line")
-
-    def show(step: str) -> None:
-        status.update(step)
-        status.start()
-
-    try:
-        yield show
-    finally:
-        status.stop()
-
-
 def _print_updated(rows: "Iterable[UpdateResult]", as_json: bool) -> int:
-    """Prints what came of each project; returns the exit code, that of the worst."""
+    """Print the result of each project and return the exit code, that of the worst."""
     rows = rows if as_json else _after_their_diffs(rows)
     outcomes = {one.outcome for one in _printed(rows, report.of_updated, as_json=as_json)}
     return 1 if "failed" in outcomes else CONFLICTS if "conflicts" in outcomes else 0
@@ -378,7 +302,7 @@ def _after_their_diffs(rows: "Iterable[UpdateResult]") -> "Generator[UpdateResul
 
 
 def _print_diff(diff: str) -> None:
-    """Prints a diff: on a terminal as text, else the very bytes, so that it can be applied."""
+    """Print a diff: on a terminal as text, otherwise its exact bytes, so that it can be applied."""
     if sys.stdout.isatty():
         print(diff, end="")
     else:
@@ -389,7 +313,7 @@ def _print_diff(diff: str) -> None:
 def _printed(
     rows: Iterable[Row], text_of: Callable[[Row], str], *, as_json: bool
 ) -> Generator[Row]:
-    """The rows, each printed as soon as it is there; with `as_json`, as one list."""
+    """Yield the rows, each printed as soon as it is available; with `as_json`, as one list."""
     before = "["
     for row in rows:
         if as_json:
@@ -404,17 +328,9 @@ def _printed(
 
 
 def _dialog() -> "Dialog | None":
-    """What asks the user; None where there is no terminal."""
+    """Return what asks the user, None where there is no terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return None
     from .dialog import Dialog
 
     return Dialog()
-
-
-def _print_json(document: Any) -> None:
-    print(json.dumps(document, default=str, indent=2))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

@@ -77,8 +77,9 @@ def _menu(question: "Question", default: str) -> str:
         questionary.Choice(of_choice(one), text_of(one.value), shortcut_key=str(number))
         for number, one in enumerate(question.choices, 1)
     ]
-    return questionary.select(
-        printable(question.help or question.name),
+    label = question.help or question.name
+    text = questionary.select(
+        printable(label),
         choices,
         default=default if default in map(text_of, question.values) else None,
         qmark="",
@@ -86,7 +87,11 @@ def _menu(question: "Question", default: str) -> str:
         instruction=" ",
         use_shortcuts=len(choices) <= _NUMBER_KEYS,
         use_jk_keys=False,
+        erase_when_done=True,
     ).unsafe_ask()
+    # In the place of the menu, without its explanations.
+    print(f"{label}: {text}")
+    return text
 
 
 def _has_arrow_keys() -> bool:

@@ -1,4 +1,4 @@
-"""Makes a new project: everything beside its destination, then one rename."""
+"""Creates a project: all of it in a temporary folder beside the destination, then one rename."""
 
 import os
 import re
@@ -29,18 +29,20 @@ _UNASKED = f"{_UV_MAY_RUN_CODE}, --lock lets it"
 
 @dataclass(frozen=True, kw_only=True)
 class NewProject:
-    """What was made, or in a dry run would have been."""
+    """A project that was created, or in a dry run would have been."""
 
     path: Path
     template: str
     release: str
     answers: Mapping[str, Value]
     files: tuple[str, ...] = ()
-    """Paths from the project's top, without git's own."""
+    """Paths relative to the project, without .git."""
     commit: str = ""
-    """The first commit's id, empty without one."""
+    """The id of the first commit, empty if there is none."""
+    next: tuple[str, ...] = ()
+    """Commands to type in the project, as its template lists them."""
     unlocked_because: str = ""
-    """Why there is no uv.lock though one was asked for."""
+    """Why there is no uv.lock although it was requested."""
 
 
 def new(
@@ -58,12 +60,24 @@ def new(
     dry_run: bool = False,
     progress: Progress = lambda _: None,
 ) -> NewProject:
-    """RenderCache the template into the folder `destination`, locks it and makes its first commit.
+    """Render the template into the folder `destination`, lock it and make its first commit.
 
-    Whatever goes wrong, and in a dry run, nothing is left behind and nothing there is touched.
-    Where `with_lock` does not say, a project of our own template is locked, and another's when
-    `confirm` says yes: to resolve its dependencies uv may run code that the template brings.
-    `review` gets the project before anything is written, and may raise to prevent it.
+    If anything fails, and in a dry run, nothing is left behind.
+
+    Args:
+        destination: A path that does not exist, or an empty folder.
+        given: Answers by question, as text; they override those of the preset.
+        preset: The name of a set of answers.
+        template: A git URL or folder; by default the bundled template.
+        ref: A release, branch or commit; by default the latest release.
+        ask: Asks for an answer that is not given; by default the template's default is taken.
+        review: Gets the project before anything is written, and may raise to prevent it.
+        with_git: Whether to create a repository with a first commit.
+        with_lock: Whether to write uv.lock. By default the bundled template's project is locked,
+            and another one if `confirm` returns True, since uv may run code of the template.
+        confirm: Asks a yes-or-no question.
+        dry_run: Whether to only list the files.
+        progress: Is called with each step.
     """
     target = _free(destination)
     with open_releases(template) as releases:
@@ -71,7 +85,11 @@ def new(
         given = {**_preset_answers(releases, release, preset), **given}
         answers = _answers(releases, release, given=given, folder=target.name, ask=ask)
         project = NewProject(
-            path=target, template=releases.source, release=release, answers=answers
+            path=target,
+            template=releases.source,
+            release=release,
+            answers=answers,
+            next=releases.components(release).next,
         )
         if not dry_run:
             review(project)
@@ -93,7 +111,7 @@ def new(
 def _completed(
     project: NewProject, folder: Path, *, with_git: bool, with_lock: bool, progress: Progress
 ) -> NewProject:
-    """The project after its lock file and first commit were made in `folder`."""
+    """Write the lock file and the first commit in `folder`; return the project with both."""
     commit = ""
     if with_lock:
         progress("Resolving the dependencies")
@@ -122,7 +140,7 @@ def _answers(
 
 
 def _preset_answers(releases: Releases, release: str, preset: str) -> Mapping[str, str]:
-    """The answers that a preset stands for; raises AnswerError when there is no such preset."""
+    """Return the answers of a preset; raises AnswerError if there is no such preset."""
     presets = releases.components(release).presets
     if preset.lower() not in presets:
         raise AnswerError(f"--preset must be one of {', '.join(presets)}; got {shown(preset)}")
@@ -130,7 +148,7 @@ def _preset_answers(releases: Releases, release: str, preset: str) -> Mapping[st
 
 
 def _suggested(folder: str, questions: Iterable[Question], complaint: Complaint) -> dict[str, str]:
-    """A name made from the folder's, the author as git knows them, and this Python's version."""
+    """Suggest the folder's name, the author in git's settings, and this Python's version."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-._")
     author = {f"author_{key}": git.setting(f"user.{key}") for key in ("name", "email")}
     usable = {k: v for k, v in author.items() if v and not complaint(k, v, {})}
@@ -141,7 +159,7 @@ def _suggested(folder: str, questions: Iterable[Question], complaint: Complaint)
 
 
 def _free(destination: str) -> Path:
-    """The absolute path, where nothing lies but perhaps an empty folder."""
+    """Return the absolute path of a destination that is free: missing, or an empty folder."""
     if not destination.isprintable() or not destination.strip():
         raise DestinationError(f"DEST must be the path of a folder, got {shown(destination)}")
     try:
@@ -157,7 +175,7 @@ def _free(destination: str) -> Path:
 
 @contextmanager
 def _beside(target: Path) -> Generator[Path]:
-    """A folder on the target's own disk; it goes, with the parents made for it, unless renamed."""
+    """Yield a folder beside the target, removed at the end unless it was renamed."""
     missing = [parent for parent in target.parents if not parent.exists()]
     folder: Path | None = None
     try:
@@ -183,7 +201,7 @@ def _remove(folder: Path | None, parents: list[Path]) -> None:
 
 
 def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
+    """Return the umask, which can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

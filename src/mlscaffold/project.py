@@ -1,4 +1,4 @@
-"""A generated project on disk, and the answers that it records."""
+"""A generated project and the answers that it records."""
 
 import stat
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from .repository import git
 from .repository.worktree import require_folder
 
 _NOBODY = {"name": "mlscaffold", "email": "mlscaffold@users.noreply.github.com"}
-"""Who commits where neither git nor the answers name anybody."""
+"""The committer if neither git nor the answers name one."""
 _MAX_BYTES = 100_000
 ANSWERS_FILE = ".copier-answers.yml"
 
@@ -25,26 +25,26 @@ class Project:
 
     path: Path
     template: str
-    """Where the template comes from, in copier's spelling."""
+    """The template as it is recorded, in the form that copier expects."""
     commit: str
-    """The template's release, or the commit in `git describe`'s form."""
+    """The release: a tag, or a commit as `git describe` prints it."""
     answers: Mapping[str, Value]
 
 
 def is_project(path: Path) -> bool:
-    """Whether a template was rendered into this folder."""
+    """Return whether a template was rendered into this folder."""
     return (path / ANSWERS_FILE).is_file()
 
 
 def why_no_project(path: Path) -> str:
-    """Why there is no project in the folder `path`; empty where there is one."""
+    """Return why `path` is not a project, empty if it is one."""
     if is_project(path):
         return ""
     return "no generated project" if path.exists() else "it does not exist"
 
 
 def open_project(path: Path) -> Project:
-    """The project in the folder `path`; raises ProjectError when there is none to be read."""
+    """Read the project in the folder `path`; raises ProjectError if that is not possible."""
     require_folder(path)
     recorded = _recorded(path / ANSWERS_FILE)
     template, commit = recorded.pop("_src_path", None), recorded.pop("_commit", None)
@@ -61,7 +61,7 @@ def open_project(path: Path) -> Project:
 
 
 def first_commit(path: Path, *, message: str, author: Mapping[str, str]) -> str:
-    """The id of the commit that makes the folder a repository with all its files on `main`.
+    """Make the folder a repository with all its files in a commit on `main`; return its id.
 
     The user's git identity signs it, else `author` (name, email). No other setting or hook of the
     user takes part: none that the project does not know can change or refuse its first commit.
@@ -73,7 +73,7 @@ def first_commit(path: Path, *, message: str, author: Mapping[str, str]) -> str:
 
 
 def identity(author: Mapping[str, str], *, at: Path | None = None) -> dict[str, str]:
-    """Git's variables for who commits: the user as git knows them at a folder, else `author`.
+    """Return git's variables for the committer: the user in git's settings, otherwise `author`.
 
     Of `author` (name, email) what is empty is filled in with our own.
     """
@@ -90,7 +90,7 @@ def identity(author: Mapping[str, str], *, at: Path | None = None) -> dict[str, 
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads plain values: without aliases, which can make much of a small file."""
+    """Load plain values, without aliases: a small file could expand to gigabytes with them."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -99,7 +99,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _is_name(value: str) -> bool:
-    """Whether the value can be the name of a template or a release."""
+    """Return whether the value can be the name of a template or a release."""
     return value.isprintable() and 0 < len(value) <= 1000 and not value.startswith("-")
 
 

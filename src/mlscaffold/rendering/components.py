@@ -79,6 +79,8 @@ class Components:
     presets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Answers by preset."""
     environment: Environment | None = None
+    next: tuple[str, ...] = ()
+    """What a user types in a new project, in order."""
 
 
 def read_components(table: Any) -> Components:
@@ -91,6 +93,7 @@ def read_components(table: Any) -> Components:
         presets = dict(table.pop("_presets", None) or {})
         presets = presets if STANDARD in presets else {STANDARD: {}} | presets
         environment = table.pop("_environment", None)
+        following = table.pop("_next", None) or ()
         return Components(
             choices={
                 question: {str(choice): _component(brought) for choice, brought in choices.items()}
@@ -102,6 +105,7 @@ def read_components(table: Any) -> Components:
                 for name, answers in presets.items()
             },
             environment=_part(Environment, environment) if environment else None,
+            next=tuple(map(_text, following)),
         )
     except (AttributeError, TypeError, ValueError) as error:
         reason = f"components.yml can't be read: {error}".replace("\n", " ")

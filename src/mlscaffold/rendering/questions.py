@@ -23,7 +23,7 @@ _TYPES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One of the values that a question accepts, and what it means."""
+    """A value that a question accepts, and its meaning."""
 
     value: Value
     help: str = ""
@@ -31,7 +31,7 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One question: what it means, what it accepts, and what holds when nobody answers."""
+    """A question of a template: its meaning, the values it accepts and its default."""
 
     name: str
     help: str = ""
@@ -42,29 +42,30 @@ class Question:
 
     @property
     def values(self) -> tuple[Value, ...]:
-        """The values to choose from; empty where any of the type will do."""
+        """The values to choose from; empty if any value of the type is accepted."""
         return tuple(choice.value for choice in self.choices)
 
     def applies(self, answers: Answers) -> bool:
-        """Whether the question is asked at all, after these answers."""
+        """Return whether the question is asked, given the answers before it."""
         if isinstance(self.when, bool):
             return self.when
         return self.evaluate(self.when, answers).strip().lower() in {"true", "yes", "on", "1"}
 
     def default_after(self, answers: Answers) -> Value:
-        """The default, which may depend on the answers before it."""
+        """Return the default, which may depend on the answers before it."""
         if isinstance(self.default, str):
             return self.parse(self.evaluate(self.default, answers))
         return self.default
 
     def evaluate(self, text: str, answers: Answers) -> str:
-        """The text with its expressions replaced by what they come to after these answers."""
+        """Return the text with its expressions evaluated, given the answers before it."""
         return evaluate(text, answers)
 
     def parse(self, text: str) -> Value:
-        """The value that `text` stands for, a choice in any case.
+        """Return the value that `text` stands for; a choice may be in any case.
 
-        Raises AnswerError when it is none of this type.
+        Raises:
+            AnswerError: It is not a value of this type, or none of the choices.
         """
         value = self._typed(text)
         if self.choices and value not in self.values:
@@ -90,19 +91,19 @@ class Question:
 
 
 class ForeignQuestion(Question):
-    """A question of a template that is not ours, whose expressions are bounded."""
+    """A question of another template than the bundled one: its expressions run in the sandbox."""
 
     def evaluate(self, text: str, answers: Answers) -> str:
         return sandbox.call("evaluate", text=text, answers=dict(answers))
 
 
 def read_yaml(text: str | bytes) -> Any:
-    """What a YAML text holds, plain values only; raises yaml.YAMLError where it is none."""
+    """Parse a YAML text of plain values; raises yaml.YAMLError if it is invalid."""
     return yaml.load(text, _LOADER)
 
 
 def read_questions(entries: Any, kind: type[Question] = Question) -> tuple[Question, ...]:
-    """The questions that a copier.yml holds, in their order, without the hidden ones."""
+    """Return the questions of a parsed copier.yml in their order, without hidden ones."""
     if not isinstance(entries, dict):
         raise TemplateError("copier.yml must hold questions by name")
     asked = [_question(str(k), v, kind) for k, v in entries.items() if not str(k).startswith("_")]
@@ -127,7 +128,7 @@ def _question(name: str, entry: Any, kind: type[Question]) -> Question:
 
 
 def _choices(details: Mapping[str, Any]) -> tuple[Choice, ...]:
-    """What to choose from; empty where only copier can tell (computed, several at once)."""
+    """Return the choices; none if they are computed or several can be chosen at once."""
     choices = details.get("choices", ())
     if isinstance(choices, str) or details.get("multiselect"):
         return ()
@@ -143,7 +144,7 @@ def _labelled(choice: Any) -> tuple[str, Any]:
 
 
 def evaluate(text: str, answers: Answers) -> str:
-    """The text with its expressions replaced; in this process, where nothing bounds them."""
+    """Evaluate the expressions in a text, in this process and without limits."""
     from jinja2.sandbox import SandboxedEnvironment
 
     try:

@@ -1,4 +1,4 @@
-"""Where the template comes from: the releases bundled in the wheel, or a git URL."""
+"""The releases of a template: those bundled in the wheel, or those of a git repository."""
 
 import os
 import re
@@ -32,22 +32,22 @@ _SCHEME = re.compile(r"([A-Za-z0-9+.-]*)(://|::)")
 
 @dataclass(frozen=True, kw_only=True)
 class Releases:
-    """Every release of one template, in a bare git repository on this disk."""
+    """All releases of one template, in a local bare git repository."""
 
     source: str
-    """What a project records as its template, in copier's spelling."""
+    """The template as a project records it, in the form that copier expects."""
     url: str
-    """The same in git's spelling."""
+    """The same as a URL for git."""
     repository: Path
     trusted: bool
-    """Whether this process may read and render them itself, where nothing bounds them."""
+    """Whether this process may read and render them itself, outside the sandbox."""
     current: str = ""
-    """The release to take where none is named; the newest tag when empty."""
+    """The release to use by default; if empty, the newest tag."""
     _read: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False)
     _validators: dict[str, Validators] = field(default_factory=dict, init=False, repr=False)
 
     def tags(self) -> list[str]:
-        """The release tags, the newest first; final releases stand before any other."""
+        """Return the release tags, newest first, and final releases before pre-releases."""
         return self._tags
 
     @cached_property
@@ -56,20 +56,23 @@ class Releases:
         return sorted(filter(_version, listed), key=_rank, reverse=True)
 
     def latest(self) -> str:
-        """The newest release's tag, or the newest commit where nothing was released."""
+        """Return the default release: the newest tag, or the newest commit if there is no tag."""
         return self.current or (self._tags[0] if self._tags else self.describe("HEAD"))
 
     def find(self, ref: str | None) -> str:
-        """The release that `ref` names, as a project records it: a tag, else a described commit.
+        """Return the release that `ref` names in the form that a project records.
 
-        Without `ref` it is the latest; raises TemplateError when there is no such release.
+        That is a tag, or for any other commit what `git describe` prints.
+
+        Raises:
+            TemplateError: There is no such release.
         """
         if ref is None:
             return self.latest()
         return ref if ref in self._tags else self.describe(self.commit(ref))
 
     def is_before(self, ref: str, other: str) -> bool:
-        """Whether the release `ref` is older than the other: by version, else by its commit."""
+        """Return whether `ref` is older than `other`: by version, then by ancestry."""
         ours, theirs = version_of(ref), version_of(other)
         if ours and theirs and ours != theirs:
             return ours < theirs
@@ -78,7 +81,7 @@ class Releases:
         return older != newer and not git.run(*missing, cwd=self.repository)
 
     def read(self, ref: str, path: str) -> str:
-        """The text of a file in that release, empty where it has no such file."""
+        """Return the text of a file of a release, empty if it has no such file."""
         key = ref, path
         if key not in self._read:
             read = self._read_here if self.trusted else self._read_in_sandbox
@@ -95,7 +98,7 @@ class Releases:
         return self.in_sandbox("read", ref=ref, path=path)
 
     def read_yaml(self, ref: str, path: str) -> Any:
-        """What a YAML file of that release holds; raises TemplateError where it is none."""
+        """Parse a YAML file of a release; raises TemplateError if it is invalid."""
         if not self.trusted:
             return self.in_sandbox("read_yaml", ref=ref, path=path)
         try:
@@ -105,16 +108,16 @@ class Releases:
             raise TemplateError(f"{path} can't be read: {reason}") from error
 
     def questions(self, ref: str) -> tuple[Question, ...]:
-        """The questions of that release."""
+        """Return the questions of a release."""
         kind = Question if self.trusted else ForeignQuestion
         return read_questions(self.read_yaml(ref, "copier.yml"), kind)
 
     def components(self, ref: str) -> Components:
-        """What that release says of its choices; nothing where it has no components.yml."""
+        """Return what the choices of a release add; empty if it has no components.yml."""
         return read_components(self.read_yaml(ref, "components.yml"))
 
     def complaint(self, ref: str, question: str, value: Value, answers: Answers) -> str:
-        """What that release's validator of a question says against a value; empty for nothing."""
+        """Return the message of a question's validator for a value, empty if the value is valid."""
         if not self.trusted:
             return self.in_sandbox(
                 "complaint", ref=ref, question=question, value=value, answers=dict(answers)
@@ -125,23 +128,23 @@ class Releases:
         return self._validators[ref].complaint(question, value, answers)
 
     def in_sandbox(self, function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
-        """What a function of sandbox_worker.py returns for these releases."""
+        """Call a function of sandbox_worker.py with these releases and return its result."""
         place = {"source": self.source, "url": self.url, "repository": self.repository}
         return sandbox.call(function, writes=writes, releases=place, **arguments)
 
     def describe(self, commit: str) -> str:
-        """What a project records of a commit: its tag, or how far it is from one."""
+        """Return the name that a project records for a commit, as `git describe` prints it."""
         return git.run("describe", "--tags", "--always", commit, cwd=self.repository)
 
     def check_out(self, commit: str, folder: Path) -> None:
-        """Writes the files of a commit into a new folder."""
+        """Write the files of a commit into a new folder."""
         folder.mkdir()
         index = {"GIT_INDEX_FILE": str(folder.with_suffix(".index"))}
         command = ("--work-tree", folder, "checkout", "--quiet", commit, "--", ".")
         git.run(*command, cwd=self.repository, env=index)
 
     def commit(self, ref: str) -> str:
-        """The id of the commit that `ref` names; raises TemplateError when there is none."""
+        """Return the id of the commit that `ref` names; raises TemplateError if there is none."""
         try:
             return git.run(
                 *("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"),
@@ -156,7 +159,7 @@ class Releases:
 
 @contextmanager
 def open_releases(template: str | None = None) -> Generator[Releases]:
-    """The releases of `template`, a git URL or a folder; without one, those bundled here.
+    """Open the releases of `template`, a git URL or a folder; by default the bundled ones.
 
     Bundled releases need no network. They go by the public URL all the same.
     """
@@ -178,9 +181,9 @@ def open_releases(template: str | None = None) -> Generator[Releases]:
 
 
 def version_of(commit: str) -> Version | None:
-    """The version in a recorded commit such as v0.1.0 or v0.1.0-3-g1234abc, None without one.
+    """Return the version in a recorded commit such as v0.1.0 or v0.1.0-3-g1234abc, None without.
 
-    An id is none, though 1234567 and 12345a6 read like versions.
+    A commit id has none, although 1234567 and 12345a6 look like versions.
     """
     if re.fullmatch(r"[0-9a-f]{7,40}", commit):
         return None
@@ -200,9 +203,9 @@ def _rank(tag: str) -> tuple[bool, Version]:
 
 
 def _unpack(repository: Path) -> str:
-    """Makes the bare `repository` of the template's releases; returns the one to take, if any.
+    """Create the bare `repository` of the bundled releases and return the default one, if any.
 
-    From a checkout that is the template as it lies there.
+    When mlscaffold runs from its checkout, the default is the template in the working tree.
     """
     if bundle.holds_template(_CHECKOUT):
         if (_CHECKOUT / ".git").exists():
@@ -224,7 +227,7 @@ def _own_tag() -> str:
 
 
 def _url(template: str) -> str:
-    """The template as an absolute URL that git reads from anywhere."""
+    """Return the template as an absolute URL for git."""
     for shorthand, start in _SHORTHANDS.items():
         if template.startswith(shorthand):
             return start + template.removeprefix(shorthand).removesuffix(".git") + ".git"

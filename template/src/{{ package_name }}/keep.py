@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +103,10 @@ def place(key: Key, choices: Mapping[str, str | None]) -> tuple[Path, Key]:
 
 def is_set(path: Path, key: Key) -> bool:
     """Return whether a YAML file has a value of this key."""
-    try:
+    with suppress(KeyError, TypeError):
         at(yaml.safe_load(path.read_text(encoding="utf-8")), key)
-    except (KeyError, TypeError):
-        return False
-    return True
+        return True
+    return False
 
 
 def at(values: Any, key: Key) -> Any:

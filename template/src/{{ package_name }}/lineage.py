@@ -5,13 +5,11 @@ import json
 import os
 import shutil
 import subprocess
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
-from subprocess import DEVNULL, PIPE
 from typing import Annotated, Any
 
 from .config import Config
@@ -54,10 +52,11 @@ class Lineage(Checked, section="lineage"):
 def current_lineage(config: Config, *, run_id: str | None) -> Lineage:
     """Return the lineage of a model that is trained here and now.
 
-    Where there is no repository, as in an image, the commit is what GIT_COMMIT says.
+    Without a repository, as in an image, the commit is the value of GIT_COMMIT.
     """
+    commit = _git("rev-parse", "HEAD").decode().strip() or os.environ.get("GIT_COMMIT")
     return Lineage(
-        git_commit=_git("rev-parse", "HEAD") or os.environ.get("GIT_COMMIT") or None,
+        git_commit=commit or None,
         git_dirty=bool(_git("status", "--porcelain", "--untracked-files=no")),
         data_hash=dvc_hash(PROCESSED),
         config_hash=config_hash(config),
@@ -68,33 +67,22 @@ def current_lineage(config: Config, *, run_id: str | None) -> Lineage:
 
 
 def save_code(folder: Path) -> Path:
-    """Replace `folder` with what the commit does not say of the code; return it.
+    """Replace `folder` with what the commit does not tell about the code; return it.
 
     packages.txt has the installed packages, diff.patch how tracked files differ from the commit,
-    where they do. A file that git does not track is in neither.
+    if they do. A file that git does not track is in neither.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     packages = {f"{package.name}=={package.version}\n" for package in distributions()}
     (folder / "packages.txt").write_text("".join(sorted(packages, key=str.lower)), "utf-8")
-    if patch := _patch():
+    # A user's settings for the terminal must not change what `git apply` reads.
+    patch = _git("diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD")
+    if len(patch) > MAX_PATCH_BYTES:
+        patch = b"Cut off after %d bytes.\n" % MAX_PATCH_BYTES + patch[:MAX_PATCH_BYTES]
+    if patch:
         (folder / "diff.patch").write_bytes(patch)
     return folder
-
-
-def _patch() -> bytes:
-    """Return how tracked files differ from the commit; more than fits in the limit is cut off."""
-    # What a user has configured for the eye must not change what `git apply` reads.
-    command = ["git", "diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD"]
-    try:
-        with subprocess.Popen(command, stdout=PIPE, stderr=DEVNULL) as git:
-            assert git.stdout
-            patch = git.stdout.read(MAX_PATCH_BYTES + 1)
-    except OSError:
-        return b""
-    is_cut = len(patch) > MAX_PATCH_BYTES
-    note = f"Cut off after {MAX_PATCH_BYTES} bytes.\n".encode() if is_cut else b""
-    return note + patch[:MAX_PATCH_BYTES]
 
 
 def made_by(config: Config) -> dict[str, Any]:
@@ -112,7 +100,7 @@ def config_hash(config: Config) -> str:
 def dvc_hash(folder: Path) -> str:
     """Return DVC's hash of a folder: the MD5 of the list of its files' MD5s.
 
-    It is computed from the files, so it is right even where dvc.lock is not.
+    It is computed from the files, so it is right even if dvc.lock is out of date.
     """
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
     names = sorted(name for name, path in files.items() if path.is_file())
@@ -120,7 +108,7 @@ def dvc_hash(folder: Path) -> str:
     return _new_md5(json.dumps(entries, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
-# A machine in FIPS mode allows MD5 for what is no security: DVC's names of files.
+# A machine in FIPS mode allows MD5 where it is not used for security, as in DVC's file names.
 _new_md5 = partial(hashlib.md5, usedforsecurity=False)
 
 
@@ -129,11 +117,13 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, _new_md5).hexdigest()
 
 
-def _git(*arguments: str) -> str | None:
-    with suppress(OSError, subprocess.CalledProcessError):
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-    return None
+def _git(*arguments: str) -> bytes:
+    """Return what git prints; nothing if it fails, as it does without a repository."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, check=False)
+    except OSError:  # it is not installed
+        return b""
+    return b"" if done.returncode else done.stdout
 
 
 def _template_version() -> str | None:

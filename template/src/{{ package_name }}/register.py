@@ -31,21 +31,24 @@ def main(config: Config) -> None:
     from .tracking.registry import create_registry
 
     bundle = Bundle.load(require(BUNDLE, stage="train"))
-    metrics = _test_metrics(bundle)
-    sign = bundle.spec.objective.sign(config.registry.metric, setting="registry.metric")
-    _require_threshold(metrics, config.registry, sign=sign)
+    metrics, gate = _test_metrics(bundle), config.registry
+    sign = bundle.spec.objective.sign(gate.metric, setting="registry.metric")
+    value, reason = metrics[gate.metric], f"registry.threshold is {gate.threshold:g}"
+    _require_as_good(value, gate.threshold, reason, gate, sign=sign)
 
     if config.tracking.name == "none":
         log.info("the model passes the quality gate; tracking=none has no registry to keep it")
         return
     registry = create_registry(config.tracking)
-    champion = registry.champion(config.registry.model_name)
+    champion = registry.champion(gate.model_name)
     if champion and champion.tags.get("bundle_version") == bundle.version:
         log.info("%s is the champion already: version %s", champion.name, champion.version)
         return
     if champion:
         theirs = _champion_metric(champion, registry, bundle, config)
-        _require_no_worse(metrics, theirs, champion.version, config.registry, sign=sign)
+        reason = f"the champion, version {champion.version}, has {theirs:.4f}"
+        reason += f"; registry.tolerance is {gate.tolerance:g}"
+        _require_as_good(value, theirs - sign * gate.tolerance, reason, gate, sign=sign)
     model = _register(bundle, metrics, registry, config)
     log.info("%s is now the champion: version %s", model.name, model.version)
 
@@ -58,21 +61,12 @@ def _test_metrics(bundle: "Bundle") -> dict[str, float]:
     return {name: value for name, value in recorded.items() if isinstance(value, float)}
 
 
-def _require_threshold(metrics: Mapping[str, float], gate: RegistryConfig, *, sign: int) -> None:
-    value = metrics[gate.metric]
-    if not sign * value >= sign * gate.threshold:  # NaN is not either
-        limit = f"registry.threshold is {gate.threshold:g}"
-        raise GateError(f"not registered: {gate.metric} is {value:.4f}, {limit}")
-
-
-def _require_no_worse(
-    metrics: Mapping[str, float], theirs: float, champion: str, gate: RegistryConfig, *, sign: int
+def _require_as_good(
+    value: float, limit: float, reason: str, gate: RegistryConfig, *, sign: int
 ) -> None:
-    value = metrics[gate.metric]
-    if not sign * value >= sign * theirs - gate.tolerance:
-        limit = f"the champion, version {champion}, has {theirs:.4f}"
-        tolerance = f"registry.tolerance is {gate.tolerance:g}"
-        raise GateError(f"not registered: {gate.metric} is {value:.4f}, {limit}; {tolerance}")
+    """Raise a GateError if `value` is worse than `limit`."""
+    if not sign * value >= sign * limit:  # NaN is not either
+        raise GateError(f"not registered: {gate.metric} is {value:.4f}, {reason}")
 
 
 def _champion_metric(
@@ -80,7 +74,7 @@ def _champion_metric(
 ) -> float:
     """Return the champion's metric on the present test split.
 
-    The recorded one where that was the same data, else it is measured now.
+    The recorded one if that was the same data; else it is measured now.
     """
     metric = config.registry.metric
     same_data = champion.tags.get("data_hash") == bundle.lineage.data_hash
@@ -91,9 +85,10 @@ def _champion_metric(
     about, wanted = other.spec.objective.about(), bundle.spec.objective.about()
     if about != wanted:
         what = " and ".join(about.keys() | wanted.keys())
-        reason = f"the champion, version {champion.version}, has other {what}"
-        way_out = "set another registry.model_name for these"
-        raise GateError(f"not registered: {reason}; {way_out}")
+        raise GateError(
+            f"not registered: the champion, version {champion.version}, has other {what}; "
+            "set another registry.model_name for these"
+        )
     return _measure(other, config)[metric]
 
 

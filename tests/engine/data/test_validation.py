@@ -52,6 +52,10 @@ def test_a_label_that_is_not_listed_is_refused(tmp_path):
         read(tmp_path, GOOD, objective=settings)
 
 
-def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(DataError, match="cannot be read"):
+def test_a_missing_file_is_called_missing(tmp_path):
+    with pytest.raises(DataError) as caught:
         read_rows(tmp_path / "no.csv", Config())
+    assert str(caught.value) == f"{tmp_path / 'no.csv'} does not exist; run `make fetch`"
+    with pytest.raises(DataError) as caught:
+        read_rows(tmp_path, Config())
+    assert str(caught.value) == (f"{tmp_path} cannot be read (Is a directory); run `make fetch`")

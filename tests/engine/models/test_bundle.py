@@ -37,7 +37,7 @@ def test_one_flipped_bit_is_noticed(bundle_folder, name):
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "lineage.json"])
 def test_a_missing_file_is_noticed(bundle_folder, name):
     (bundle_folder / name).unlink()
-    with pytest.raises(BundleError, match="is not a bundle"):
+    with pytest.raises(BundleError, match=f"is not a bundle .{name} is missing.; train a model"):
         Bundle.load(bundle_folder)
 
 

@@ -1,4 +1,4 @@
-"""A real `mlflow server` on this machine, which tests kill, freeze and let go on."""
+"""A real `mlflow server` on this machine, which tests kill, freeze and resume."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ class MlflowServer:
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on with what it was doing."""
+        """Resume it."""
         self._signal(signal.SIGCONT)
 
     def kill(self) -> None:

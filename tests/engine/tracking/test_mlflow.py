@@ -59,7 +59,7 @@ def test_a_run_holds_settings_and_what_they_were_at_last(client, tracker):
     assert settings["seed"] == 8
 
 
-def test_a_run_that_goes_on_is_running_again(client, tracker):
+def test_a_run_that_resumes_is_running_again(client, tracker):
     for _ in range(2):
         with tracker.start("a run", run_id=tracker.run_id):
             assert client.get_run(tracker.run_id).info.status == "RUNNING"
@@ -67,7 +67,7 @@ def test_a_run_that_goes_on_is_running_again(client, tracker):
 
 
 def test_beginning_a_run_draws_nothing_from_the_seeded_generators(client, tracker):
-    """Else all runs of a seed had one name, and a tracked run other weights than another."""
+    """Otherwise all runs of a seed would share a name, and tracking would change the weights."""
     names = []
     for _ in range(2):
         random.seed(0)
@@ -110,7 +110,7 @@ def test_a_run_that_does_not_end_well_says_how(client, tracker, error, expected)
     assert client.get_run(tracker.run_id).info.status == expected
 
 
-def test_a_run_that_failed_and_goes_on_has_each_point_once(client, tracker):
+def test_a_run_that_failed_and_resumes_has_each_point_once(client, tracker):
     with pytest.raises(ValueError), tracker.start("a run"):
         for step in (10, 20, 30):
             tracker.log_metrics({"loss": 1 / step}, step=step)
@@ -123,14 +123,14 @@ def test_a_run_that_failed_and_goes_on_has_each_point_once(client, tracker):
     assert points == [(10, 1 / 10), (20, 1 / 20), (30, 1 / 30), (40, 1 / 40)]
 
 
-def test_a_run_that_was_finished_is_measured_anew(client, tracker):
+def test_a_run_that_was_finished_is_measured_again(client, tracker):
     for accuracy in (0.5, 0.75):
         with tracker.start("a run", run_id=tracker.run_id):
             tracker.log_metrics({"test_accuracy": accuracy}, step=0)
     assert client.get_run(tracker.run_id).data.metrics == {"test_accuracy": 0.75}
 
 
-def test_an_unknown_or_deleted_run_is_begun_anew_and_said_so(client, tracker, caplog):
+def test_an_unknown_or_deleted_run_is_replaced_by_a_new_one_and_logged(client, tracker, caplog):
     uri = os.environ["MLFLOW_TRACKING_URI"]
     caplog.set_level("INFO")
     with tracker.start("a run", run_id="0" * 32):

@@ -1,4 +1,4 @@
-"""What becomes of a run when its server freezes, fails or dies: a real `mlflow server`."""
+"""Runs whose server freezes, fails or dies: a real `mlflow server`."""
 
 import signal
 import subprocess
@@ -142,7 +142,7 @@ def test_answers_that_are_lost_double_nothing_and_the_next_run_delivers(server, 
     assert journals() == []
 
 
-def test_a_long_run_is_delivered_while_it_lasts_and_outages_are_told_twice(
+def test_a_long_run_is_delivered_while_it_lasts_and_outages_are_logged_twice(
     server, proxy, capfd, monkeypatch
 ):
     monkeypatch.setattr(tracker_module, "START_AFTER_S", 0)
@@ -206,7 +206,9 @@ def test_a_folder_is_delivered_as_it_was(server, proxy, bundle_here, tmp_path):
     assert (tmp_path / "model" / "config.json").read_text("utf-8") == before
 
 
-def test_a_server_that_dies_ends_no_run_and_is_told_in_one_line(server, proxy, monkeypatch, caplog):
+def test_a_server_that_dies_ends_no_run_and_is_logged_in_one_line(
+    server, proxy, monkeypatch, caplog
+):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     tracker = create_tracker(CONFIG).start("a run")
     server.kill()

@@ -1,4 +1,4 @@
-"""What a journal holds after a crash, on a full disk, or in use: MLflow in SQLite."""
+"""Journals after a crash, on a full disk, or in use; MLflow records in SQLite."""
 
 import resource
 import signal
@@ -75,13 +75,13 @@ def test_a_torn_line_is_dropped_wherever_it_is_torn(client, run_id):
         assert delivered(client, run_id) == expected
 
 
-def test_a_damaged_line_is_skipped_and_said_so(client, run_id, caplog):
+def test_a_damaged_line_is_skipped_and_logged(client, run_id, caplog):
     journal = Journal(run_id)
     append_points(journal, 1, 2, 3)
     journal.close()
     path = journal.folder / LINES
     first, _, third = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([first, b"\x00\xff\n", b"7\n", third]))
+    path.write_bytes(b"".join([first, b"\x00\xff\n", b"{\n", third]))
     assert delivered(client, run_id) == [(1, 1), (3, 3)]
     assert caplog.messages.count(f"{path} has a damaged line, which is skipped") == 2
 
@@ -100,7 +100,7 @@ def test_a_process_that_is_killed_leaves_every_point_it_recorded(client, run_id)
     assert delivered(client, run_id) == [(step, step / 7) for step in range(num_lines)]
 
 
-def test_a_full_disk_is_told_once_and_ends_nothing(client, run_id, tmp_path, caplog):
+def test_a_full_disk_is_logged_once_and_ends_nothing(client, run_id, tmp_path, caplog):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "weights").write_bytes(bytes(10_000))
     journal = Journal(run_id)

@@ -82,7 +82,7 @@ def test_what_an_offline_run_leaves(tracking, bundle):
 
 
 def test_beginning_a_run_draws_nothing_from_the_seeded_generators(tracking):
-    """Else all runs of a seed had one name, and a tracked run other weights than another."""
+    """Otherwise all runs of a seed would share a name, and tracking would change the weights."""
     for _ in range(2):
         random.seed(0)
         np.random.seed(0)
@@ -111,7 +111,7 @@ def test_a_run_that_does_not_end_well_says_how(tracking, error, expected):
     assert [recording.status for recording in recordings()] == [expected]
 
 
-def test_a_run_that_goes_on_is_a_second_recording(tracking):
+def test_a_run_that_resumes_is_a_second_recording(tracking):
     with create_tracker(tracking).start("a run") as tracker:
         tracker.log_config(Config(), tags={})
     with create_tracker(tracking).start("another", run_id=tracker.run_id) as again:
@@ -120,7 +120,7 @@ def test_a_run_that_goes_on_is_a_second_recording(tracking):
     assert [r.config["seed"] for r in recordings()] == [0, 1]
 
 
-def test_an_unknown_run_is_begun_anew_and_said_so(tracking, caplog):
+def test_an_unknown_run_is_replaced_by_a_new_one_and_logged(tracking, caplog):
     caplog.set_level("INFO")
     with create_tracker(tracking).start("a run", run_id="0" * 32) as tracker:
         assert tracker.run_id != "0" * 32

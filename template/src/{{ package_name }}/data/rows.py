@@ -32,10 +32,10 @@ class Row(NamedTuple):
 
 
 class DataError(ProjectError):
-    """A row cannot be used."""
+    """A row cannot be used, or with the line 0 the whole file."""
 
     def __init__(self, path: Path, line: int, reason: str) -> None:
-        super().__init__(f"{path}:{line}: {reason}")
+        super().__init__(f"{path}:{line}: {reason}" if line else f"{path} {reason}")
         self.path, self.line, self.reason = path, line, reason
 
 
@@ -94,6 +94,8 @@ def read_csv(
 def _decoded(path: Path) -> str:
     try:
         content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(path, 0, "does not exist; run `make fetch`") from error
     except OSError as error:
         raise DataError(path, 0, f"cannot be read ({error.strerror}); run `make fetch`") from error
     for pattern, what in _REFUSED.items():

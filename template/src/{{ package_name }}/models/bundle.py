@@ -129,7 +129,8 @@ def _require_files(folder: Path) -> None:
     for name in (CONFIG, LINEAGE, WEIGHTS):
         path = folder / name
         if not path.is_file():
-            raise BundleError(f"{folder} is not a bundle ({name} is no file); train a model first")
+            state = "is not a file" if path.exists() else "is missing"
+            raise BundleError(f"{folder} is not a bundle ({name} {state}); train a model first")
         if name != WEIGHTS and path.stat().st_size > MAX_JSON_BYTES:
             raise _damaged(folder, name)
 

@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from ..config import Config, TrackingConfig
@@ -30,8 +29,8 @@ class RunStatus(StrEnum):
 class Tracker:
     """Records one run. As a context manager it ends the run: finished, failed or killed.
 
-    Every method may raise a TrackingError, but what is recorded between `start` and `finish` is
-    never lost for want of a server.
+    Every method may raise a TrackingError, but what is recorded between `start` and `finish` is not
+    lost if the server goes down.
     """
 
     def __init__(self, config: TrackingConfig) -> None:
@@ -39,22 +38,17 @@ class Tracker:
 
     @property
     def run_id(self) -> str | None:
-        """The id of the run; None where none is recorded."""
+        """The id of the run; None if nothing is recorded."""
         return None
 
     def start(self, name: str, *, run_id: str | None = None) -> Self:
-        """Begin a run called `name`, or continue the run `run_id` where the server knows it."""
+        """Begin a run called `name`, or continue the run `run_id` if the server knows it."""
         return self
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if error is None:
             self.finish()
             return
@@ -67,7 +61,7 @@ class Tracker:
         """Record the whole configuration, and tags such as the commit and the data's hash."""
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Record `metrics` at the optimiser step `step`. It returns at once."""
+        """Record `metrics` at the optimizer step `step`. It returns at once."""
 
     def log_folder(self, folder: Path, name: str) -> None:
         """Store the files of `folder` under `name` with the run."""
@@ -88,8 +82,8 @@ def create_tracker(config: TrackingConfig) -> Tracker:
 def run_name(config: Config) -> str:
     """Return a name such as `mlp-lr0.003-7f2a`.
 
-    The digits tell runs with the same settings apart. They are the system's: to draw them from
-    Python's generator would give each run the same ones, and change what is drawn after them.
+    The digits tell runs with the same settings apart. They do not come from Python's generator,
+    which is seeded: each run would get the same ones.
     """
     rate = config.optimizer.learning_rate
     return f"{config.model['name']}-lr{rate:g}-{secrets.token_hex(2)}"

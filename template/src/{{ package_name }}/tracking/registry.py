@@ -42,7 +42,7 @@ class Registry(ABC):
     ) -> RegisteredModel:
         """Return the version of the model `name` that holds the files of `bundle`.
 
-        The run's version with the same tag `bundle_version` where there is one, else a new one.
+        That is the run's version with the same tag `bundle_version`, if there is one, or a new one.
         """
 
     @abstractmethod

@@ -1,11 +1,11 @@
-"""How what a journal holds reaches MLflow, each point once.
+"""Sends what a journal holds to MLflow, each point once.
 
     .tracking/<run id>.<time>/journal.jsonl   a record a line, in the order in which they were made
     .tracking/<run id>.<time>/<name>/         a copy of each folder that was recorded
     .tracking/<run id>.<time>/attempted       there once something may have been sent
 
-Nothing notes what the server has, for the server knows: it is asked before anything is sent a
-second time, by a run that resumes, after a request that failed, or of a journal that was left.
+What the server has is not noted here: the server is asked, wherever it may have a point already.
+That is when a run resumes, after a request that failed, and for a journal that an earlier run left.
 `python -m <package>.tracking.mlflow.delivery`, in the project's root, delivers all that is left.
 """
 
@@ -54,8 +54,8 @@ Times are in milliseconds since 1970."""
 class Delivery:
     """Sends the records of one journal, in their order.
 
-    Points are identified by name and step. Should an earlier request with one of them still be at
-    work in the server when it is asked what it has, MLflow's databases keep one of two equal rows.
+    A point is known by its name and step. If the server is still working on an earlier request when
+    it is asked what it has, it gets some points twice: MLflow's databases keep one of equal rows.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,7 +64,7 @@ class Delivery:
         self._client = connect()
         self._lines = (folder / LINES).open("rb")
         self._since_ms = 0
-        """The server's points before this time are of a run that was finished."""
+        """Points that the server has from before this time do not count; 0: all count."""
         self._steps: dict[str, set[int]] = {}
         """By metric, the steps that the server has."""
         self._may_have_some = (folder / ATTEMPTED).exists()
@@ -96,10 +96,10 @@ class Delivery:
             if not line.endswith(b"\n"):  # being written, or cut off when the process was killed
                 self._lines.seek(-len(line), os.SEEK_CUR)
                 return
-            with suppress(TypeError, ValueError):
-                yield dict(json.loads(line))
-                continue
-            log.warning("%s has a damaged line, which is skipped", self._lines.name)
+            try:
+                yield json.loads(line)
+            except ValueError:
+                log.warning("%s has a damaged line, which is skipped", self._lines.name)
 
     def _send_points(self, records: Iterable[Record]) -> None:
         points = (
@@ -140,14 +140,14 @@ class Delivery:
                 self._client.set_terminated(self._run_id, status, time_ms)
 
     def complete(self) -> None:
-        """Deliver the rest of a journal to which nothing is added, and remove it."""
+        """Deliver the rest of a journal that no longer grows, and remove it."""
         self.deliver()
         self._lines.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def deliver(folder: Path) -> bool:
-    """Deliver a journal to which nothing is added, or log why not; return whether it is gone."""
+    """Deliver a journal that no longer grows, or log why not; return whether it is delivered."""
     try:
         Delivery(folder).complete()
     except TrackingError as error:
@@ -157,7 +157,7 @@ def deliver(folder: Path) -> bool:
 
 
 def deliver_leftovers() -> bool:
-    """Deliver what earlier runs left here, and log it; return whether all is gone."""
+    """Deliver what earlier runs left here, and log it; return whether nothing is left."""
     return all([_deliver_leftover(path) for path in sorted(JOURNALS.glob(f"*/{LINES}"))])
 
 
@@ -171,16 +171,16 @@ def _deliver_leftover(lines: Path) -> bool:
     except BlockingIOError:
         log.info("run %s continues in another process, which delivers it", run_id)
     except FileNotFoundError:
-        pass  # by now the process that followed it has delivered it
+        pass  # the process that followed it has delivered and removed it
     else:
         log.info("run %s: what was left is delivered", run_id)
     return True
 
 
 def follow(folder: Path) -> None:
-    """Deliver a journal now and then until standard input ends, then the rest of it.
+    """Deliver a journal while it grows, and its rest when standard input ends.
 
-    Standard input ends with the process that trains, however that ends.
+    Standard input ends with the process that trains, even if that is killed.
     """
     delivery, interval_s, is_silent, is_over = Delivery(folder), 1, False, False
     while not is_over:
@@ -214,13 +214,13 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if options.follow is None:
         sys.exit(not deliver_leftovers())
-    if (
-        options.system_metrics
-    ):  # of CPU, memory and GPU; not journaled, so that an outage loses them
+    if options.system_metrics:
+        # Of CPU, memory and GPU. They are not in the journal: an outage loses them.
         logging.getLogger("mlflow.system_metrics").setLevel(logging.ERROR)
         run_id, uri = run_id_of(options.follow), tracking_uri()
         SystemMetricsMonitor(run_id, SAMPLE_EVERY_S, resume_logging=True, tracking_uri=uri).start()
-    follow(options.follow)
+    with suppress(FileNotFoundError):  # a run that began since has delivered and removed it
+        follow(options.follow)
 
 
 if __name__ == "__main__":

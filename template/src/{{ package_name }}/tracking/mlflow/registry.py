@@ -8,7 +8,7 @@ from typing import Any
 from ...artifacts import replace_folder
 from ..base import Tracker
 from ..registry import BUNDLE_VERSION, CHAMPION, RegisteredModel, Registry
-from .server import connect, tracking_uri, translated, unless_missing
+from .server import connect, tracking_uri, translated
 
 # isort: split
 from mlflow.artifacts import download_artifacts
@@ -29,7 +29,7 @@ class MlflowRegistry(Registry):
             same = version.tags.get(BUNDLE_VERSION) == tags.get(BUNDLE_VERSION)
             if version.name == name and same:
                 return _registered(version)
-        if unless_missing(lambda: self._client.get_registered_model(name)) is None:
+        if not self._client.search_registered_models(f"name = '{name}'"):
             self._client.create_registered_model(name)
         self._client.log_artifacts(run_id, str(bundle), "model")
         version = self._client.create_model_version(
@@ -39,9 +39,10 @@ class MlflowRegistry(Registry):
 
     @translated()
     def champion(self, name: str) -> RegisteredModel | None:
-        model = unless_missing(lambda: self._client.get_registered_model(name))
-        number = model.aliases.get(CHAMPION) if model else None
-        return _registered(self._client.get_model_version(name, number)) if number else None
+        for model in self._client.search_registered_models(f"name = '{name}'"):
+            if number := model.aliases.get(CHAMPION):
+                return _registered(self._client.get_model_version(name, number))
+        return None
 
     @translated()
     def promote(self, model: RegisteredModel, *, run: Tracker) -> None:

@@ -3,10 +3,9 @@
 import logging
 import os
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from ..base import TrackingError
 
@@ -21,15 +20,12 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-T = TypeVar("T")
 logging.getLogger("alembic").setLevel(logging.WARNING)
 logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # a traceback for each error
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # a line for each retry
 
 SQLITE = "sqlite:///"
-MISSING = ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)
 
 
 def connect() -> MlflowClient:
@@ -89,13 +85,3 @@ def _explain(error: Exception) -> str:
         way_out = "start it, or unset MLFLOW_TRACKING_URI to record in mlflow.db"
         return f"no answer from the tracking server {shown_uri()}; {way_out}"
     return f"MLflow at {shown_uri()}: {_without_password(message)[:300]}"
-
-
-def unless_missing(ask: Callable[[], T]) -> T | None:
-    """Return the answer, or None if there is no such thing."""
-    try:
-        return ask()
-    except MlflowException as error:
-        if error.error_code == MISSING:
-            return None
-        raise

@@ -1,4 +1,4 @@
-"""One run in MLflow. The process that trains writes it to a journal and waits for no server."""
+"""One run in MLflow: the process that trains writes it to a journal, and waits for no server."""
 
 import fcntl
 import json
@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
@@ -19,10 +19,11 @@ from ...config import Config, TrackingConfig
 from ..base import RunStatus, Tracker, TrackingError
 from . import delivery
 from .delivery import ATTEMPTED, JOURNALS, LINES, deliver, deliver_leftovers
-from .server import connect, database, shown_uri, translated, unless_missing
+from .server import connect, database, shown_uri, translated
 
 # isort: split
 from mlflow.entities import Experiment, Run
+from mlflow.exceptions import MlflowException
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +64,8 @@ class MlflowTracker(Tracker):
         elif run_id:
             log.info("run %s is not recorded at %s; a new run begins", run_id, shown_uri())
         self._journal = Journal(self._run_id)
-        # A run that did not finish logs again what it had logged after its last checkpoint; one
-        # that did is measured anew.
+        # A run that did not finish repeats the points after its last checkpoint. One that did is
+        # measured again, by `evaluate`, and gets new points at the same steps.
         repeats = known is not None and known.info.status != RunStatus.finished
         self._journal.append(since=0 if repeats else now_ms())
         metrics = self.config.system_metrics
@@ -72,8 +73,13 @@ class MlflowTracker(Tracker):
         return self
 
     def _known_run(self, run_id: str) -> Run | None:
-        run = unless_missing(lambda: self._client.get_run(run_id))
-        return run if run and run.info.lifecycle_stage == "active" else None
+        try:
+            run = self._client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        return run if run.info.lifecycle_stage == "active" else None
 
     def _experiment_id(self, experiment: Experiment | None) -> str:
         """Return the experiment's id; beside a SQLite database it keeps its files in mlruns.
@@ -167,7 +173,7 @@ class Journal:
     """The file to which one process appends what it records of one run.
 
     A record is there once `append` has returned, whatever becomes of the process. (Not of the
-    machine: nothing waits for the disk.) The folder is removed by whoever has delivered all of it.
+    machine: nothing waits for the disk.) The folder is removed once all of it is delivered.
     """
 
     def __init__(self, run_id: str) -> None:
@@ -175,31 +181,30 @@ class Journal:
         self.folder.mkdir(parents=True)
         self._file = (self.folder / LINES).open("ab")
         fcntl.flock(self._file, fcntl.LOCK_EX)  # until this process ends: it is not a leftover
-        self._is_full = False
+        self._has_warned = False
 
     def append(self, **record: Any) -> None:
-        """Write a record; on a full disk it waits in the file's buffer, while there is room."""
-        with self._warned_once():
+        """Write a record; on a full disk it waits in the file's buffer while there is room."""
+        try:
             self._file.write(json.dumps(record).encode() + b"\n")
             self._file.flush()
+        except OSError as error:
+            self._warn(error)
 
     def append_folder(self, folder: Path, name: str) -> None:
-        """Keep a copy of `folder`, which may have changed when it is delivered."""
-        with self._warned_once():
+        """Keep a copy of `folder`, which may have changed by the time it is delivered."""
+        try:
             shutil.copytree(folder, self.folder / name, dirs_exist_ok=True)
+        except OSError as error:
+            self._warn(error)
+        else:
             self.append(folder=name)
 
-    @contextmanager
-    def _warned_once(self) -> Generator[None]:
-        try:
-            yield
-        except OSError as error:
-            if not self._is_full:
-                message = "%s: %s; training continues and is not recorded"
-                log.warning(message, self.folder, error.strerror or error)
-            self._is_full = True
-        else:
-            self._is_full = False
+    def _warn(self, error: OSError) -> None:
+        if not self._has_warned:
+            reason = error.strerror or error
+            log.warning("%s: %s; training continues and is not recorded", self.folder, reason)
+        self._has_warned = True
 
     def close(self) -> None:
         with suppress(OSError):

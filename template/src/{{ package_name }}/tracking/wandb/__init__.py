@@ -6,7 +6,7 @@ from ..registry import Registry
 
 
 def create(config: TrackingConfig) -> Tracker:
-    """Return a tracker that records one run, online or offline as W&B was told."""
+    """Return a tracker that records one run, online or offline as W&B is set up."""
     from .mode import is_online
     from .tracker import OfflineTracker, WandbTracker
 

@@ -1,4 +1,4 @@
-"""How W&B is reached, and what it says, in one line."""
+"""How W&B is reached, and its errors in one line."""
 
 import os
 import re
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..base import TrackingError
 
-# Read when wandb is imported. It would print banners, ask for a key, report its own crashes, keep
-# the files of offline runs in the home folder, and wait a minute and a half for a dead server.
+# Read when wandb is imported. By default it prints banners, asks for a key, reports its crashes,
+# keeps the files of offline runs in the home folder, and waits 90 s for a dead server.
 os.environ.setdefault("WANDB_SILENT", "true")
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 os.environ.setdefault("WANDB_DIR", ".")
@@ -28,21 +28,19 @@ def recordings() -> Path:
 
 
 def is_online() -> bool:
-    """Return whether WANDB_MODE or `wandb offline` leaves it at online, and there is a key.
+    """Return whether runs go to the server: unless WANDB_MODE or `wandb offline` says offline.
 
     Raises:
-        TrackingError: There is no key; nothing was asked, of the user or of the server.
+        TrackingError: There is no key. Neither the user nor the server was asked.
     """
     if os.environ.get("WANDB_MODE") == "disabled":
         raise TrackingError("WANDB_MODE=disabled records nothing; set tracking=none, or unset it")
-    try:
-        with translated():
+    with translated():
+        try:
             return bool(wandb.login(verify=False))
-    except TrackingError as error:
-        if not isinstance(error.__cause__, UsageError):
-            raise
-        ways_out = f"run `wandb login`, set WANDB_API_KEY, or {OFFLINE}"
-        raise TrackingError(f"there is no key for Weights & Biases: {ways_out}") from error
+        except UsageError as error:
+            ways_out = f"run `wandb login`, set WANDB_API_KEY, or {OFFLINE}"
+            raise TrackingError(f"there is no key for Weights & Biases: {ways_out}") from error
 
 
 @contextmanager
