@@ -217,8 +217,8 @@ class Lab:
         with torch.inference_mode():
             ids = [torch.tensor([bundle.spec.encoder.encode({"text": text})]) for text in TEXTS]
             logits = [bundle.model(row)[0].tolist() for row in ids]
-        told = repr((bundle.spec.objective.labels, logits)).encode()
-        return bundle.version, bundle.sha256, hashlib.sha256(told).hexdigest()
+        predicted = repr((bundle.spec.objective.labels, logits)).encode()
+        return bundle.version, bundle.sha256, hashlib.sha256(predicted).hexdigest()
 
     def outcome(self, folder: Path, name: str) -> tuple[str, str]:
         """What loading came to, and what is wrong with it."""
@@ -226,17 +226,17 @@ class Lab:
         try:
             version, sha256, prediction = self.predicted(folder)
         except self.bundle_module.BundleError as error:
-            told = next(what for part, what in REFUSALS.items() if part in str(error))
+            outcome = next(what for part, what in REFUSALS.items() if part in str(error))
             wrong = _wrong_with(str(error), folder)
         except BaseException as error:
-            told, wrong = "a traceback", repr(error)[:300]
+            outcome, wrong = "a traceback", repr(error)[:300]
         else:
             known_version, known_sha256, known_prediction = self.known[name]
-            told = LOADED[sha256 != known_sha256]
+            outcome = LOADED[sha256 != known_sha256]
             is_hidden = prediction != known_prediction and version == known_version
             wrong = "it predicts otherwise under the same version" if is_hidden else ""
         taken = _status("VmHWM") - before
-        return told, wrong or (f"it took {taken >> 20} MiB" if taken > MAX_BYTES else "")
+        return outcome, wrong or (f"it took {taken >> 20} MiB" if taken > MAX_BYTES else "")
 
     def row(self, name: str, trials: int, seed: int) -> Row:
         """What the trials of one kind of change came to."""
@@ -262,11 +262,11 @@ class Lab:
             result.write_text(json.dumps(self.outcome(folder, name)))
             os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        told, wrong = json.loads(result.read_text()) if not code else ("killed", f"exit {code}")
+        outcome, wrong = json.loads(result.read_text()) if not code else ("killed", f"exit {code}")
         shutil.rmtree(folder)
-        if tamper is damage_bytes and told in LOADED:
-            wrong = f"loaded as {told}"
-        return told, wrong
+        if tamper is damage_bytes and outcome in LOADED:
+            wrong = f"loaded as {outcome}"
+        return outcome, wrong
 
 
 def _status(name: str) -> int:

@@ -1,4 +1,4 @@
-"""Proves that an update loses nothing: hurts projects in every way, and prints what became of them.
+"""Proves that an update loses nothing: damages projects in every way, and prints the outcome.
 
 Every trial has a number, and what it does depends on nothing else: `--seed 817 --trials 1` repeats
 one. The table's last column must be 0; what stands in it is printed below.
@@ -33,12 +33,12 @@ def main() -> int:
 
 def of_histories(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
     """Random work of a user, and updates."""
-    told = histories.random_histories(lab, trials=options.trials, seed=options.seed)
+    found = histories.random_histories(lab, trials=options.trials, seed=options.seed)
     came = (
-        f"{told.updates} updates, {told.conflicts} with conflicts, "
-        f"{sum(told.refused.values())} refused; {len(told.lost)} of {told.marks} marks lost"
+        f"{found.updates} updates, {found.conflicts} with conflicts, "
+        f"{sum(found.refused.values())} refused; {len(found.lost)} of {found.marks} marks lost"
     )
-    yield Row("random histories", told.histories, summary=came, wrong=told.lost + told.wrong)
+    yield Row("random histories", found.histories, summary=came, wrong=found.lost + found.wrong)
 
 
 def of_crashes(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
@@ -126,7 +126,7 @@ def of_chains(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
 
 
 def of_peers(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
-    """The same histories through other tools; what those lose is told, and not wrong here."""
+    """The same histories through other tools; what those lose is printed, and not wrong here."""
     trials = max(1, options.trials // 10)
     scores = peers.side_by_side(lab, trials=trials, seed=options.seed, cruft=options.cruft)
     for name, score in scores.items():
@@ -148,8 +148,8 @@ def _of_tally(name: str, tally: crashes.Tally) -> Row:
 
 def _of_found(name: str, found: environments.Found) -> Row:
     counts = [f"{number} {what}" for what, number in found.counts.items()]
-    told = "; ".join([*counts, f"{len(found.lost)} marks lost"])
-    return Row(name, found.trials, summary=told, wrong=found.lost + found.wrong)
+    summary = "; ".join([*counts, f"{len(found.lost)} marks lost"])
+    return Row(name, found.trials, summary=summary, wrong=found.lost + found.wrong)
 
 
 PROOFS: dict[str, Callable[[Lab, argparse.Namespace], Iterator[Row]]] = {

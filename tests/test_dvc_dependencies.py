@@ -44,7 +44,7 @@ class Source:
         while waiting:
             if (name := waiting.pop()) not in found:
                 found.add(name)
-                waiting += [] if name.endswith("*") else self.uses(self.root / name)
+                waiting += self.uses(self.root / name) if name.endswith(".py") else []
         return found
 
     def uses(self, path: Path) -> Iterator[str]:
@@ -80,33 +80,28 @@ def dependencies(project: Path, stage: str) -> set[str]:
     return {dep.removeprefix(prefix) for dep in stages[stage]["deps"] if dep.startswith(prefix)}
 
 
-def files(project: Path, dependency: str) -> Iterator[str]:
-    """Yield the modules of a dependency; of one that a setting names, those it may name."""
+def files(project: Path, dependency: str) -> set[str]:
+    """The modules of a dependency, and `models/*` for all that may be looked up in it."""
     root = project / "src" / PACKAGE
     if folder := re.fullmatch(r"(\w+)/\${.*}\.py", dependency):
-        names = (path.stem for path in (project / "configs" / folder[1]).glob("*.yaml"))
-        yield from (f"{folder[1]}/{name}.py" for name in names)
-    elif (root / dependency).is_dir():
-        paths = (root / dependency).rglob("*.py")
-        yield from (path.relative_to(root).as_posix() for path in paths)
-    else:
-        yield dependency
-
-
-def is_part(used: str, named: str) -> bool:
-    """Whether what dvc.yaml names holds a module, or the one that is looked up in its folder."""
-    pattern = re.sub(r"\\\$\\{.*\\}", "[^/]+", re.escape(named))
-    return re.fullmatch(f"{pattern}(/.*)?", used.replace("*", "x.py")) is not None
+        configs = (project / "configs" / folder[1]).glob("*.yaml")
+        return {f"{folder[1]}/*", *(f"{folder[1]}/{path.stem}.py" for path in configs)}
+    modules = [path.relative_to(root) for path in (root / dependency).rglob("*.py")]
+    looked_up = {f"{module.parent.as_posix()}/*" for module in modules}
+    return {dependency, *looked_up, *(module.as_posix() for module in modules)}
 
 
 class Stage(NamedTuple):
     """What dvc.yaml names of the package, and what is used of it."""
 
-    named: set[str]
+    named: dict[str, set[str]]
+    """The files of each dependency."""
     by_itself: set[str]
     """What its own file leads to."""
     with_pieces: set[str]
     """And what the files of its dependencies lead to."""
+    left_out: dict[str, set[str]]
+    """The files of what dvc.yaml need not name."""
 
 
 @pytest.fixture(scope="module", params=COVERING, ids=named)
@@ -114,24 +109,23 @@ def stages(request: pytest.FixtureRequest, render: Render) -> dict[str, Stage]:
     """The stages of a project, by name."""
     project = render(**request.param)
     source, found = Source(project), {}
+    left_out = {one: files(project, one) for one in LEFT_OUT}
     for stage in STAGES:
-        own = dependencies(project, stage)
-        pieces = (file for dependency in own for file in files(project, dependency))
+        named = {one: files(project, one) for one in dependencies(project, stage)}
         by_itself = source.used(f"{stage}.py")
-        found[stage] = Stage(own, by_itself, source.used(*by_itself, *pieces))
+        with_pieces = source.used(*by_itself.union(*named.values()))
+        found[stage] = Stage(named, by_itself, with_pieces, left_out)
     return found
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_names_what_it_uses_and_nothing_else(name: str, stages: dict[str, Stage]) -> None:
     stage = stages[name]
-    known = {*stage.named, *LEFT_OUT}
-    unnamed = [used for used in stage.with_pieces if not any(is_part(used, one) for one in known)]
-    assert sorted(unnamed) == []
-    unused = [one for one in stage.named if not any(is_part(used, one) for used in stage.by_itself)]
-    assert sorted(unused) == []
+    known = set().union(*stage.named.values(), *stage.left_out.values())
+    assert stage.with_pieces - known == set()
+    assert [one for one in stage.named if not stage.named[one] & stage.by_itself] == []
 
 
 def test_what_is_left_out_is_used(stages: dict[str, Stage]) -> None:
-    everything = set().union(*(stage.with_pieces for stage in stages.values()))
-    assert all(any(is_part(used, one) for used in everything) for one in LEFT_OUT)
+    used = set().union(*(stage.with_pieces for stage in stages.values()))
+    assert [one for one, files in stages["fetch"].left_out.items() if not files & used] == []

@@ -76,7 +76,7 @@ def damage(lab: Lab, trials: int, seed: int) -> Row:
 
 
 def poison(lab: Lab, trials: int, seed: int) -> Row:
-    """Gradients that are not a number at a random step: the run stops, and can go on."""
+    """Gradients that are not a number at a random step: the run stops, and can be resumed."""
     whole = undisturbed(lab, "whole-poison")
     row = Row("NaN in the gradients", trials)
     for trial in range(seed, seed + trials):

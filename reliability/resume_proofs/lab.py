@@ -34,7 +34,7 @@ KILLED, ENDED, INTERRUPTED = -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGT
 
 @dataclass(frozen=True)
 class Lab:
-    """A project, and where its trainings are hurt."""
+    """A project, and where faults are injected into its trainings."""
 
     package: str
     project: Path
@@ -58,9 +58,9 @@ class Lab:
         (folder / "data" / "processed").symlink_to(self.project / "data" / "processed")
         return folder
 
-    def start(self, folder: Path, config: Any, hurt: Callable[[], None] = lambda: None) -> int:
-        """The id of a process that trains in the folder, once it has been hurt."""
-        return self.fork(folder, partial(self.fit, config), hurt)
+    def start(self, folder: Path, config: Any, fault: Callable[[], None] = lambda: None) -> int:
+        """The id of a process that trains in the folder, after the fault was injected."""
+        return self.fork(folder, partial(self.fit, config), fault)
 
     def fit(self, config: Any) -> None:
         """Trains in this process and folder."""
@@ -68,21 +68,25 @@ class Lab:
             self.module("training.fit").fit(config)
 
     def start_command(
-        self, folder: Path, name: str, *arguments: str, hurt: Callable[[], None] = lambda: None
+        self,
+        folder: Path,
+        name: str,
+        *arguments: str,
+        fault: Callable[[], None] = lambda: None,
     ) -> int:
-        """The id of a process that runs a module's command in the folder, once it has been hurt."""
+        """The id of a process that runs a module's command in the folder, after the fault."""
 
         def command() -> None:
             sys.argv = [name, *arguments]
             self.module(name).main()
 
-        return self.fork(folder, command, hurt)
+        return self.fork(folder, command, fault)
 
     def fork(
         self,
         folder: Path,
         work: Callable[[], None],
-        hurt: Callable[[], None] = lambda: None,
+        fault: Callable[[], None] = lambda: None,
         *,
         name: str = "",
     ) -> int:
@@ -97,7 +101,7 @@ class Lab:
             name = name or folder.name
             output = self.folder / f"{name}.output"
             with output.open("a") as file, redirect_stdout(file), redirect_stderr(file):
-                code = self._work(work, hurt, self.folder / f"{name}.error")
+                code = self._work(work, fault, self.folder / f"{name}.error")
         finally:
             os._exit(code)
 
@@ -110,12 +114,12 @@ class Lab:
         """What the trainings there have printed."""
         return (self.folder / f"{folder.name}.output").read_text()
 
-    def _work(self, work: Callable[[], None], hurt: Callable[[], None], why: Path) -> int:
+    def _work(self, work: Callable[[], None], fault: Callable[[], None], why: Path) -> int:
         """The exit code of work in this process and folder; the file `why` says more."""
         logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
         try:
             why.write_text("")
-            hurt()
+            fault()
             work()
         except SystemExit as ended:
             why.write_text(str(ended.code))
@@ -125,9 +129,9 @@ class Lab:
             return 70
         return 0
 
-    def run(self, folder: Path, config: Any, hurt: Callable[[], None] = lambda: None) -> int:
+    def run(self, folder: Path, config: Any, fault: Callable[[], None] = lambda: None) -> int:
         """The exit code of a training."""
-        return ended(self.start(folder, config, hurt))
+        return ended(self.start(folder, config, fault))
 
 
 def ended(process: int) -> int:

@@ -90,11 +90,14 @@ def _undisturbed(lab: Lab, stage: Stage, ready: Path) -> tuple[int, Any]:
 
 
 def _start(
-    lab: Lab, folder: Path, command: tuple[str, ...], hurt: Callable[[], None] = lambda: None
+    lab: Lab,
+    folder: Path,
+    command: tuple[str, ...],
+    fault: Callable[[], None] = lambda: None,
 ) -> int:
-    """The id of a process that runs a stage in the folder, once it has been hurt."""
+    """The id of a process that runs a stage in the folder, after the fault was injected."""
     name, *settings = command
-    return lab.start_command(folder, name, *SETTINGS, *settings, hurt=hurt)
+    return lab.start_command(folder, name, *SETTINGS, *settings, fault=fault)
 
 
 def _copy(ready: Path, folder: Path) -> Path:
@@ -121,15 +124,15 @@ def _registered(lab: Lab, folder: Path) -> str:
 
 def _champion(lab: Lab, folder: Path) -> str:
     """The champion's tag of its bundle, asked by a process of its own."""
-    told = lab.folder / f"{folder.name}.champion"
+    answer = lab.folder / f"{folder.name}.champion"
 
     def ask() -> None:
         config = lab.config("tracking=mlflow")
         champion = lab.module("tracking.registry").create_registry(config.tracking).champion("toy")
-        told.write_text(champion.tags["bundle_version"] if champion else "")
+        answer.write_text(champion.tags["bundle_version"] if champion else "")
 
     assert ended(lab.fork(folder, ask)) == 0, lab.error(folder)
-    return told.read_text()
+    return answer.read_text()
 
 
 FAST = ("training.max_steps=10", "training.evaluate_every_n_steps=10")

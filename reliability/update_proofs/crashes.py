@@ -251,8 +251,8 @@ def _check_ended(
 
 
 def _nearest(scenario: Scenario, found: dict[str, object]) -> str:
-    told = [difference(one, found) for one in (scenario.before, scenario.after)]
-    return min(told, key=len) or "not the exit code that goes with it"
+    differences = [difference(one, found) for one in (scenario.before, scenario.after)]
+    return min(differences, key=len) or "not the exit code that goes with it"
 
 
 def _needs_recovery(project: Path) -> bool:

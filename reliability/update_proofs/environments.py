@@ -108,13 +108,13 @@ def hostile_settings(lab: Lab, *, trials: int, seed: int) -> Found:
             got = _result(lab, hostile)
         found.trials += 1
         found.count("refused" if isinstance(got, str) else "updated")
-        told = f"{number}, {dict(chosen)}"
+        text = f"{number}, {dict(chosen)}"
         lost = marks - marks_of(files_of(hostile)) - staged_marks(hostile)
-        found.lost += [f"{told}: {mark!r}" for mark in lost]
+        found.lost += [f"{text}: {mark!r}" for mark in lost]
         if got != expected:
-            found.wrong.append(f"{told}: {_told(expected, got)}")
+            found.wrong.append(f"{text}: {_described(expected, got)}")
         if isinstance(got, str) and (changed := difference(before, snapshot(hostile))):
-            found.wrong.append(f"{told}: refused, and changed {changed}")
+            found.wrong.append(f"{text}: refused, and changed {changed}")
     return found
 
 
@@ -140,8 +140,8 @@ def two_at_once(lab: Lab, *, pairs: int) -> Found:
         printed = [ended.printed, (lab.folder / "twin" / "printed").read_text()]
         codes = sorted([ended.code, int((lab.folder / "twin" / "code").read_text())])
         found.trials += 1
-        if told := difference(expected, snapshot(project)):
-            found.wrong.append(f"pair {number}: {told}")
+        if text := difference(expected, snapshot(project)):
+            found.wrong.append(f"pair {number}: {text}")
         refused = [text for text in printed if text.startswith("error: ")]
         reason = refused[0].partition(" in ")[0] if refused else "nothing to do for one"
         found.count(reason.removeprefix("error: ").partition(str(lab.folder))[0])
@@ -175,8 +175,8 @@ def mutated_answers(lab: Lab, *, trials: int, seed: int) -> Found:
                 found.wrong.append(f"{number}: {error!r}")
         except Exception as error:
             found.wrong.append(f"{number}: {type(error).__name__}: {error}"[:300])
-        if told := difference(before, snapshot(project)):
-            found.wrong.append(f"{number}: {told}")
+        if text := difference(before, snapshot(project)):
+            found.wrong.append(f"{number}: {text}")
     return found
 
 
@@ -212,7 +212,7 @@ def _result(lab: Lab, project: Path) -> object:
     return dict(done.conflicts), index_of(project), files_of(project)
 
 
-def _told(expected: object, got: object) -> str:
+def _described(expected: object, got: object) -> str:
     if isinstance(expected, str) or isinstance(got, str):
         return f"{str(expected)[:200]} became {str(got)[:300]}"
     pairs = zip(("conflicts", "index", "files"), expected, got, strict=True)  # ty: ignore

@@ -17,7 +17,7 @@ from .users import User, lines_of, marks_of, tracked
 
 
 @dataclass
-class Told:
+class Outcomes:
     """What the histories came to."""
 
     histories: int = 0
@@ -31,19 +31,19 @@ class Told:
     """Whatever else should not have happened."""
 
 
-def random_histories(lab: Lab, *, trials: int, seed: int) -> Told:
+def random_histories(lab: Lab, *, trials: int, seed: int) -> Outcomes:
     """Histories from `seed` on."""
-    told = Told()
+    outcomes = Outcomes()
     for number in range(seed, seed + trials):
-        History(lab, number, told).run()
-    return told
+        History(lab, number, outcomes).run()
+    return outcomes
 
 
 class History:
     """A project's life, from a random release on."""
 
-    def __init__(self, lab: Lab, seed: int, told: Told) -> None:
-        self.lab, self.seed, self.told = lab, seed, told
+    def __init__(self, lab: Lab, seed: int, outcomes: Outcomes) -> None:
+        self.lab, self.seed, self.outcomes = lab, seed, outcomes
         self.chance = random.Random(f"history {seed}")
         release = self.chance.choice(RELEASES[:-1])
         store = self.chance.choice(["files", "database"])
@@ -57,13 +57,13 @@ class History:
 
     def run(self) -> None:
         """Works and updates by turns."""
-        self.told.histories += 1
+        self.outcomes.histories += 1
         for _ in range(self.chance.choice([1, 2, 2, 3])):
             there = self._lines()
             self.user.work(self.chance.choice([1, 3, 6, 10]))
             self.removed |= there - self._lines()
             self._update()
-        self.told.marks += self.user.marks
+        self.outcomes.marks += self.user.marks
 
     def _update(self) -> None:
         if self.chance.random() < 0.1:
@@ -74,7 +74,7 @@ class History:
         kept, marks = self._kept(), marks_of(self._tracked_files())
         own = self._own_files()
         store = str(open_project(self.project).answers["store"])
-        self.told.updates += 1
+        self.outcomes.updates += 1
         try:
             done = self.lab.update(self.project, **request)
         except MlscaffoldError as error:
@@ -113,13 +113,13 @@ class History:
         marks: set[bytes],
         own: list[tuple[str, bytes]],
     ) -> None:
-        """After an update: all marks are there, and all conflicts are told."""
+        """After an update: all marks are there, and all conflicts are reported."""
         self._check_marks(marks, "update")
         self._check_kept(kept)
         stages = set(unmerged(self.top))
         prefix = "" if self.top == self.project else "services/ml/"
         if stages != {prefix + path for path in done.conflicts}:
-            self._wrong(f"told {sorted(done.conflicts)}, unmerged {sorted(stages)}")
+            self._wrong(f"reported {sorted(done.conflicts)}, unmerged {sorted(stages)}")
         if (done.outcome == "conflicts") != bool(done.conflicts):
             self._wrong(f"{done.outcome} with {sorted(done.conflicts)}")
         gone = [name for name in own if name not in self._own_files()]
@@ -153,7 +153,7 @@ class History:
     ) -> None:
         """The user settles conflicts, or goes back, and commits."""
         if done.conflicts:
-            self.told.conflicts += 1
+            self.outcomes.conflicts += 1
             self._try_twice()
             if self.chance.random() < 0.3:
                 abort(self.project)
@@ -211,7 +211,7 @@ class History:
         """The branch has every mark, and nothing else has changed."""
         committed, found = (git(self.top, "archive", name) for name in ("HEAD", branch))
         lost = [mark for mark in marks if mark in committed and mark not in found]
-        self.told.lost += [f"{self.seed}: {mark!r} by --branch" for mark in lost]
+        self.outcomes.lost += [f"{self.seed}: {mark!r} by --branch" for mark in lost]
         git(self.top, "update-ref", "-d", f"refs/heads/{branch}")
         self._compare(before, "changed by --branch")
 
@@ -220,11 +220,11 @@ class History:
         if "\n" in reason:
             self._wrong(f"more than a line: {reason!r}")
         kind = reason.replace(str(self.project), "").replace(str(self.top), "")[:45].strip()
-        self.told.refused[kind] = self.told.refused.get(kind, 0) + 1
+        self.outcomes.refused[kind] = self.outcomes.refused.get(kind, 0) + 1
 
     def _check_marks(self, marks: set[bytes], by: str) -> None:
         there = marks_of(files_of(self.top)) | self._marks_in_stages()
-        self.told.lost += [f"{self.seed}: {mark.decode()} by {by}" for mark in marks - there]
+        self.outcomes.lost += [f"{self.seed}: {mark.decode()} by {by}" for mark in marks - there]
 
     def _marks_in_stages(self) -> set[bytes]:
         return marks_of(self._stages())
@@ -238,7 +238,7 @@ class History:
         now = files_of(self.top)
         changed = [path for path in kept if now.get(path) != kept[path]]
         if changed:
-            self.told.lost.append(f"{self.seed}: {changed} were not to be written")
+            self.outcomes.lost.append(f"{self.seed}: {changed} were not to be written")
 
     def _kept(self) -> dict[str, tuple[str, bytes]]:
         """All that an update must not write: ignored, untracked, hidden, of other folders."""
@@ -270,12 +270,12 @@ class History:
         return lines_of(files[path] for path in files.keys() - set(but))
 
     def _compare(self, before: dict[str, object], what: str) -> None:
-        told = difference(before, snapshot(self.top))
-        if told:
-            self._wrong(f"{what}: {told}")
+        differences = difference(before, snapshot(self.top))
+        if differences:
+            self._wrong(f"{what}: {differences}")
 
     def _wrong(self, what: str) -> None:
-        self.told.wrong.append(f"{self.seed}: {what}")
+        self.outcomes.wrong.append(f"{self.seed}: {what}")
 
     def _move_into_a_bigger_repository(self) -> None:
         """The project becomes a folder of a repository in which others are at work."""

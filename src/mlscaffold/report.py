@@ -39,7 +39,7 @@ def following(project: Path, commands: Sequence[str]) -> tuple[str, ...]:
 
 
 def of_new(made: "NewProject", commands: Sequence[str]) -> str:
-    """What was made, and what to type next."""
+    """Format what was made, and what to type next."""
     count = f"{len(made.files)} {'file' if len(made.files) == 1 else 'files'}"
     lines = [f"Made {made.path.name} from {made.template} {made.release}: {count}."]
     if made.unlocked_because:
@@ -48,17 +48,17 @@ def of_new(made: "NewProject", commands: Sequence[str]) -> str:
 
 
 def of_files(paths: Iterable[str]) -> str:
-    """The paths, one a line."""
+    """Format paths, one a line."""
     return _text(map(_plain, paths))
 
 
 def of_options(found: "Options") -> str:
-    """Every question with its choices and what they bring, and the presets."""
+    """Format every question with its choices and what they bring, and the presets."""
     return _text(_lines_of_options(found))
 
 
 def of_choice(choice: "Choice") -> str:
-    """A choice and its help."""
+    """Format a choice and its help."""
     return printable(f"{choice.value!s:<{_WIDTH}}{choice.help}".rstrip())
 
 
@@ -70,7 +70,7 @@ def of_summary(project: "NewProject") -> str:
 
 
 def of_checked(one: "Checked") -> str:
-    """How a project's release stands."""
+    """Format how a project's release compares with the newest."""
     meaning = {
         "current": f"current ({one.release})",
         "outdated": f"outdated: {one.release} is followed by {one.latest}",
@@ -84,18 +84,18 @@ def of_checked(one: "Checked") -> str:
 
 
 def of_finding(finding: "Finding") -> str:
-    """What was found, and what fixes it."""
+    """Format a finding and what fixes it."""
     lines = [f"{finding.state:<8}  {finding.subject}: {finding.detail}"]
     return _text([*lines, f"{'':10}fix: {finding.fix}"] if finding.fix else lines)
 
 
 def of_updated(one: "UpdateResult") -> str:
-    """What became of a project, and what its user has to do; the diff of a dry run is apart."""
+    """Format what became of a project, and what its user has to do; without the diff."""
     return _text(_lines_of_updated(one))
 
 
 def _text(lines: Iterable[str]) -> str:
-    """The lines as one text; nothing that stands in one can end it and forge the next."""
+    """Join lines to one text; nothing in a line can end it and forge the next."""
     return "\n".join(map(printable, lines))
 
 

@@ -64,14 +64,9 @@ def test_params_yaml_is_what_configs_compose(workspace, monkeypatch):
 
     run()
     assert yaml.safe_load(Path("params.yaml").read_text("utf-8"))["model"]["name"] == "transformer"
-    run("--check")
     run("model=mlp", "training.epochs=9")
     params = yaml.safe_load(Path("params.yaml").read_text("utf-8"))
     assert (params["model"]["name"], params["training"]["epochs"]) == ("mlp", 9)
-    run("--check", "model=mlp", "training.epochs=9")
     with pytest.raises(SystemExit, match=r"^error: training.epochs must be >= 1, got 0$"):
         run("training.epochs=0")
     assert yaml.safe_load(Path("params.yaml").read_text("utf-8")) == params
-    Path("params.yaml").write_text("seed: 1\n", "utf-8")
-    with pytest.raises(SystemExit, match=r"params.yaml is not what configs/ composes"):
-        run("--check")

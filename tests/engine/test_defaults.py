@@ -9,10 +9,11 @@ import pytest
 from miniature import CONFIGS
 from toy_project import fetch, preprocess, serve, train
 from toy_project.compose import to_config
-from toy_project.config import Config, flat
+from toy_project.config import Config
 from toy_project.data.encoder import encoder_settings
 from toy_project.models.base import model_settings
 from toy_project.objectives.base import objective_settings
+from toy_project.rules import flat
 from toy_project.serving.config import ServeConfig
 
 from . import commands

@@ -14,11 +14,12 @@ import torch
 import yaml
 from miniature import CONFIGS
 from toy_project import data, fetch, preprocess, train, training
-from toy_project.config import Config, OptimizerConfig, flat
+from toy_project.config import Config, OptimizerConfig
 from toy_project.data.encoder import encoder_settings
 from toy_project.lineage import made_by
 from toy_project.models.base import model_settings
 from toy_project.objectives.base import objective_settings
+from toy_project.rules import flat
 from toy_project.training.optimizers import check_optimizer
 
 from . import commands

@@ -1,7 +1,7 @@
 """The command line of every stage: Hydra composes the settings, config.py checks them.
 
 `python -m <package>.compose` writes the composed configuration to params.yaml, which DVC reads;
-overrides such as `training.epochs=1` may follow. With `--check` it only compares.
+overrides such as `training.epochs=1` may follow.
 """
 
 import argparse
@@ -22,10 +22,10 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from .artifacts import new_file
-from .config import Config, differences, flat
+from .config import Config
 from .errors import ProjectError, file_errors
 from .paths import CONFIGS, PARAMS
-from .rules import ConfigError, require, typed
+from .rules import ConfigError, differences, flat, require, typed
 
 C = TypeVar("C", bound=Config)
 
@@ -201,18 +201,14 @@ def _values(composed: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write params.yaml, or check that it is current."""
+    """Write params.yaml."""
     parser = argparse.ArgumentParser(description="Write the composed configuration to params.yaml.")
-    parser.add_argument("--check", action="store_true", help="only say whether it is current")
     parser.add_argument("overrides", nargs="*", metavar="setting=value", help="set this instead")
-    arguments = parser.parse_args()
+    overrides = parser.parse_args().overrides
     with one_line_errors():
         _require_root()
-        settings, _ = compose(arguments.overrides)
-        if not arguments.check:
-            write_params(settings)
-        elif read_params() != settings:
-            raise ProjectError("params.yaml is not what configs/ composes; run `make params`")
+        settings, _ = compose(overrides)
+        write_params(settings)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The settings of every stage, typed and checked when they are built."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any
@@ -240,21 +239,3 @@ class Config(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-
-
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return `{"training.epochs": "3"}` of nested settings."""
-    named: dict[str, str] = {}
-    for name, value in settings.items():
-        nested = isinstance(value, Mapping)
-        named |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": str(value)}
-    return named
-
-
-def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """Describe each setting that differs: its old value and its new one."""
-    names = [name for name in old.keys() | new.keys() if old.get(name) != new.get(name)]
-    return [
-        f"{name}={old.get(name, 'nothing')} (now {new.get(name, 'nothing')})"
-        for name in sorted(names)
-    ]

@@ -17,9 +17,9 @@ import yaml
 from omegaconf import OmegaConf
 
 from .compose import compose, one_line_errors, read_params, write_params
-from .config import differences, flat
 from .errors import ProjectError
 from .paths import CONFIGS, PARAMS, require
+from .rules import differences, flat
 
 Key = tuple[str, ...]
 """Names on the way to a value: ("optimizer", "learning_rate")."""

@@ -3,7 +3,7 @@
 The type of a field, such as `PositiveInt`, says which values it may have.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
@@ -163,3 +163,21 @@ def _require_known(name: str, known: Collection[str], *, section: str) -> None:
         hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(known)}"
         shown = name if name.isprintable() else ascii(name)
         raise ConfigError(f"{_joined(section, shown)} is not a setting; {hint}")
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return `{"training.epochs": "3"}` of nested settings."""
+    named: dict[str, str] = {}
+    for name, value in settings.items():
+        nested = isinstance(value, Mapping)
+        named |= flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": str(value)}
+    return named
+
+
+def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """Describe each setting that differs: its old value and its new one."""
+    names = [name for name in old.keys() | new.keys() if old.get(name) != new.get(name)]
+    return [
+        f"{name}={old.get(name, 'nothing')} (now {new.get(name, 'nothing')})"
+        for name in sorted(names)
+    ]

@@ -1,4 +1,4 @@
-"""One stage at a time in a project's folder: none reads or writes what another is writing."""
+"""Run one stage at a time in a project's folder: none reads or writes what another is writing."""
 
 import errno
 import logging
@@ -24,11 +24,11 @@ class RunningError(ProjectError):
 
 @contextmanager
 def running(stage: str) -> Generator[None]:
-    """Be the only stage at work in this folder. Also a decorator of a stage's function.
+    """Run a block, or a decorated function, as the only stage in this folder.
 
-    The lock is a POSIX one: the system takes it from a process that ends, however it ends, and NFS
-    has it too. Closing another handle of its file would give it up. On Windows, and on a disk
-    without locks, which is told, two stages at once are not noticed.
+    The lock is a POSIX one: the system releases it when the process ends, however it ends, and NFS
+    supports it. Closing another handle of its file would release it too. Two stages at once are not
+    noticed on Windows, nor on a disk without locks, for which there is a warning.
 
     Raises:
         RunningError: Another process is at work here; the message names it.

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from ..config import Config, differences, flat
+from ..config import Config
 from ..objectives.base import Objective, objective_class, objective_settings
-from ..rules import NAMED, ConfigError, require
+from ..rules import NAMED, ConfigError, differences, flat, require
 from .encoder import Encoder, encoder_class, encoder_settings
 
 SPEC_JSON, SETTINGS_JSON = "spec.json", "settings.json"

@@ -6,8 +6,9 @@ Sections after Mitchell et al. 2019, "Model Cards for Model Reporting", arXiv:18
 from collections.abc import Iterable
 from importlib import import_module
 
-from ..config import Config, DataConfig, flat
+from ..config import Config, DataConfig
 from ..lineage import config_hash, made_by
+from ..rules import flat
 from .escaping import markdown, markdown_code, one_line
 from .report import Report
 

@@ -1,1 +1,1 @@
-"""From a split to trained weights: the loop, what watches it, and how it goes on after a stop."""
+"""From a split to trained weights: the loop, what watches it, and how it resumes after a stop."""

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from ..artifacts import new_file
-from ..config import Config, differences, flat
+from ..config import Config
 from ..errors import ProjectError
+from ..rules import differences, flat
 from .distributed import world_size
 
 log = logging.getLogger(__name__)

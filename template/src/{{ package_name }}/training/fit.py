@@ -158,7 +158,7 @@ def _callbacks(config: Config, tracker: Tracker, settings: dict[str, str]) -> li
 
 
 def _resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
-    """Continue from the checkpoint; where its run's best weights are gone, look for better anew."""
+    """Continue from the checkpoint; where its run's best weights are gone, forget them."""
     try:
         trainer.load_state_dict(checkpoint.trainer)
     except (KeyError, RuntimeError, ValueError) as error:
@@ -168,7 +168,7 @@ def _resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
     progress = trainer.progress
     log.info("resuming after step %d", progress.step)
     if progress.best_step and from_main(lambda: _best(progress) is None):
-        log.warning("the best weights so far, of step %d, are not there", progress.best_step)
+        log.warning("the best weights so far, of step %d, are missing", progress.best_step)
         progress.best, progress.best_step = None, 0
 
 

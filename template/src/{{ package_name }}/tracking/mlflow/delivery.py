@@ -23,7 +23,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
-from ...config import flat
+from ...rules import flat
 from ..base import TrackingError
 from .server import connect, tracking_uri, translated
 

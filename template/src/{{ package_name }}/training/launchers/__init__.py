@@ -31,7 +31,7 @@ class WorkerError(ProjectError):
 def start(run: Run, config: Config) -> None:
     """Run `run(config)` in the processes that the launcher starts.
 
-    When a worker is lost all start anew, from the last checkpoint, whatever `resume` says.
+    When a worker is lost, all are started again from the last checkpoint, whatever `resume` says.
 
     Raises:
         WorkerError: A worker was lost once more than launcher.max_restarts.

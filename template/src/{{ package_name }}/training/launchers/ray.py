@@ -50,7 +50,7 @@ def launch(run: Run, config: Config) -> None:
             scaling_config=train.ScalingConfig(num_workers=num_workers, use_gpu=use_gpu),
             run_config=train.RunConfig(
                 storage_path=storage,
-                # Ours start anew with `resume=auto`, and not after an error of the user's.
+                # Ours restart with `resume=auto`, and not after an error of the user's.
                 failure_config=train.FailureConfig(max_failures=0, max_preemption_failures=0),
                 logging_config=train.LoggingConfig("CRITICAL"),
             ),
@@ -88,7 +88,7 @@ def _cluster(config: LauncherConfig) -> Generator[None]:
 
 
 def _require_answer(address: str) -> None:
-    """Raise an OSError where nobody listens at host:port, whom Ray would call for minutes."""
+    """Raise an OSError where nobody listens at host:port; Ray would retry for minutes."""
     host, _, port = address.rpartition(":")
     if port.isdigit() and "://" not in address:
         socket.create_connection((host, int(port)), timeout=10).close()
@@ -111,7 +111,7 @@ def _explain(error: Exception) -> ProjectError:
         if isinstance(failure, ProjectError):
             return failure
     for rank, failure in failures.items():
-        if type(failure).__module__.startswith("ray."):  # Ray's own word on a process that is gone
+        if type(failure).__module__.startswith("ray."):  # Ray's error for a process that is gone
             return WorkerError(f"worker {rank} was lost")
     rank, failure = next(iter(failures.items()))
     return WorkerError(f"worker {rank} failed: {type(failure).__name__}: {failure}", str(error))

@@ -16,7 +16,7 @@ from ...errors import ProjectError
 from . import Run, WorkerError
 
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
-"""Exit codes of a worker that was told to stop."""
+"""Exit codes of a worker that a signal stopped."""
 
 # What the agent reports of a failure; ours is a line.
 for name in (
@@ -38,7 +38,7 @@ def launch(run: Run, config: Config) -> None:
         rdzv_backend="c10d",
         rdzv_endpoint="127.0.0.1:0",
         local_addr="127.0.0.1",
-        max_restarts=0,  # ours start anew with `resume=auto`, and not after an error of the user's
+        max_restarts=0,  # ours restart with `resume=auto`, and not after an error of the user's
     )
     errors: SimpleQueue[ProjectError] = get_context("spawn").SimpleQueue()
     try:
