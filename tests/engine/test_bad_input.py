@@ -261,7 +261,7 @@ def test_a_disk_that_is_read_only_ends_in_one_line(ready: Path) -> None:
     finally:
         subprocess.run(["umount", "reports"], check=True)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "error: reports/history.new: Read-only file system"
+    assert done.stderr.splitlines()[-1] == "error: reports/.history.csv.new: Read-only file system"
     assert "Traceback" not in done.stderr
 
 
