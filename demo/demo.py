@@ -31,8 +31,9 @@ TEXTS = [
 # What an outer make hands to the makes inside it, our ARGS among it.
 OF_MAKE = {"ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"}
 UV_CONFIG = Path(__file__).with_name("uv.toml").resolve()
-ENV = {name: value for name, value in os.environ.items() if name not in OF_MAKE} | {
-    "UV_CONFIG_FILE": str(UV_CONFIG)
+# Uv reads one file of settings, so one that the user names goes before ours.
+ENV = {"UV_CONFIG_FILE": str(UV_CONFIG)} | {
+    name: value for name, value in os.environ.items() if name not in OF_MAKE
 }
 
 

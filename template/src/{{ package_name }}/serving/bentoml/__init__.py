@@ -1,4 +1,4 @@
-"""The BentoML server: its adaptive batching behind the same routes and answers as FastAPI's.
+"""The BentoML server: adaptive batching behind the routes and answers that every server has.
 
 `Gate` validates requests and answers errors; BentoML batches the valid ones.
 """
