@@ -19,7 +19,6 @@ LEFT_OUT = {
     "compose.py": "reads the settings, which are params",
     "config.py": "has the defaults of the settings, which are params",
     "errors.py": "words messages",
-    "evaluation/escaping.py": "is what plots.py uses",
     "evaluation/plots.py": "draws for an objective, which `evaluate` alone asks for",
     "lineage.py": "notes where a model came from, which each commit changes",
     "lookup.py": "finds the file that a setting names, which is a dependency itself",

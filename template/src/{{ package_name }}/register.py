@@ -95,7 +95,7 @@ def _champion_metric(
 def _measure(bundle: "Bundle", config: Config) -> dict[str, float]:
     from .data.dataset import Split
     from .data.preprocessing import read_rows
-    from .evaluation.metrics import evaluate
+    from .models.base import evaluate
 
     encoder, objective = bundle.spec.encoder, bundle.spec.objective
     rows = [row.values for row in read_rows(PROCESSED / "test.csv", config)]
