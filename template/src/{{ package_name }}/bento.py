@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import hydra
 from bentoml.images import Image
 
+from .artifacts import CONFIGS, require
 from .compose import one_line_errors, to_config
-from .paths import CONFIGS, require
 from .serving.bentoml import create_service
 from .serving.config import ServeConfig
 from .serving.engine import Engine

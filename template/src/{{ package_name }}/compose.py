@@ -21,10 +21,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from .artifacts import new_file
+from .artifacts import CONFIGS, PARAMS, new_file
 from .config import Config
 from .errors import ProjectError, file_errors
-from .paths import CONFIGS, PARAMS
 from .rules import ConfigError, differences, flat, require, typed
 
 C = TypeVar("C", bound=Config)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from .artifacts import BUNDLE, METRICS_JSON, PROCESSED, REPORTS, require
 from .compose import stage
 from .config import Config, RegistryConfig
 from .errors import ProjectError
-from .paths import BUNDLE, METRICS_JSON, PROCESSED, REPORTS, require
 from .running import running
 
 if TYPE_CHECKING:
