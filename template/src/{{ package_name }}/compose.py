@@ -58,8 +58,7 @@ def _command(run: Callable[[C], None], schema: type[C], config_name: str) -> Non
     parser.add_argument("--config-name", default=config_name, help="its main file, without .yaml")
     given = parser.parse_intermixed_args()
     with one_line_errors():
-        composed = _composed(given.overrides, given.config_name, given.config_dir)
-        run(to_config(composed, schema))
+        run(read_config(schema, given.config_name, given.overrides, folder=given.config_dir))
 
 
 def _parser(description: str | None) -> argparse.ArgumentParser:
@@ -84,6 +83,17 @@ def explain(error: Exception) -> str:
         choices = ", ".join(error.options)
         return f"there is no configs/{error.missing_cfg_file}.yaml; choose one of: {choices}"
     return " ".join(str(error).split())
+
+
+def read_config(
+    schema: type[C], name: str, overrides: Sequence[str] = (), *, folder: Path = CONFIGS
+) -> C:
+    """Return the checked configuration of `name`.yaml in a folder.
+
+    Raises:
+        ConfigError: A setting is unknown or without a value, or its value cannot be used.
+    """
+    return to_config(_composed(overrides, name, folder), schema)
 
 
 def to_config(composed: DictConfig, schema: type[C]) -> C:
