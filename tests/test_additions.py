@@ -58,7 +58,7 @@ def extended(render: Render, run_in: Run) -> Path:
             "    return 1.0 if done < 0.5 else 0.5\n\n\n"
             "def linear(",
         ),
-        ('    "linear": linear,\n', '    "halved": halved,\n    "linear": linear,\n'),
+        ("(constant, cosine, linear,", "(constant, cosine, halved, linear,"),
     )
     run_in(project, "make", "format")
     run_in(project, "python", "-m", "toy_project.compose", *ADDED)

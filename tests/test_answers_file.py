@@ -81,7 +81,7 @@ ANSWERS = {
     "the template has a NUL": (GOOD.replace("{source}", '"a\\0b"'), "_src_path is 'a\\x00b'"),
     "the template is a user's": (
         GOOD.replace("{source}", "~nobody-of-that-name/x"),
-        "the template ~nobody-of-that-name/x can't be read: ",
+        "the template '~nobody-of-that-name/x' does not exist",
     ),
     "the template is empty": (GOOD.replace("{source}", "''"), "_src_path is ''"),
     "the template is long": (

@@ -10,7 +10,7 @@ from templates import commit, git
 from toys import Toys, cli, files_of
 
 WAYS_OUT = (
-    "Resolve them (git status lists them), then: mlscaffold update --continue {toy}\n"
+    "Resolve it (git status lists it), then: mlscaffold update --continue {toy}\n"
     "Or go back to what was there: mlscaffold update --abort {toy}\n"
 )
 MOVED = "  conflict  docs~yours: a file here, a folder there\n"

@@ -1,13 +1,10 @@
 """Templates that attack: they write git's own folder, run code, name odd addresses."""
 
-import os
-import pty
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hostile import SETTINGS, mlscaffold, project_of, template_of
+from pseudo_terminal import Terminal
 from templates import commit, git
 from toys import cli, edit, files_of
 
@@ -267,15 +264,10 @@ def test_no_lock_runs_code_of_a_template_unasked(kind: str, tmp_path: Path) -> N
 def test_on_a_terminal_a_lock_is_asked_for(typed: str, is_locked: bool, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     template = locking(tmp_path / "fork", kind="in-tree", mark=mark)
-    keyboard, terminal = pty.openpty()
-    command = [sys.executable, "-m", "mlscaffold", "new", "toy", f"--template={template}"]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, stdin=terminal, stdout=terminal, stderr=terminal
-    )
-    os.write(keyboard, f"3\n{typed}\n".encode())
-    assert process.wait(timeout=60) == 0
-    os.close(terminal)
-    shown = os.read(keyboard, 100_000).decode()
+    terminal = Terminal("new", "toy", f"--template={template}", cwd=tmp_path, TERM="dumb")
+    terminal.type(f"3\n\n{typed}\n")
+    assert terminal.end() == 0
+    shown = terminal.seen
     assert "Lock the dependencies? uv may run code of this template [y/N]: " in shown
     assert ("No uv.lock: " in shown, mark.exists()) == (not is_locked, is_locked)
     assert (tmp_path / "toy" / "uv.lock").exists() == is_locked
