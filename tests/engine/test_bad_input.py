@@ -219,7 +219,7 @@ def test_a_folder_in_place_of_a_file_ends_in_one_line(
     ("stage", "path", "message"),
     [
         ("evaluate", "reports", "reports/.new: Not a directory"),
-        ("train", "models/checkpoints", "models/checkpoints/best.pt: Not a directory"),
+        ("train", "models/checkpoints", "models/checkpoints: File exists"),
     ],
 )
 def test_a_file_in_place_of_a_folder_ends_in_one_line(

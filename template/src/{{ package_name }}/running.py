@@ -1,10 +1,8 @@
 """Run one stage at a time in a project's folder: none reads or writes what another is writing."""
 
-import errno
 import logging
 import os
 import socket
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime
@@ -51,17 +49,11 @@ def _lock(file: TextIO) -> None:
         return
     import fcntl
 
-    for _ in range(20):
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):
-                log.warning("%s: %s; two stages at once are not noticed", LOCK, error.strerror)
-                return
-        if holder := LOCK.read_text("utf-8"):
-            break
-        time.sleep(0.1)  # it has just begun, or just ended
-    else:
-        holder = f"another process holds {LOCK}"
-    raise RunningError(f"this folder is in use: {holder}; wait until it ends, or use a copy of it")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        holder = LOCK.read_text("utf-8") or "another stage has just begun"
+        message = f"this folder is in use: {holder}; wait until it ends, or use a copy of it"
+        raise RunningError(message) from error
+    except OSError as error:
+        log.warning("%s: %s; two stages at once are not noticed", LOCK, error.strerror)

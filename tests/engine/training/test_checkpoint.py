@@ -40,11 +40,6 @@ def settings(config: Config = CONFIG, data: str = "d") -> dict[str, str]:
     return settings_of(config, data_hash=data)
 
 
-def best_step(checkpoints: Checkpoints) -> int | None:
-    best = checkpoints.load_best()
-    return best.step if best else None
-
-
 def test_a_checkpoint_comes_back(tmp_path):
     checkpoint(7).save(tmp_path / "a.pt")
     found = Checkpoint.load(tmp_path / "a.pt")
@@ -78,10 +73,10 @@ def test_the_last_few_and_the_best_are_kept(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     for step in range(1, 6):
         checkpoints.save(checkpoint(step, best_step=2), keep=2)
-    assert [Checkpoint.load(path).step for path in checkpoints.steps()] == [4, 5]
-    assert best_step(checkpoints) == 2
-    checkpoints.forget_steps()
+    assert [Checkpoint.load(path).step for path in checkpoints.steps()] == [2, 4, 5]
+    checkpoints.complete(2)
     assert [path.name for path in tmp_path.iterdir()] == ["best.pt"]
+    assert Checkpoint.load(tmp_path / "best.pt").step == 2
 
 
 def test_auto_goes_on_from_the_newest(tmp_path):
@@ -155,30 +150,11 @@ def test_the_best_stands_in_where_the_others_are_damaged(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(checkpoint(5, best_step=5), keep=1)
     checkpoints.save(checkpoint(6, best_step=5), keep=1)
-    checkpoints.steps()[0].write_bytes(b"")
+    checkpoints.steps()[-1].write_bytes(b"")
     found = find(tmp_path)
     assert found is not None and found.step == 5
-    checkpoints.forget_steps()
+    checkpoints.complete(5)
     assert find(tmp_path) is None, "a run that is complete"
-
-
-def test_a_crash_between_a_checkpoint_and_its_name_as_the_best_costs_nothing(tmp_path):
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(checkpoint(5, best_step=5), keep=2)
-    checkpoints.save(checkpoint(6, best_step=6), keep=2)
-    Checkpoint.load(checkpoints.steps()[0]).save(checkpoints.best)
-    found = checkpoints.newest()
-    assert found and best_step(checkpoints) == 5
-    checkpoints.name_best(*found)
-    assert best_step(checkpoints) == 6
-
-
-def test_a_crash_while_the_best_was_given_its_name_damages_no_other(tmp_path):
-    checkpoints = saved(tmp_path, 4)
-    os.link(checkpoints.steps()[0], tmp_path / ".best.pt.new")
-    checkpoints.save(checkpoint(5, best_step=5), keep=2)
-    assert [Checkpoint.load(path).step for path in checkpoints.steps()] == [4, 5]
-    assert best_step(checkpoints) == 5
 
 
 def test_a_named_checkpoint_becomes_the_only_one(tmp_path):
@@ -195,10 +171,11 @@ def test_a_checkpoint_from_elsewhere_brings_its_own_best(tmp_path):
         checkpoints.save(checkpoint(3, config, best_step=2), keep=2)
     named = theirs.steps()[-1]
     ours.restart_from(named, Checkpoint.load(named))
-    assert Checkpoint.load(ours.best).settings == checkpoint().settings
-    theirs.best.unlink()
+    best = ours.load(2)
+    assert best and best.settings == checkpoint().settings
+    theirs.steps()[0].unlink()
     ours.restart_from(named, Checkpoint.load(named))
-    assert ours.load_best() is None
+    assert [path.name for path in ours.steps()] == ["step-0000000003.pt"]
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_others(tmp_path, no_room):

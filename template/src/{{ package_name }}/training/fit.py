@@ -45,7 +45,6 @@ from .distributed import (
     set_threads,
 )
 from .optimizers import check_optimizer
-from .progress import Progress
 from .schedules import check_schedule
 from .trainer import Callback, Trainer
 
@@ -73,14 +72,13 @@ def fit(config: Config, *, starts_over: bool = False) -> None:
             logging.disable(logging.INFO)  # what rank 0 says is true of all
         # Whatever refers to the group goes with this frame, while there is the group: freed later,
         # it would wait for a thread that waits for Python.
-        _fit(config, device, chosen, starts_over=starts_over)
+        best_step = _fit(config, device, chosen, starts_over=starts_over)
         if rank() == 0:
-            KEPT.forget_steps()
+            KEPT.complete(best_step)
 
 
-def _fit(
-    config: Config, device: torch.device, chosen: list[Callback], *, starts_over: bool
-) -> None:
+def _fit(config: Config, device: torch.device, chosen: list[Callback], *, starts_over: bool) -> int:
+    """Return the step after which the weights were the best."""
     spec = DataSpec.load(require(PROCESSED, stage="preprocess"))
     check_settings(PROCESSED, config)
     model = _new_model(config, spec)
@@ -107,6 +105,7 @@ def _fit(
         if rank() == 0:
             _save_bundle(trainer, spec, lineage)
             tracker.log_folder(BUNDLE, "model")
+    return trainer.progress.best_step
 
 
 def _new_model(config: Config, spec: DataSpec) -> Model:
@@ -133,13 +132,12 @@ def _checkpoint(
     weights = model.state_dict()
     found = find_checkpoint(config, KEPT, settings, weights, starts_over=starts_over)
     if found is None:
-        KEPT.forget()
+        KEPT.clear()
         return None
     if config.resume != "auto":
         if found[0].parent.resolve() != KEPT.folder.resolve():
             HISTORY_CSV.unlink(missing_ok=True)
         return KEPT.restart_from(*found)
-    KEPT.name_best(*found)
     return found[0]
 
 
@@ -167,21 +165,15 @@ def _resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
         raise CheckpointError(message) from error
     progress = trainer.progress
     log.info("resuming after step %d", progress.step)
-    if progress.best_step and from_main(lambda: _best(progress) is None):
+    if progress.best_step and from_main(lambda: KEPT.load(progress.best_step) is None):
         log.warning("the best weights so far, of step %d, are missing", progress.best_step)
         progress.best, progress.best_step = None, 0
 
 
-def _best(progress: Progress) -> Checkpoint | None:
-    """Return the checkpoint with the best weights; None where it could not be kept."""
-    best = KEPT.load_best()
-    return best if best and best.step == progress.best_step else None
-
-
 def _save_bundle(trainer: Trainer, spec: DataSpec, lineage: Lineage) -> None:
     """Write the bundle of the best weights; of the last where those could not be kept."""
-    best_step, best = trainer.progress.best_step, _best(trainer.progress)
-    if best:
+    best_step = trainer.progress.best_step
+    if best := KEPT.load(best_step):
         trainer.load_state_dict(best.trainer)
     Bundle(trainer.evaluated_model.cpu(), spec, lineage).save(BUNDLE)
     step, monitor = trainer.progress.step, trainer.config.monitor

@@ -19,7 +19,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,6 @@ JOURNALS = Path(".tracking")
 LINES = "journal.jsonl"
 ATTEMPTED = "attempted"
 
-MAX_POINTS = 1000
-"""Points in a request; MLflow takes no more."""
 MAX_INTERVAL_S = 10
 """Between deliveries; each interval is twice the one before."""
 MAX_SILENT_INTERVAL_S = 60
@@ -102,14 +100,13 @@ class Delivery:
                 log.warning("%s has a damaged line, which is skipped", self._lines.name)
 
     def _send_points(self, records: Iterable[Record]) -> None:
-        points = (
+        points = [
             Metric(name, value, record["time"], record["step"])
             for record in records
             for name, value in record["metrics"].items()
             if self._is_new(name, record["step"])
-        )
-        while batch := list(islice(points, MAX_POINTS)):
-            self._client.log_batch(self._run_id, batch)
+        ]
+        self._client.log_batch(self._run_id, points)
 
     def _is_new(self, name: str, step: int) -> bool:
         """Return whether the server lacks this point, which is sent then."""
