@@ -15,15 +15,13 @@ PACKAGE = "toy_project"
 STAGES = ("fetch", "preprocess", "train", "evaluate")
 
 LEFT_OUT = {
-    "artifacts.py": "puts files in their place, whatever they hold",
+    "artifacts.py": "says where files are, as dvc.yaml does, and puts them there",
     "compose.py": "reads the settings, which are params",
     "config.py": "has the defaults of the settings, which are params",
     "errors.py": "words messages",
-    "evaluation/escaping.py": "is what plots.py uses",
     "evaluation/plots.py": "draws for an objective, which `evaluate` alone asks for",
     "lineage.py": "notes where a model came from, which each commit changes",
     "lookup.py": "finds the file that a setting names, which is a dependency itself",
-    "paths.py": "says where stages leave what they make, as dvc.yaml does",
     "rules.py": "refuses settings",
     "running.py": "keeps two stages from running at once",
     "tracking": "records runs: a change of tracker must not train a model again",

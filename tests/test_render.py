@@ -46,7 +46,7 @@ SHARED = {
 OWNED = [
     *(("license", value, {"LICENSE", "pyproject.toml", "README.md"}) for value in LICENSES[1:]),
     *(
-        ("python_version", value, {".python-version", "pyproject.toml", "README.md", "Dockerfile"})
+        ("python_version", value, {"pyproject.toml", "README.md", "Dockerfile"})
         for value in PYTHONS
         if value != "{}.{}".format(*sys.version_info)
     ),
@@ -141,7 +141,8 @@ def test_its_own_linter_agrees_whatever_the_version_of_python(
 
 def test_the_python_that_runs_new_is_the_default(render: Render, tmp_path: Path) -> None:
     running = "{}.{}".format(*sys.version_info)
-    assert (render() / ".python-version").read_text().strip() == running
+    metadata = tomllib.loads((render() / "pyproject.toml").read_text())["project"]
+    assert metadata["requires-python"] == f"=={running}.*"
     # A template that offers other versions keeps its own default.
     template = commit_template(tmp_path / "template")
     with (template / "copier.yml").open("a") as questions:

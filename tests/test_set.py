@@ -1,7 +1,5 @@
 """Changed answers: by `set`, and by the questions of a newer release."""
 
-import os
-import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +8,7 @@ from pathlib import Path
 import pytest
 from choices import FOUND
 from evolving import RELEASES, evolving_template
+from pseudo_terminal import Terminal
 from templates import commit, git
 from toys import Toys, cli, committed, files_of, snapshot, staged_tree, status
 
@@ -89,26 +88,19 @@ def test_a_new_question_takes_its_default_where_nobody_can_answer(toys: Toys, to
 
 
 def test_a_new_question_is_asked_on_a_terminal_and_no_other(toys: Toys, toy: Path) -> None:
-    keyboard, terminal = pty.openpty()
-    command = [sys.executable, "-m", "mlscaffold", "update", str(toy)]
-    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
-    os.write(keyboard, b"green\nblue\n")
-    assert process.wait(timeout=120) == 0
-    os.close(terminal)
-    shown = os.read(keyboard, 100_000).decode()
-    assert "colour (red, blue) [red]: " in shown
-    assert "colour must be one of red, blue; got 'green'" in shown
-    assert "store" not in shown and "project_name" not in shown
+    terminal = Terminal("update", str(toy), cwd=toy.parent, TERM="dumb")
+    terminal.type("green\nblue\n")
+    assert terminal.end() == 0
+    assert "1) red\n  2) blue\ncolour [red]: " in terminal.seen
+    assert "colour must be one of red, blue; got 'green'" in terminal.seen
+    assert "store" not in terminal.seen and "project_name" not in terminal.seen
     assert (toy / "colour.txt").read_text() == "blue\n"
 
 
 def test_a_new_question_that_is_answered_is_not_asked(toys: Toys, toy: Path) -> None:
-    keyboard, terminal = pty.openpty()
-    command = [sys.executable, "-m", "mlscaffold", "update", str(toy), "-d", "colour=blue"]
-    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
-    assert process.wait(timeout=120) == 0
-    os.close(terminal)
-    assert "[red]" not in os.read(keyboard, 100_000).decode()
+    terminal = Terminal("update", str(toy), "-d", "colour=blue", cwd=toy.parent, TERM="dumb")
+    assert terminal.end() == 0
+    assert "colour" not in terminal.seen
     assert (toy / "colour.txt").read_text() == "blue\n"
 
 

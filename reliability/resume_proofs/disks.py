@@ -96,7 +96,7 @@ def _check_struck(lab: Lab, row: Row, folder: Path, whole: Whole, code: int, num
         row.outcomes["last weights"] += 1
         shutil.rmtree(folder)
     elif code == 0:
-        row.outcomes["went on"] += 1
+        row.outcomes["continued"] += 1
         check_end(lab, row, folder, whole, number, code)
     else:
         row.outcomes["killed" if code == KILLED else "one line"] += 1

@@ -83,9 +83,9 @@ def poison(lab: Lab, trials: int, seed: int) -> Row:
         folder = lab.workspace(f"poison-{trial}")
         step = random.Random(trial).randint(1, whole.num_steps)
         code = lab.run(folder, whole.config, partial(_poison, lab, step))
-        is_told = "had gradients that are not finite" in lab.error(folder)
-        row.outcomes["stopped" if code == 1 and is_told else "not told"] += 1
-        if code != 1 or not is_told:
+        is_reported = "had gradients that are not finite" in lab.error(folder)
+        row.outcomes["stopped" if code == 1 and is_reported else "not reported"] += 1
+        if code != 1 or not is_reported:
             row.wrong.append(f"trial {trial}: exit code {code}: {lab.error(folder)}")
         finish(lab, row, folder, whole, trial)
     return row
@@ -113,11 +113,11 @@ def pairs(lab: Lab, trials: int, seed: int) -> Row:
         codes = [ended(process) for process in processes]
         refused = [lab.error(folder, name) for name in names]
         winner = codes.index(0) if 0 in codes else 0
-        is_told = refused[1 - winner].startswith("error: this folder is in use: train, pid ")
+        is_reported = refused[1 - winner].startswith("error: this folder is in use: train, pid ")
         if codes == [0, 0]:  # on a busy machine the second may begin when the first has ended
             row.outcomes["one after the other"] += 1
             winner = 1
-        elif sorted(codes) == [0, 1] and is_told and "\n" not in refused[1 - winner]:
+        elif sorted(codes) == [0, 1] and is_reported and "\n" not in refused[1 - winner]:
             row.outcomes["one refused"] += 1
         else:
             row.wrong.append(f"trial {trial}: exit codes {codes}: {refused}")

@@ -1,4 +1,4 @@
-"""Projects to be hurt, and what of them must not change."""
+"""Projects to test updates on, and what of them must not change."""
 
 import os
 import shutil
@@ -88,7 +88,7 @@ def commit(project: Path, message: str = "Work") -> None:
 def files_of(project: Path) -> dict[str, tuple[str, bytes]]:
     """Every file below a folder, but for git's own: its kind with its mode, and its bytes.
 
-    Empty folders are told, too.
+    Empty folders are included.
     """
     found: dict[str, tuple[str, bytes]] = {}
     for folder, folders, names in os.walk(project):

@@ -20,7 +20,7 @@ from .rendering.releases import Releases, open_releases
 from .rendering.render import render
 from .repository import git
 
-# Is told what happens now, for a line of progress.
+# Called with a line that says what happens now.
 Progress = Callable[[str], None]
 
 _UV_MAY_RUN_CODE = "uv may run code of this template"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from toy_project.artifacts import PARAMS
 from toy_project.compose import compose, read_params, write_params
 from toy_project.errors import ProjectError
 from toy_project.keep import in_one_line, keep, with_value
-from toy_project.paths import PARAMS
 
 TEXT = """\
 # Of the optimizer.

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from toy_project import fetch, preprocess, train
-from toy_project.paths import BUNDLE
+from toy_project.artifacts import BUNDLE
 
 from . import commands
 

@@ -8,18 +8,18 @@ import pytest
 import torch
 import yaml
 from toy_project import register
+from toy_project.artifacts import (
+    BUNDLE,
+    CONFIGS,
+    METRICS_JSON,
+    PROCESSED,
+)
 from toy_project.config import TrackingConfig
 from toy_project.lineage import dvc_hash
 from toy_project.models.base import build_model
 from toy_project.models.bundle import Bundle
 from toy_project.objectives.classification import (
     Classification,
-)
-from toy_project.paths import (
-    BUNDLE,
-    CONFIGS,
-    METRICS_JSON,
-    PROCESSED,
 )
 from toy_project.tracking.registry import (
     RegisteredModel,

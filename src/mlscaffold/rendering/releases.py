@@ -237,7 +237,7 @@ def _url(template: str) -> str:
         if folder.exists():
             return folder.resolve().as_uri()
     except (OSError, RuntimeError):
-        pass  # No path at all: too long, or in the home of nobody.
+        pass  # Not a path: too long, or in the home of an unknown user.
     scheme = _SCHEME.match(url)
     if scheme and (scheme[2] == "::" or scheme[1] not in git.PROTOCOLS):
         raise TemplateError(

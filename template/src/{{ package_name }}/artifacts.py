@@ -1,4 +1,7 @@
-"""Atomic replacement of files and folders: a killed process leaves the old one or the new."""
+"""What stages leave on disk: where it is, relative to the project's root, and how it gets there.
+
+Files and folders are replaced atomically: a killed process leaves the old one or the new.
+"""
 
 import ctypes
 import errno
@@ -9,8 +12,34 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .errors import ProjectError
+
+CONFIGS = Path("configs")
+PARAMS = Path("params.yaml")
+RAW_CSV = Path("data/raw/dataset.csv")
+PROCESSED = Path("data/processed")
+CHECKPOINTS = Path("models/checkpoints")
+BUNDLE = Path("models/bundle")
+CODE = Path("models/code")
+REPORTS = Path("reports")
+HISTORY_CSV = REPORTS / "history.csv"
+TRACE = REPORTS / "trace.json"
+METRICS_JSON = REPORTS / "metrics.json"
+MODEL_CARD = REPORTS / "model_card.md"
+
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 """Constants of renameat2(2)."""
+
+
+def require(path: Path, *, stage: str) -> Path:
+    """Return `path` if it exists.
+
+    Raises:
+        ProjectError: It does not; the message names the stage that makes it.
+    """
+    if not path.exists():
+        raise ProjectError(f"{path} is missing; run `make {stage}` first, or `make repro` for all")
+    return path
 
 
 @contextmanager
@@ -26,11 +55,25 @@ def new_file(path: Path) -> Generator[Path]:
 
 
 @contextmanager
-def new_folder(folder: Path, *, keep_others: bool = False) -> Generator[Path]:
+def new_files(folder: Path) -> Generator[Path]:
+    """Yield an empty folder to fill; at the end its files replace those of `folder`, one by one."""
+    new = folder / ".new"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        yield new
+        for path in new.iterdir():
+            path.replace(folder / path.name)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Generator[Path]:
     """Yield an empty folder to fill; at the end it replaces `folder`.
 
-    With `keep_others`, what `folder` has under other names is kept. Files get the umask's mode,
-    whatever wrote them. Only one process at a time may replace a folder.
+    Files get the umask's mode, whatever wrote them. Only one process at a time may replace a
+    folder.
     """
     if folder.is_symlink():
         folder = folder.resolve()
@@ -42,8 +85,6 @@ def new_folder(folder: Path, *, keep_others: bool = False) -> Generator[Path]:
     try:
         yield new
         _set_modes(new)
-        if keep_others and folder.exists():
-            _link_others(folder, new)
         replace_folder(new, folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -79,24 +120,3 @@ def _set_modes(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
             path.chmod(mode)
-
-
-def _link_others(folder: Path, new: Path) -> None:
-    for path in folder.iterdir():
-        target = new / path.name
-        if target.is_file() and path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if target.exists():
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.copytree(path, target, symlinks=True, copy_function=_link)
-        else:
-            _link(path, target)
-
-
-def _link(source: str | Path, target: str | Path) -> None:
-    """Link a file; copy it where the file system has no links."""
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError:
-        shutil.copy2(source, target, follow_symlinks=False)

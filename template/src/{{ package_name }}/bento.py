@@ -6,11 +6,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hydra
 from bentoml.images import Image
 
-from .compose import one_line_errors, to_config
-from .paths import CONFIGS, require
+from .artifacts import require
+from .compose import one_line_errors, read_config
 from .serving.bentoml import create_service
 from .serving.config import ServeConfig
 from .serving.engine import Engine
@@ -18,18 +17,6 @@ from .serving.schema import schema_of
 
 if TYPE_CHECKING:
     from .serving.predictor import Predictor
-
-
-def settings() -> ServeConfig:
-    """Return the settings of the server.
-
-    Raises:
-        ProjectError: A value is invalid, or there is no bundle.
-    """
-    with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
-        config = to_config(hydra.compose("serve"), ServeConfig)
-    require(Path(config.serving.model), stage="train")
-    return config
 
 
 def load() -> "Predictor":
@@ -46,7 +33,8 @@ def load() -> "Predictor":
 
 
 with one_line_errors():
-    config = settings()
+    config = read_config(ServeConfig, "serve")
+    require(Path(config.serving.model), stage="train")
 
 # The image installs the packages of uv.lock, from the indexes of pyproject.toml, without dev.
 image = Image(

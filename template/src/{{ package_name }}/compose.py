@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import hydra
@@ -21,23 +22,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from .artifacts import new_file
+from .artifacts import CONFIGS, PARAMS, new_file
 from .config import Config
 from .errors import ProjectError, file_errors
-from .paths import CONFIGS, PARAMS
 from .rules import ConfigError, differences, flat, require, typed
 
 C = TypeVar("C", bound=Config)
 
 log = logging.getLogger(__name__)
-
-# No folder and log file of Hydra's per run: DVC and the tracker record the same.
-_QUIET = (
-    "hydra.run.dir=.",
-    "hydra.output_subdir=null",
-    "hydra/job_logging=none",
-    "hydra/hydra_logging=none",
-)
 
 _UNREADABLE = (TypeError, ValueError, YAMLError)
 """What Hydra raises, besides its own errors, for a file or argument that it cannot read."""
@@ -58,29 +50,21 @@ def stage(
 
 
 def _command(run: Callable[[C], None], schema: type[C], config_name: str) -> None:
-    def job(composed: DictConfig) -> None:
-        nonlocal is_composed
-        is_composed = True
-        # Also here, since Hydra would print a line of its own before it passes an error on.
-        with one_line_errors():
-            run(to_config(composed, schema))
-
-    is_composed = False
-
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors instead of printing them
     # Waiting threads must not spin: on a busy machine they slow down those that work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    parser = _parser(run.__doc__)
+    parser.add_argument("--config-dir", type=Path, default=CONFIGS, help="the folder to compose")
+    parser.add_argument("--config-name", default=config_name, help="its main file, without .yaml")
+    given = parser.parse_intermixed_args()
     with one_line_errors():
-        _require_root()
-        sys.argv[1:] = [*_QUIET, *map(_checked, sys.argv[1:])]
-        configs = str(CONFIGS.resolve())
-        try:
-            hydra.main(version_base="1.3", config_path=configs, config_name=config_name)(job)()
-        except _UNREADABLE as error:
-            if is_composed:
-                raise
-            raise ConfigError(str(error)) from error
+        run(read_config(schema, given.config_name, given.overrides, folder=given.config_dir))
+
+
+def _parser(description: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("overrides", nargs="*", metavar="setting=value", help="set this instead")
+    return parser
 
 
 @contextmanager
@@ -99,6 +83,17 @@ def explain(error: Exception) -> str:
         choices = ", ".join(error.options)
         return f"there is no configs/{error.missing_cfg_file}.yaml; choose one of: {choices}"
     return " ".join(str(error).split())
+
+
+def read_config(
+    schema: type[C], name: str, overrides: Sequence[str] = (), *, folder: Path = CONFIGS
+) -> C:
+    """Return the checked configuration of `name`.yaml in a folder.
+
+    Raises:
+        ConfigError: A setting is unknown or without a value, or its value cannot be used.
+    """
+    return to_config(_composed(overrides, name, folder), schema)
 
 
 def to_config(composed: DictConfig, schema: type[C]) -> C:
@@ -123,9 +118,26 @@ def _renamed(config: C) -> C:
     return replace(config, training=training, optimizer=optimizer)
 
 
-def _require_root() -> None:
+def _composed(
+    overrides: Sequence[str],
+    name: str = "config",
+    folder: Path = CONFIGS,
+    *,
+    with_hydra: bool = False,
+) -> DictConfig:
+    """Return what Hydra composes from `name`.yaml in a folder, with its own settings if asked for.
+
+    Raises:
+        ConfigError: A file or an argument cannot be read.
+    """
     if not CONFIGS.is_dir():
         raise ConfigError(f"there is no {CONFIGS}/ here; run this in the project's root")
+    checked = [*map(_checked, overrides)]
+    with hydra.initialize_config_dir(str(folder.resolve()), version_base="1.3"):
+        try:
+            return hydra.compose(name, checked, return_hydra_config=with_hydra)
+        except _UNREADABLE as error:
+            raise ConfigError(str(error)) from error
 
 
 def _checked(argument: str) -> str:
@@ -135,7 +147,7 @@ def _checked(argument: str) -> str:
         ConfigError: A folder of configs/ does not have the file that was chosen.
     """
     name, equals, value = argument.lstrip("+").partition("=")
-    if not name or not equals or argument.startswith(("-", "~", "hydra")):
+    if not name or not equals or argument.startswith("~"):
         return argument
     folder = CONFIGS / name.partition("@")[0]
     if not folder.is_dir():
@@ -153,13 +165,7 @@ def compose(overrides: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, st
     Raises:
         ConfigError: A setting has a value that cannot be used.
     """
-    with hydra.initialize_config_dir(str(CONFIGS.resolve()), version_base="1.3"):
-        try:
-            composed = hydra.compose(
-                "config", [*map(_checked, overrides)], return_hydra_config=True
-            )
-        except _UNREADABLE as error:
-            raise ConfigError(str(error)) from error
+    composed = _composed(overrides, with_hydra=True)
     choices = dict(composed.hydra.runtime.choices)
     with open_dict(composed):
         del composed["hydra"]
@@ -202,11 +208,8 @@ def _values(composed: Any) -> dict[str, Any]:
 
 def main() -> None:
     """Write params.yaml."""
-    parser = argparse.ArgumentParser(description="Write the composed configuration to params.yaml.")
-    parser.add_argument("overrides", nargs="*", metavar="setting=value", help="set this instead")
-    overrides = parser.parse_args().overrides
+    overrides = _parser("Write the composed configuration to params.yaml.").parse_args().overrides
     with one_line_errors():
-        _require_root()
         settings, _ = compose(overrides)
         write_params(settings)
 

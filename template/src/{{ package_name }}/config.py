@@ -236,6 +236,3 @@ class Config(Checked):
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     launcher: LauncherConfig = field(default_factory=LauncherConfig)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()

@@ -4,11 +4,10 @@ import logging
 import shutil
 from pathlib import Path
 
-from .artifacts import new_file
+from .artifacts import RAW_CSV, new_file
 from .compose import stage
 from .config import Config
 from .data.rows import dataset_rows, write_csv
-from .paths import RAW_CSV
 from .rules import ConfigError
 from .running import running
 

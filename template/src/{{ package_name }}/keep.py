@@ -16,9 +16,9 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
+from .artifacts import CONFIGS, PARAMS, require
 from .compose import compose, one_line_errors, read_params, write_params
 from .errors import ProjectError
-from .paths import CONFIGS, PARAMS, require
 from .rules import differences, flat
 
 Key = tuple[str, ...]

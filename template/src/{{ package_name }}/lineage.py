@@ -12,8 +12,8 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Annotated, Any
 
+from .artifacts import PROCESSED
 from .config import Config
-from .paths import PROCESSED
 from .rules import FILE_NAME, Checked, Rule
 
 ANSWERS = Path(".copier-answers.yml")

@@ -2,9 +2,9 @@
 
 import logging
 
+from .artifacts import PROCESSED, RAW_CSV, require
 from .compose import stage
 from .config import Config
-from .paths import PROCESSED, RAW_CSV, require
 from .running import running
 
 log = logging.getLogger(__name__)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from .artifacts import BUNDLE, METRICS_JSON, PROCESSED, REPORTS, require
 from .compose import stage
 from .config import Config, RegistryConfig
 from .errors import ProjectError
-from .paths import BUNDLE, METRICS_JSON, PROCESSED, REPORTS, require
 from .running import running
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _champion_metric(
 def _measure(bundle: "Bundle", config: Config) -> dict[str, float]:
     from .data.dataset import Split
     from .data.preprocessing import read_rows
-    from .evaluation.metrics import evaluate
+    from .models.base import evaluate
 
     encoder, objective = bundle.spec.encoder, bundle.spec.objective
     rows = [row.values for row in read_rows(PROCESSED / "test.csv", config)]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+from toy_project.artifacts import MODEL_CARD, REPORTS
 from toy_project.config import RegistryConfig
 from toy_project.evaluation.report import read_predictions
-from toy_project.paths import MODEL_CARD, REPORTS
 from toy_project.rules import ConfigError
 
 LABELS = (

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from toy_project.artifacts import BUNDLE
 from toy_project.data.preprocessing import Processed
 from toy_project.models.base import build_model
 from toy_project.models.bundle import Bundle, BundleError
-from toy_project.paths import BUNDLE
 from toy_project.tracking.base import create_tracker
 from toy_project.tracking.registry import create_registry
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 
-from toy_project.paths import CHECKPOINTS
+from toy_project.artifacts import CHECKPOINTS
 from toy_project.training.trainer import Callback, Trainer
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from kfp.dsl import Artifact, Metrics
-from toy_project.paths import BUNDLE
+from toy_project.artifacts import BUNDLE
 from toy_project.pipelines import local
 from toy_project.pipelines.step import run_step
 

@@ -17,10 +17,10 @@ import torch
 import yaml
 from mlflow import MlflowClient
 from toy_project import register
+from toy_project.artifacts import BUNDLE, METRICS_JSON, PROCESSED
 from toy_project.config import Config, OptimizerConfig, TrackingConfig
 from toy_project.lineage import dvc_hash
 from toy_project.models.bundle import Bundle
-from toy_project.paths import BUNDLE, METRICS_JSON, PROCESSED
 from toy_project.tracking.base import (
     RunStatus,
     Tracker,

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from toy_project.artifacts import BUNDLE
 from toy_project.config import Config, TrackingConfig
-from toy_project.paths import BUNDLE
 from toy_project.tracking.base import (
     RunStatus,
     Tracker,

@@ -6,6 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from toy_project.artifacts import (
+    BUNDLE,
+    HISTORY_CSV,
+    PROCESSED,
+    TRACE,
+)
 from toy_project.config import (
     Config,
     LauncherConfig,
@@ -13,12 +19,6 @@ from toy_project.config import (
     TrainingConfig,
 )
 from toy_project.models.bundle import Bundle
-from toy_project.paths import (
-    BUNDLE,
-    HISTORY_CSV,
-    PROCESSED,
-    TRACE,
-)
 from toy_project.rules import ConfigError
 from toy_project.training.checkpoint import (
     CheckpointError,

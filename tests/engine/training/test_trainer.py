@@ -20,8 +20,7 @@ from toy_project.config import (
     TrainingConfig,
 )
 from toy_project.data.dataset import Split
-from toy_project.evaluation.metrics import evaluate
-from toy_project.models.base import build_model
+from toy_project.models.base import build_model, evaluate
 from toy_project.objectives.base import Objective
 from toy_project.training.batches import prepared, to_parts
 from toy_project.training.callbacks import (

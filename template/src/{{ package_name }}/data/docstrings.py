@@ -7,49 +7,34 @@ from pathlib import Path
 
 from .rows import Values
 
-TOPICS: dict[str, tuple[str, ...]] = {
-    "networking": (
-        *("email", "ftplib", "http", "imaplib", "ipaddress", "mailbox", "nturl2path"),
-        *("poplib", "smtplib", "socket", "socketserver", "ssl", "urllib", "uuid"),
-        *("webbrowser", "wsgiref", "xmlrpc"),
-    ),
-    "concurrency": (
-        *("_threading_local", "asyncio", "concurrent", "contextvars", "multiprocessing"),
-        *("queue", "sched", "selectors", "signal", "subprocess", "threading"),
-    ),
-    "files": (
-        *("_compression", "_pyio", "bz2", "dbm", "filecmp", "fileinput", "fnmatch"),
-        *("genericpath", "glob", "gzip", "io", "linecache", "lzma", "mimetypes", "netrc"),
-        *("ntpath", "os", "pathlib", "pickle", "pickletools", "plistlib", "posixpath"),
-        *("shelve", "shutil", "sqlite3", "stat", "tarfile", "tempfile", "wave", "zipapp"),
-        *("zipfile", "zipimport"),
-    ),
-    "numbers": (
-        *("_pydatetime", "_pydecimal", "_strptime", "bisect", "calendar", "colorsys"),
-        *("datetime", "decimal", "fractions", "hashlib", "heapq", "hmac", "numbers"),
-        *("random", "secrets", "statistics", "zoneinfo"),
-    ),
-    "code": (
-        *("_collections_abc", "_py_abc", "abc", "ast", "code", "codeop", "collections"),
-        *("compileall", "contextlib", "copy", "copyreg", "ctypes", "dataclasses", "dis"),
-        *("ensurepip", "enum", "functools", "graphlib", "importlib", "inspect", "keyword"),
-        *("modulefinder", "opcode", "operator", "pkgutil", "platform", "py_compile"),
-        *("pyclbr", "pydoc", "runpy", "site", "symtable", "sysconfig", "tabnanny"),
-        *("token", "tokenize", "types", "typing", "venv", "weakref"),
-    ),
-    "testing": (
-        *("bdb", "cProfile", "doctest", "logging", "pdb", "profile", "pstats", "timeit"),
-        *("trace", "traceback", "tracemalloc", "unittest", "warnings"),
-    ),
-    "interface": (
-        *("argparse", "cmd", "curses", "getopt", "getpass", "idlelib", "optparse", "pty"),
-        *("rlcompleter", "tkinter", "tty", "turtle", "turtledemo"),
-    ),
-    "text": (
-        *("_markupbase", "base64", "codecs", "configparser", "csv", "difflib"),
-        *("encodings", "gettext", "html", "json", "locale", "pprint", "quopri", "re"),
-        *("reprlib", "shlex", "string", "stringprep", "textwrap", "tomllib", "xml"),
-    ),
+TOPICS = {
+    "networking": """
+        email ftplib http imaplib ipaddress mailbox nturl2path poplib smtplib socket
+        socketserver ssl urllib uuid webbrowser wsgiref xmlrpc""",
+    "concurrency": """
+        _threading_local asyncio concurrent contextvars multiprocessing queue sched selectors
+        signal subprocess threading""",
+    "files": """
+        _compression _pyio bz2 dbm filecmp fileinput fnmatch genericpath glob gzip io linecache
+        lzma mimetypes netrc ntpath os pathlib pickle pickletools plistlib posixpath shelve
+        shutil sqlite3 stat tarfile tempfile wave zipapp zipfile zipimport""",
+    "numbers": """
+        _pydatetime _pydecimal _strptime bisect calendar colorsys datetime decimal fractions
+        hashlib heapq hmac numbers random secrets statistics zoneinfo""",
+    "code": """
+        _collections_abc _py_abc abc ast code codeop collections compileall contextlib copy
+        copyreg ctypes dataclasses dis ensurepip enum functools graphlib importlib inspect
+        keyword modulefinder opcode operator pkgutil platform py_compile pyclbr pydoc runpy site
+        symtable sysconfig tabnanny token tokenize types typing venv weakref""",
+    "testing": """
+        bdb cProfile doctest logging pdb profile pstats timeit trace traceback tracemalloc
+        unittest warnings""",
+    "interface": """
+        argparse cmd curses getopt getpass idlelib optparse pty rlcompleter tkinter tty turtle
+        turtledemo""",
+    "text": """
+        _markupbase base64 codecs configparser csv difflib encodings gettext html json locale
+        pprint quopri re reprlib shlex string stringprep textwrap tomllib xml""",
 }
 """The modules and packages of each topic; Python 3.14 lacks one of them, `_compression`."""
 
@@ -69,7 +54,7 @@ def rows() -> Iterator[Values]:
 
 def _labelled_files() -> list[tuple[str, str, Path]]:
     """Return the files with a topic, sorted, as (`json/decoder.py`, `text`, path)."""
-    topic_of = {name: topic for topic, names in TOPICS.items() for name in names}
+    topic_of = {name: topic for topic, names in TOPICS.items() for name in names.split()}
     root = Path(sysconfig.get_path("stdlib"))
     return sorted(
         (relative.as_posix(), topic_of[name], path)

@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Self
 
-from ..config import DataConfig
 from ..lookup import Fitted, find_class
 from ..rules import typed
 from .rows import Values
@@ -68,11 +67,6 @@ class Encoder(Fitted, ABC, section="encoder"):
 def encoder_class(name: str) -> type[Encoder]:
     """Return the encoder that data/<name>.py defines."""
     return find_class(Encoder, folder="data", name=name, setting="data.encoder.name")
-
-
-def fit_encoder(rows: Iterable[Values], config: DataConfig) -> Encoder:
-    """Return the encoder that the configuration names, fitted on `rows`."""
-    return encoder_class(config.encoder["name"]).fit(rows, encoder_settings(config.encoder))
 
 
 def encoder_settings(values: Mapping[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from ..config import Config, DataConfig
 from ..errors import ProjectError
 from ..objectives.base import Objective, objective_class, objective_settings
 from .dataset import Split
-from .encoder import encoder_class, fit_encoder
+from .encoder import encoder_class, encoder_settings
 from .rows import Row, read_csv, write_csv
 from .spec import DataSpec
 
@@ -71,12 +71,15 @@ def preprocess(rows: list[Row], config: Config) -> Processed:
     Raises:
         ProjectError: A label has too few groups to be in every split.
     """
+    encoder = encoder_class(config.data.encoder["name"])
     objective = objective_class(config.objective["name"])
-    unique = drop_duplicates(rows, encoder_class(config.data.encoder["name"]).columns)
-    splits = split_rows(unique, config.data, objective)
+    splits = split_rows(drop_duplicates(rows, encoder.columns), config.data, objective)
     training = [row.values for row in splits[SplitName.train]]
-    fitted = objective.fit(training, objective_settings(config.objective))
-    return Processed(splits, DataSpec(fit_encoder(training, config.data), fitted))
+    spec = DataSpec(
+        encoder.fit(training, encoder_settings(config.data.encoder)),
+        objective.fit(training, objective_settings(config.objective)),
+    )
+    return Processed(splits, spec)
 
 
 def drop_duplicates(rows: list[Row], columns: Sequence[str]) -> list[Row]:

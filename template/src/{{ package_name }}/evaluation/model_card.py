@@ -3,14 +3,18 @@
 Sections after Mitchell et al. 2019, "Model Cards for Model Reporting", arXiv:1810.03993.
 """
 
+import re
 from collections.abc import Iterable
 from importlib import import_module
 
 from ..config import Config, DataConfig
 from ..lineage import config_hash, made_by
 from ..rules import flat
-from .escaping import markdown, markdown_code, one_line
+from .plots import one_line
 from .report import Report
+
+_MARKUP = re.compile(r"[$&*<@\[\\`{|~]|:(?=//)|(?<![^\W_])_|_(?![^\W_])")
+"""What may be markup: `_` only at the edge of a word, `:` only in an address."""
 
 
 def model_card(report: Report, config: Config) -> str:
@@ -130,3 +134,13 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     columns = list(header)
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def markdown(text: str) -> str:
+    """Return the text for Markdown, as entities: in tables, backslashes differ by renderer."""
+    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", one_line(text))
+
+
+def markdown_code(text: str) -> str:
+    """Return the text as a code span, in a table too, with � for what would end either."""
+    return f"`{re.sub('[`|]', '�', one_line(text))}`"

@@ -1,5 +1,6 @@
 """Figures of a classifier, made without pyplot and so without global state."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix, f1_score
 
-from .escaping import one_line
-
 INK, MUTED, PALE = "#222222", "#6b6b6b", "#c9c9c9"
 BAR_COLOURS = ("#1f5fa8", "#8a8a8a", PALE)
 DARK_CELL = 0.55
 """Share of a row above which a cell's number is white."""
 LONGEST_NAME = 40
 """Characters of a label that are shown."""
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Terminal control codes and changes of text direction."""
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -91,6 +92,11 @@ def _names(labels: Sequence[str]) -> dict[str, Any]:
         line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…" for line in lines
     ]
     return {"labels": shown, "parse_math": False}
+
+
+def one_line(text: str) -> str:
+    """Return the text on one line, with � for each control character."""
+    return _CONTROLS.sub("�", " ".join(text.split()))
 
 
 def _title(axes: Axes, text: str) -> None:

@@ -2,11 +2,12 @@
 
 import csv
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import torch
 from matplotlib.figure import Figure
@@ -16,12 +17,14 @@ from torch import Tensor
 from ..data.dataset import Split
 from ..data.rows import Row
 from ..data.spec import DataSpec
+from ..models.base import predict_outputs
 from ..models.bundle import Bundle
-from .escaping import cell, from_cell
-from .metrics import figures, predict_outputs
 from .plots import save_figure
 
 METRICS_JSON, PREDICTIONS_CSV = "metrics.json", "predictions.csv"
+
+_FORMULA_STARTS = (*"=+-@'\t\r\n", *"＝＋－＠")  # noqa: RUF001
+_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Report:
     @cached_property
     def metrics(self) -> dict[str, float]:
         """The metrics of the model, by name."""
-        return figures(self.bundle.spec.objective, self.outputs, self.targets)
+        return self.bundle.spec.objective.evaluate(self.outputs, self.targets)
 
     @cached_property
     def baselines(self) -> dict[str, dict[str, float]]:
@@ -95,14 +98,23 @@ class Report:
             _, *others = get_type_hints(objective.prediction)
             writer.writerow(("actual", "predicted", *others))
             pairs = zip(objective.actual(self.targets), predictions, strict=True)
-            writer.writerows(map(cell, (actual, *prediction)) for actual, prediction in pairs)
+            writer.writerows(map(_cell, (actual, *prediction)) for actual, prediction in pairs)
 
 
 def read_predictions(path: Path) -> list[dict[str, str]]:
     """Return the rows of predictions.csv, in the order of the test split."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file)
-        return [{name: from_cell(value) for name, value in row.items()} for row in rows]
+        return [{name: value.removeprefix("'") for name, value in row.items()} for row in rows]
+
+
+def _cell(value: Any) -> Any:
+    """Return a value for a cell of a CSV; a `'` goes before text that is a formula.
+
+    See https://owasp.org/www-community/attacks/CSV_Injection. A number stays as it is.
+    """
+    is_formula = isinstance(value, str) and value.startswith(_FORMULA_STARTS)
+    return f"'{value}" if is_formula and not _NUMBER.fullmatch(value) else value
 
 
 def evaluate_bundle(bundle: Bundle, processed: Path, rows: Mapping[str, list[Row]]) -> Report:

@@ -4,11 +4,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
+from ..data.dataset import Split
 from ..data.spec import DataSpec
 from ..lookup import find_class
+from ..objectives.base import Objective
 from ..rules import typed
+
+BATCH_SIZE = 256
+"""Rows of a forward pass when a split is predicted."""
 
 
 class Model(nn.Module, ABC):
@@ -49,3 +55,17 @@ def build_model(values: Mapping[str, Any], spec: DataSpec) -> Model:
     """
     kind = model_class(values["name"])
     return kind(model_settings(values), spec.encoder.spec, spec.objective.num_outputs)
+
+
+@torch.inference_mode()
+def predict_outputs(model: Model, split: Split) -> Tensor:
+    """Return the outputs [rows, num_outputs] of a split, on the CPU; leave `model` in eval mode."""
+    device = next(model.parameters()).device
+    model.eval()
+    batches = split.batches(BATCH_SIZE)
+    return torch.cat([model(inputs.to(device)).float().cpu() for inputs, _ in batches])
+
+
+def evaluate(model: Model, objective: Objective, split: Split) -> dict[str, float]:
+    """Return the metrics of a model on a split, and its loss."""
+    return objective.evaluate(predict_outputs(model, split), split.targets)

@@ -123,6 +123,11 @@ class Objective(Fitted, ABC, section="objective"):
         arrays = targets.numpy(), scores.numpy()
         return {name: float(metric.function(*arrays)) for name, metric in self.metrics.items()}
 
+    def evaluate(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """Return every metric of the outputs, and the loss."""
+        metrics = self.measure(targets, self.scores(outputs))
+        return metrics | {LOSS: self.loss(outputs, targets).item()}
+
     @classmethod
     def sign(cls, metric: str, *, setting: str) -> int:
         """Return 1 if a higher value of the metric is better, -1 if a lower one is.

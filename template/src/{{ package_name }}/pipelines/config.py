@@ -1,10 +1,9 @@
 """The settings of the pipeline: its image, and the resources of each step."""
 
 import re
+import sys
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated
-
-from hydra.core.hydra_config import HydraConfig
 
 from ..config import Config
 from ..rules import Checked, Name, NonNegativeInt, Rule, check, require
@@ -84,6 +83,4 @@ class PipelineConfig(Config):
 
 def given_overrides() -> list[str]:
     """Return the settings that the running command was given, less those of the pipeline itself."""
-    given = HydraConfig.get().overrides.task
-    plain = [setting.removeprefix("++") for setting in given]
-    return [setting for setting in plain if not setting.lstrip("+~").startswith("pipeline.")]
+    return [given for given in sys.argv[1:] if not given.lstrip("+~").startswith("pipeline.")]

@@ -13,8 +13,8 @@ from dvc.fs import RemoteMissingDepsError
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
+from ..artifacts import BUNDLE, PARAMS, PROCESSED, REPORTS
 from ..errors import ProjectError
-from ..paths import BUNDLE, PARAMS, PROCESSED, REPORTS
 
 DVC_YAML = Path("dvc.yaml")
 GATE = "register"

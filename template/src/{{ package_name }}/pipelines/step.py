@@ -13,8 +13,8 @@ from signal import SIGKILL
 
 from kfp.dsl import Artifact, Metrics
 
+from ..artifacts import CONFIGS, PARAMS
 from ..errors import ProjectError
-from ..paths import CONFIGS, PARAMS
 from .graph import DVC_YAML, Step, read_steps
 
 ALWAYS = (CONFIGS, DVC_YAML, Path(".copier-answers.yml"))

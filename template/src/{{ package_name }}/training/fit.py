@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from ..artifacts import BUNDLE, CHECKPOINTS, CODE, HISTORY_CSV, PROCESSED, TRACE, require
 from ..config import Config, TrackingConfig
 from ..data.dataset import Split
 from ..data.spec import DataSpec, check_settings
@@ -14,7 +15,6 @@ from ..errors import file_errors
 from ..lineage import current_lineage, save_code
 from ..models.base import Model, build_model, model_settings
 from ..models.bundle import Bundle, Lineage
-from ..paths import BUNDLE, CHECKPOINTS, CODE, HISTORY_CSV, PROCESSED, TRACE, require
 from ..rules import ConfigError
 from ..running import running
 from ..tracking.base import Tracker, create_tracker, run_name

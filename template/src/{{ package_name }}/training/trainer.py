@@ -16,8 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 from ..config import Config, OnNonFinite, Precision
 from ..data.dataset import Split
 from ..errors import ProjectError
-from ..evaluation.metrics import evaluate
-from ..models.base import Model
+from ..models.base import Model, evaluate
 from ..objectives.base import Objective
 from .batches import Batch, Part, prepared
 from .distributed import (

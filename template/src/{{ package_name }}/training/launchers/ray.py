@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...artifacts import CHECKPOINTS
 from ...config import Config, Device, LauncherConfig
 from ...errors import ProjectError
-from ...paths import CHECKPOINTS
 from . import Run, WorkerError
 
 # Read when Ray is imported.

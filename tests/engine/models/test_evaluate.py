@@ -1,9 +1,6 @@
 import pytest
 import torch
-from toy_project.evaluation.metrics import (
-    evaluate,
-    predict_outputs,
-)
+from toy_project.models.base import evaluate, predict_outputs
 
 
 def test_outputs_come_in_the_order_of_the_rows(bundle, processed):
