@@ -99,7 +99,8 @@ def test_torchrun_goes_on_when_a_worker_is_killed(
         worker="multiprocessing.spawn",
         env=inside(project, project_env),
     )
-    restart = r"worker 1 was ended by SIGKILL: restart 1 of 2\nresuming after step \d+\n"
+    # On a slow machine the tracker has figures left, and says that it delivers them.
+    restart = r"worker 1 was ended by SIGKILL: restart 1 of 2\n(run .*\n)?resuming after step \d+\n"
     assert re.search(restart, output), output
     assert result(project) == result(undisturbed)
     with sqlite3.connect(project / "mlflow.db") as database:

@@ -122,7 +122,7 @@ class EarlyStopping(Callback):
 
 
 class Checkpointing(Callback):
-    """Saves the state after evaluations, or more often, and the best. Every rank has to call it."""
+    """Saves the state after evaluations, or more often. Every rank has to call it."""
 
     def __init__(
         self, checkpoints: Checkpoints, *, settings: Mapping[str, str], run_id: str | None
