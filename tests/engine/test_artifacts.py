@@ -7,7 +7,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from toy_project.artifacts import new_file, new_files, new_folder
+from toy_project.artifacts import new_file, new_folder
 from toy_project.data.preprocessing import Processed
 from toy_project.models.bundle import Bundle
 
@@ -44,22 +44,18 @@ def test_a_folder_is_replaced_as_a_whole(old: Path) -> None:
     assert [path.name for path in old.parent.iterdir()] == ["old"]
 
 
-def test_new_files_leave_others_where_they_are(old: Path) -> None:
-    (old / "mine").mkdir()
-    (old / "mine" / "notes").write_text("mine")
-    os.link(old / "a", old.parent / "cached")
-    with new_files(old) as new:
+def test_others_files_stay_where_they_are_to_be_kept(old: Path) -> None:
+    (old / "mine" / "deep").mkdir(parents=True)
+    (old / "mine" / "deep" / "notes").write_text("mine")
+    (old / "link").symlink_to("nowhere")
+    with new_folder(old, keep_others=True) as new:
         (new / "a").write_text("new")
-        assert (old / "a").read_text() == "old"
-    assert content(old) == {"a": "new", "mine/notes": "mine"}
-    assert (old.parent / "cached").read_text() == "old"
+    assert content(old) == {"a": "new", "mine/deep/notes": "mine"}
+    assert (old / "link").readlink() == Path("nowhere")
 
 
 def test_an_error_leaves_the_old_one_and_nothing_else(old: Path) -> None:
     with pytest.raises(RuntimeError), new_folder(old) as new:
-        (new / "a").write_text("half")
-        raise RuntimeError
-    with pytest.raises(RuntimeError), new_files(old) as new:
         (new / "a").write_text("half")
         raise RuntimeError
     with pytest.raises(RuntimeError), new_file(old / "a") as new:
@@ -92,7 +88,7 @@ def test_neither_kind_takes_the_place_of_the_other(old: Path) -> None:
     with pytest.raises(NotADirectoryError), new_folder(old / "a"):
         pass
     (old / "b" / "mine").mkdir(parents=True)
-    with pytest.raises(IsADirectoryError), new_files(old) as new:
+    with pytest.raises(IsADirectoryError), new_folder(old, keep_others=True) as new:
         (new / "b").write_text("new")
     with pytest.raises(IsADirectoryError), new_file(old / "b") as new:
         new.write_text("new")

@@ -192,11 +192,7 @@ def run(stage: str, *settings: str) -> subprocess.CompletedProcess[str]:
         ),
         ("train", "models/checkpoints/best.pt", "models/checkpoints/best.pt: Is a directory"),
         ("train", ".stage.lock", ".stage.lock: Is a directory"),
-        (
-            "evaluate",
-            "reports/metrics.json",
-            "reports/.new/metrics.json -> reports/metrics.json: Is a directory",
-        ),
+        ("evaluate", "reports/metrics.json", "reports/metrics.json: Is a directory"),
         ("register", "reports/metrics.json", "reports/metrics.json: Is a directory"),
         (
             "fetch",
@@ -218,7 +214,7 @@ def test_a_folder_in_place_of_a_file_ends_in_one_line(
 @pytest.mark.parametrize(
     ("stage", "path", "message"),
     [
-        ("evaluate", "reports", "reports/.new: Not a directory"),
+        ("evaluate", "reports", "reports: Not a directory"),
         ("train", "models/checkpoints", "models/checkpoints: File exists"),
     ],
 )

@@ -55,25 +55,11 @@ def new_file(path: Path) -> Generator[Path]:
 
 
 @contextmanager
-def new_files(folder: Path) -> Generator[Path]:
-    """Yield an empty folder to fill; at the end its files replace those of `folder`, one by one."""
-    new = folder / ".new"
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    try:
-        yield new
-        for path in new.iterdir():
-            path.replace(folder / path.name)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
-@contextmanager
-def new_folder(folder: Path) -> Generator[Path]:
+def new_folder(folder: Path, *, keep_others: bool = False) -> Generator[Path]:
     """Yield an empty folder to fill; at the end it replaces `folder`.
 
-    Files get the umask's mode, whatever wrote them. Only one process at a time may replace a
-    folder.
+    With `keep_others`, what `folder` has under other names is kept. Files get the umask's mode,
+    whatever wrote them. Only one process at a time may replace a folder.
     """
     if folder.is_symlink():
         folder = folder.resolve()
@@ -85,6 +71,8 @@ def new_folder(folder: Path) -> Generator[Path]:
     try:
         yield new
         _set_modes(new)
+        if keep_others and folder.exists():
+            _link_others(folder, new)
         replace_folder(new, folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
@@ -120,3 +108,24 @@ def _set_modes(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
             path.chmod(mode)
+
+
+def _link_others(folder: Path, new: Path) -> None:
+    for path in folder.iterdir():
+        target = new / path.name
+        if target.is_file() and path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if target.exists():
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, target, symlinks=True, copy_function=_link)
+        else:
+            _link(path, target)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    """Link a file; copy it where the file system has no links."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)

@@ -2,7 +2,7 @@
 
 import logging
 
-from .artifacts import BUNDLE, MODEL_CARD, PROCESSED, REPORTS, new_files, require
+from .artifacts import BUNDLE, MODEL_CARD, PROCESSED, REPORTS, new_folder, require
 from .compose import stage
 from .config import Config
 from .errors import ProjectError
@@ -28,7 +28,7 @@ def main(config: Config) -> None:
         raise ProjectError(f"{BUNDLE} was trained on other data than {processed}; run `make train`")
     rows = {name.value: read_rows(processed / f"{name}.csv", config) for name in SplitName}
     report = evaluate_bundle(bundle, processed, rows)
-    with new_files(REPORTS) as new:
+    with new_folder(REPORTS, keep_others=True) as new:
         report.save(new)
         (new / MODEL_CARD.name).write_text(model_card(report, config), "utf-8")
     tracker = create_tracker(config.tracking)
