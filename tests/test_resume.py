@@ -1,4 +1,4 @@
-"""A training that is interrupted goes on as if nothing had happened, to the last bit."""
+"""A training that was interrupted resumes to the same result, bit for bit."""
 
 import os
 import signal

@@ -237,13 +237,14 @@ def test_a_model_is_compiled(run):
         run("training.compile=true")
 
 
-def test_a_checkpoint_that_cannot_be_written_is_told_or_ends_training(run, no_room):
+def test_a_checkpoint_that_cannot_be_written_is_reported_or_ends_training(run, no_room):
     run()
     with no_room(12_000):
-        goes_on, stops = run("training.on_save_error=go_on"), run("training.on_save_error=stop")
+        continues = run("training.on_save_error=continue")
+        stops = run("training.on_save_error=stop")
     message = "the checkpoint of step 1 cannot be written: [Errno 27] File too large"
-    assert f"{message}; training continues" in goes_on.messages
-    assert (goes_on.error, stops.error) == (None, f"error: {message}")
+    assert f"{message}; training continues" in continues.messages
+    assert (continues.error, stops.error) == (None, f"error: {message}")
 
 
 @pytest.mark.parametrize(

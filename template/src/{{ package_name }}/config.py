@@ -51,7 +51,7 @@ class OnNonFinite(StrEnum):
 class OnSaveError(StrEnum):
     """What to do when a checkpoint cannot be written, as on a full disk."""
 
-    go_on = "go_on"
+    continue_ = "continue"
     """Log a warning and continue; the previous checkpoint stays the last."""
     stop = "stop"
     """End the run with an error."""
@@ -154,7 +154,7 @@ class TrainingConfig(Checked, section="training"):
     """How many of the last checkpoints are kept, in addition to the best."""
     on_nonfinite: OnNonFinite = OnNonFinite.stop
     """What to do when gradients are infinite or NaN."""
-    on_save_error: OnSaveError = OnSaveError.go_on
+    on_save_error: OnSaveError = OnSaveError.continue_
     """What to do when a checkpoint cannot be written."""
     callbacks: list[Any] = field(default_factory=list)
     """Additional callbacks: names of classes in training/callbacks.py or of files in training/, or

@@ -47,7 +47,7 @@ def test_local_runs_in_this_process():
     assert seen == [config]
 
 
-def test_processes_that_torchrun_restarted_go_on(monkeypatch):
+def test_processes_that_torchrun_restarted_continue(monkeypatch):
     seen: list[Config] = []
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     start(seen.append, Config(resume="never"))

@@ -1,4 +1,4 @@
-"""Ray's configuration. That it trains, and goes on after a lost worker, the template tests."""
+"""Ray's configuration. That it trains, and continues after a lost worker, the template tests."""
 
 import sys
 
