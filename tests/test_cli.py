@@ -281,7 +281,7 @@ def test_options_shows_what_each_choice_brings(tmp_path: Path) -> None:
         "tracking [mlflow]\n"
         "  Where runs are recorded and models are registered\n"
         "    mlflow        MLflow: a file on this machine, or a server\n"
-        "                  files: configs/tracking/mlflow.yaml, src/<package>/register.py,\n"
+        "                  files: .env.example, configs/tracking/mlflow.yaml, "
     ) in done.stdout
     assert "                  commands: make pipeline, make pipeline-local\n" in done.stdout
     assert (
