@@ -99,7 +99,8 @@ def test_neither_kind_takes_the_place_of_the_other(old: Path) -> None:
 def test_files_have_the_mode_that_the_umask_asks_for(
     processed: Processed, bundle: Bundle, tmp_path: Path
 ) -> None:
-    processed.save(tmp_path / "processed", group_column="module")
+    with new_folder(tmp_path / "processed") as new:
+        processed.save(new, group_column="module")
     bundle.save(tmp_path / "bundle")
     modes = {
         path.relative_to(tmp_path).as_posix(): stat.S_IMODE(path.stat().st_mode)

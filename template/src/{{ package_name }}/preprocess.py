@@ -2,7 +2,7 @@
 
 import logging
 
-from .artifacts import PROCESSED, RAW_CSV, require
+from .artifacts import PROCESSED, RAW_CSV, new_folder, require
 from .compose import stage
 from .config import Config
 from .running import running
@@ -19,8 +19,9 @@ def main(config: Config) -> None:
 
     rows = read_rows(require(RAW_CSV, stage="fetch"), config)
     processed = preprocess(rows, config)
-    processed.save(PROCESSED, group_column=config.data.group_column)
-    save_settings(PROCESSED, config)
+    with new_folder(PROCESSED) as new:
+        processed.save(new, group_column=config.data.group_column)
+        save_settings(new, config)
     kept = sum(map(len, processed.rows.values()))
     log.info("%d rows, %d exact duplicates removed", kept, len(rows) - kept)
     for name, split in processed.rows.items():

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..artifacts import new_folder
 from ..config import Config, DataConfig
 from ..errors import ProjectError
 from ..objectives.base import Objective, objective_class, objective_settings
@@ -39,13 +38,13 @@ class Processed:
         return Split.from_rows(map(self.spec.encoder.encode, rows), targets)
 
     def save(self, folder: Path, *, group_column: str) -> None:
-        """Replace `folder` with the splits as CSV and as tensors, and the spec."""
-        with new_folder(folder) as new:
-            for name, rows in self.rows.items():
-                written = ({**row.values, group_column: row.group} for row in rows)
-                write_csv(written, new / f"{name}.csv")
-                self.split(name).save(new / f"{name}.safetensors")
-            self.spec.save(new)
+        """Write the splits as CSV and as tensors, and the spec."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, rows in self.rows.items():
+            written = ({**row.values, group_column: row.group} for row in rows)
+            write_csv(written, folder / f"{name}.csv")
+            self.split(name).save(folder / f"{name}.safetensors")
+        self.spec.save(folder)
 
 
 def read_rows(path: Path, config: Config) -> list[Row]:
