@@ -1,5 +1,6 @@
 """What stages write appears whole, under the mode that the umask asks for."""
 
+import errno
 import os
 import stat
 import sys
@@ -7,9 +8,15 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from toy_project.artifacts import new_file, new_folder
+from miniature import make_rows
+from toy_project import preprocess
+from toy_project.artifacts import PROCESSED, RAW_CSV, new_file, new_folder
+from toy_project.data import spec
 from toy_project.data.preprocessing import Processed
+from toy_project.data.rows import write_csv
 from toy_project.models.bundle import Bundle
+
+from .commands import run
 
 
 @pytest.fixture(params=["linux", "elsewhere"])
@@ -93,6 +100,25 @@ def test_neither_kind_takes_the_place_of_the_other(old: Path) -> None:
     with pytest.raises(IsADirectoryError), new_file(old / "b") as new:
         new.write_text("new")
     assert (old / "b" / "mine").is_dir()
+
+
+def test_data_and_the_settings_that_made_it_are_replaced_together(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RAW_CSV.parent.mkdir(parents=True)
+    write_csv(({**row.values, "module": row.group} for row in make_rows()), RAW_CSV)
+    assert run(preprocess) is None
+    before = {path.name: path.read_bytes() for path in PROCESSED.iterdir()}
+    assert "settings.json" in before
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "settings.json")
+
+    monkeypatch.setattr(spec, "save_settings", fail)
+    assert run(preprocess, settings=["data.split_seed=1"]) == (
+        "error: settings.json: No space left on device"
+    )
+    assert {path.name: path.read_bytes() for path in PROCESSED.iterdir()} == before
 
 
 @pytest.mark.usefixtures("umask")
