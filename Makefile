@@ -1,8 +1,8 @@
-# `make demo` shows the whole way of a project; `make test` proves it.
+# Commands for development; `make` lists them.
 VENV := .venv
 BIN := $(VENV)/bin
 
-# uv reads its own name for a folder of wheels; pip's is honoured too.
+# uv has its own variable for a folder of wheels; pip's is used too.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
-setup:  ## Make the environment .venv, with uv in it where the machine has none
+setup:  ## Create .venv, with uv in it if the machine has none
 	@test -x $(BIN)/python || python3 -m venv $(VENV)
 	@command -v uv >/dev/null || $(BIN)/python -m pip install --quiet uv
 	uv sync --quiet --inexact --compile-bytecode
@@ -28,10 +28,10 @@ format: setup  ## Fix style and format
 test: setup  ## Run all tests; ARGS go to pytest
 	pytest $(ARGS)
 
-test-fast: setup  ## Run the tests that take minutes less: those without the mark `slow`
+test-fast: setup  ## Run the tests without the mark `slow`
 	pytest -m "not slow" $(ARGS)
 
-demo: setup  ## Make a project, train, register and serve it, and ask it three questions
+demo: setup  ## Create a project, train, register and serve it, and send it three requests
 	python demo/demo.py
 
 build: setup  ## Build the sdist and the wheel into dist/

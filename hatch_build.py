@@ -1,4 +1,4 @@
-"""Puts every release of the template into the wheel and the sdist, as a git bundle."""
+"""Put every release of the template into the wheel and the sdist, as a git bundle."""
 
 import shutil
 import sys
@@ -12,7 +12,7 @@ _PLACES = {"wheel": "mlscaffold/releases.bundle", "sdist": "src/mlscaffold/relea
 
 
 class ReleasesHook(BuildHookInterface):
-    """Adds `releases.bundle` beside the modules; an editable install reads the checkout instead."""
+    """Add `releases.bundle` beside the modules; an editable install reads the checkout instead."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable":
@@ -26,7 +26,7 @@ class ReleasesHook(BuildHookInterface):
             shutil.rmtree(self.scratch)
 
     def _carried(self) -> Path | None:
-        """The bundle that an unpacked sdist brought, which knows more releases than its tree."""
+        """Return the bundle of an unpacked sdist, which has more releases than the files there."""
         bundle = Path(self.root, _PLACES["sdist"])
         return bundle if bundle.is_file() and Path(self.root, "PKG-INFO").is_file() else None
 

@@ -1,4 +1,4 @@
-"""A bare script, as one writes it in an hour: from texts in a CSV file to a saved classifier.
+"""A minimal script without a framework: from texts in a CSV file to a saved classifier.
 
 python bare_script.py dataset.csv model.pt
 """
@@ -36,7 +36,7 @@ class Classifier(nn.Module):
 
 
 def main() -> None:
-    """Trains on some modules' docstrings, prints the accuracy on other modules', and saves."""
+    """Train on some modules' docstrings, print the accuracy on other modules', and save."""
     torch.manual_seed(0)
     with open(sys.argv[1], newline="") as file:  # noqa: PTH123
         rows = list(csv.DictReader(file))

@@ -1,9 +1,9 @@
-"""Prints how long the way to a first trained, evaluated and saved model takes, step by step.
+"""Print how long each step to a first trained, evaluated and saved model takes.
 
     python benchmarks/first_model.py [--rounds N]
 
-The generator's way beside that of a bare script, which is handed the dataset that the project
-fetched. uv's cache is filled before; every round starts from nothing else.
+The generator is compared with a bare script, which gets the dataset that the project fetched. uv's
+cache is filled before; every round starts from nothing else.
 """
 
 import argparse
@@ -18,12 +18,12 @@ from tempfile import TemporaryDirectory
 from generator import ROOT, Bench, Case, Cost, Raw, print_versions, remove, timed
 
 SCRIPT = Path(__file__).with_name("bare_script.py")
-# By what it is called, a step's command.
+# The command of each step, by its name.
 Steps = Mapping[str, Sequence[str | Path]]
 
 
 def main() -> None:
-    """Goes both ways, and prints a table for each."""
+    """Measure both, and print a table for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=Raw)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def of_generator(bench: Bench, project: Path) -> Steps:
-    """From nothing to the model's bundle and its scores on the test split."""
+    """Return the steps from nothing to the model's bundle and its test scores."""
     targets = ("setup", "fetch", "preprocess", "train", "evaluate")
     return {
         "mlscaffold new": [bench.mlscaffold, "new", project, "--defaults"],
@@ -57,7 +57,7 @@ def of_generator(bench: Bench, project: Path) -> Steps:
 
 
 def of_script(project: Path, folder: Path) -> Steps:
-    """From an empty folder to weights on disk and an accuracy."""
+    """Return the steps from an empty folder to weights on disk and an accuracy."""
     python, data = folder / "bin" / "python", project / "data" / "raw" / "dataset.csv"
     return {
         "uv venv": ["uv", "venv", "--quiet", "--python", sys.executable, folder],
@@ -67,12 +67,12 @@ def of_script(project: Path, folder: Path) -> Steps:
 
 
 def walk(bench: Bench, steps: Steps) -> list[Cost]:
-    """What each step cost."""
+    """Run the steps; return the cost of each."""
     return [timed(Case(command), cwd=bench.folder) for command in steps.values()]
 
 
 def print_steps(steps: Steps, rounds: Sequence[Sequence[Cost]]) -> None:
-    """Prints the median of each step, and of the whole way."""
+    """Print the median of each step, and of the whole way."""
     print("\n| step | wall s | CPU s |")
     print("|---|---|---|")
     for name, costs in zip(steps, zip(*rounds, strict=True), strict=True):
@@ -83,7 +83,7 @@ def print_steps(steps: Steps, rounds: Sequence[Sequence[Cost]]) -> None:
 
 
 def medians(rounds: Sequence[Sequence[Cost]]) -> tuple[float, float]:
-    """The medians of the rounds' wall clocks and processor times."""
+    """Return the medians of the rounds' wall clocks and processor times."""
     walls = statistics.median(sum(cost.wall_s for cost in costs) for costs in rounds)
     cpus = statistics.median(sum(cost.cpu_s for cost in costs) for costs in rounds)
     return walls, cpus

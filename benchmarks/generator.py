@@ -1,11 +1,11 @@
-"""Prints how long the generator's commands take beside copier's, on the same template.
+"""Compare the time of the generator's commands with copier's, on the same template.
 
     python benchmarks/generator.py commands|fleet|template-size|project-size [--rounds N]
         [--files N...]
 
 It builds this checkout's wheel with two releases in it and installs it, compiled, with copier into
-an environment of its own. Rounds are interleaved, since a shared machine changes its speed by the
-minute: compare the ratios. CPU is that of the command and its children.
+an environment of its own. Rounds are interleaved, since the speed of a shared machine varies:
+compare the ratios. CPU is that of the command and its children.
 """
 
 import argparse
@@ -34,7 +34,7 @@ AUTHOR = {
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run of a command took."""
+    """Time and memory of one run of a command."""
 
     wall_s: float
     cpu_s: float
@@ -44,7 +44,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Case:
-    """A command, what is made ready before each run of it, and the case to compare it with."""
+    """A command, its preparation before each run, and the case to compare it with."""
 
     command: Sequence[str | Path]
     prepare: Callable[[], object] = lambda: None
@@ -77,7 +77,7 @@ class Bench:
         return self.folder / "source"
 
     def set_up(self) -> None:
-        """Builds the wheel and installs it."""
+        """Build the wheel and install it."""
         listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT)
         for name in listed.splitlines():
             if (ROOT / name).is_file():
@@ -95,7 +95,7 @@ class Bench:
         run(*install, environment / "bin" / "python", wheel, cwd=self.folder)
 
     def projects(self, template: Path | None = None) -> tuple[Path, Path]:
-        """The same project of the old release twice: by mlscaffold, and by copier."""
+        """Make a project of the old release twice, by mlscaffold and by copier; return both."""
         ours, theirs = self.folder / "ours", self.folder / "theirs"
         source = ("--template", template) if template else ()
         made = ("new", ours, *source, "--ref", OLD, "--defaults", "--no-lock")
@@ -105,17 +105,17 @@ class Bench:
         return ours, theirs
 
     def copy(self, ref: str, project: Path, template: Path | None = None) -> None:
-        """Makes a project with copier."""
+        """Make a project with copier."""
         run(*self.copying(ref, project, template), cwd=self.folder)
 
     def copying(self, ref: str, project: Path, template: Path | None = None) -> list[str | Path]:
-        """The command that does."""
+        """Return the command that makes a project with copier."""
         source = f"git+{(template or self.source).as_uri()}"
         options = ("--quiet", "--defaults", "--data=project_name=toy", f"--vcs-ref={ref}")
         return [self.copier, "copy", *options, source, project]
 
     def measure(self, cases: Mapping[str, Case], rounds: int = 0) -> dict[str, list[Cost]]:
-        """Runs each case once a round, and prints the medians."""
+        """Run each case once a round, and print the medians."""
         costs: dict[str, list[Cost]] = {name: [] for name in cases}
         for _ in range(rounds or self.rounds):
             for name, case in cases.items():
@@ -126,7 +126,7 @@ class Bench:
 
 
 def main() -> None:
-    """Runs the benchmark that the command line names."""
+    """Run the benchmark that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=Raw)
     parser.add_argument("benchmark", choices=BENCHMARKS)
     parser.add_argument("--rounds", type=int, default=9)
@@ -140,7 +140,7 @@ def main() -> None:
 
 
 def commands(bench: Bench) -> None:
-    """Each command beside copier's."""
+    """Compare each command with copier's."""
     ours, theirs = bench.projects()
     toy = bench.folder / "toy"
 
@@ -218,7 +218,7 @@ def template_size(bench: Bench) -> None:
 
 
 def compare(bench: Bench, template: Path, size: str) -> None:
-    """Makes and updates a project of the template beside copier."""
+    """Compare making and updating a project of the template with copier."""
     ours, theirs = bench.projects(template)
     toy = bench.folder / "toy"
     new = ("new", toy, "--template", template, "--defaults", "--no-lock", "--no-git")
@@ -273,17 +273,17 @@ def write_files(folder: Path, count: int) -> None:
 
 
 def restore(project: Path) -> None:
-    """Undoes what is not committed."""
+    """Undo what is not committed."""
     run("git", "reset", "--quiet", "--hard", cwd=project)
 
 
 def remove(folder: Path) -> None:
-    """Removes the folder, if it is there."""
+    """Remove the folder, if it is there."""
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def commit(folder: Path, *, tag: str = "") -> None:
-    """Commits all that lies in the folder, a repository or not yet one, and tags it."""
+    """Commit everything in the folder, after `git init` if needed, and tag it."""
     run("git", "init", "--quiet", "--initial-branch=main", cwd=folder)
     run("git", "add", "--all", cwd=folder)
     run("git", "commit", "--quiet", "--allow-empty", "--message=Change", cwd=folder)
@@ -292,7 +292,7 @@ def commit(folder: Path, *, tag: str = "") -> None:
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """What the command printed; ends the benchmark with its output when it fails."""
+    """Return what the command printed; exit with its output if it fails."""
     done = subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{command} failed:\n{done.stdout}\n{done.stderr}")
@@ -300,7 +300,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 
 def timed(case: Case, *, cwd: Path) -> Cost:
-    """What the command took."""
+    """Run the command; return its cost."""
     with (cwd / "output").open("w+b") as output:
         start = time.perf_counter()
         process = subprocess.Popen(
@@ -316,7 +316,7 @@ def timed(case: Case, *, cwd: Path) -> Cost:
 
 
 def environment() -> dict[str, str]:
-    """Ours, with an author, with uv beside our Python, and with bytecode that is kept."""
+    """Return our environment variables with an author, uv on PATH, and bytecode enabled."""
     path = f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"
     env = {**os.environ, **AUTHOR, "PATH": path}
     env.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -324,7 +324,7 @@ def environment() -> dict[str, str]:
 
 
 def print_versions(bench: Bench, command: str) -> None:
-    """Prints what was measured, when and where."""
+    """Print what was measured, when and where."""
     python = bench.folder / "environment" / "bin" / "python"
     code = "from importlib.metadata import version as v; print(v('copier'), v('typer'))"
     copier, typer = run(python, "-c", code, cwd=bench.folder).split()
@@ -336,7 +336,7 @@ def print_versions(bench: Bench, command: str) -> None:
 
 
 def print_table(cases: Mapping[str, Case], costs: Mapping[str, list[Cost]]) -> None:
-    """Prints the median of each case, its quartiles, and its ratio to the one it stands beside."""
+    """Print the median and quartiles of each case, and its ratio to the one it is compared with."""
     print("\n| command | wall s | quartiles | CPU s | MiB | wall ratio | CPU ratio |")
     print("|---|---|---|---|---|---|---|")
     for name, case in cases.items():
@@ -352,7 +352,7 @@ def print_table(cases: Mapping[str, Case], costs: Mapping[str, list[Cost]]) -> N
 
 
 def median(values: Iterable[float]) -> float:
-    """The median."""
+    """Return the median."""
     return statistics.median(values)
 
 

@@ -1,4 +1,4 @@
-"""Prints samples/s and MFU of a transformer on a GPU: our trainer, a plain loop, Lightning.
+"""Print samples/s and MFU of a transformer on a GPU: our trainer, a plain loop, Lightning.
 
 Run it in a project that was set up, with its own Python, on a machine with a GPU:
 
@@ -46,7 +46,7 @@ class Size:
     compiles: bool
 
     def model(self) -> Encoder:
-        """The untrained model."""
+        """Return the untrained model."""
         return Encoder(self.width, self.num_layers)
 
     def data(self) -> tuple[Tensor, Tensor]:
@@ -62,13 +62,13 @@ class Size:
 
 
 class Clock:
-    """When the steps end on the GPU: it is waited for only at the first and the last."""
+    """The time at which steps end on the GPU, synchronized only at the first and the last."""
 
     def __init__(self, num_steps: int) -> None:
         self.num_steps, self.step, self.start, self.step_s = num_steps, 0, 0.0, 0.0
 
     def tick(self) -> None:
-        """A step was given to the GPU."""
+        """Count a step that was submitted to the GPU."""
         self.step += 1
         if self.step == WARM_UP:
             torch.cuda.synchronize()
@@ -82,7 +82,7 @@ Loop = Callable[[Size, Clock], None]
 
 
 def ours(package: str) -> Loop:
-    """The project's trainer."""
+    """Return the project's trainer."""
     trainer = import_module(f"{package}.training.trainer")
     config = import_module(f"{package}.config")
 
@@ -176,7 +176,7 @@ def lightning(size: Size, clock: Clock) -> None:
 
 
 def main() -> None:
-    """Prints the table, or that there is no GPU."""
+    """Print the table, or that there is no GPU."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

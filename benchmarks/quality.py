@@ -1,4 +1,4 @@
-"""Prints the default model's test accuracy and macro F1 beside TF-IDF's, on several splits.
+"""Compare the default model's test accuracy and macro F1 with TF-IDF's, on several splits.
 
 Run it in a project that was set up (`make setup`), with that project's own Python:
 
@@ -20,7 +20,7 @@ TFIDF = "tfidf_logistic_regression"
 
 
 def main() -> None:
-    """Runs the stages once a split seed and prints a line for each, then the means."""
+    """Run the stages once per split seed and print a line for each, then the means."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("overrides", nargs="*", help="settings such as model=mlp")
@@ -46,7 +46,7 @@ def measured(package: str, seed: int, overrides: list[str]) -> list[float]:
 
 
 def run_stage(package: str, stage: str, settings: list[str]) -> float:
-    """How long a stage took, in seconds; a failed one ends the benchmark with its output."""
+    """Run a stage and return its duration in seconds; exit with its output if it fails."""
     start = time.perf_counter()
     command = [sys.executable, "-m", f"{package}.{stage}", *settings]
     environment = {**os.environ, "PYTHONPATH": "src"}
@@ -57,7 +57,7 @@ def run_stage(package: str, stage: str, settings: list[str]) -> float:
 
 
 def print_row(name: str, figures: list[float]) -> None:
-    """Prints the figures of one split, with the ratios of ours to TF-IDF's."""
+    """Print the figures of one split, with the ratios of ours to TF-IDF's."""
     accuracy, tfidf_accuracy, macro_f1, tfidf_macro_f1, seconds = figures
     print(f"{name:8}{accuracy:10.4f}{tfidf_accuracy:10.4f}{accuracy / tfidf_accuracy:8.3f}", end="")
     print(f"{macro_f1:10.4f}{tfidf_macro_f1:10.4f}{macro_f1 / tfidf_macro_f1:8.3f}", end="")

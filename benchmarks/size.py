@@ -1,8 +1,8 @@
-"""Prints how many files and lines a project has, by preset and by folder.
+"""Print how many files and lines a project has, by preset and by folder.
 
     .venv/bin/python benchmarks/size.py
 
-What git keeps is counted, but for the lock file; a line is one that an editor shows.
+The rendered files are counted; a project also has a lock file.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ ENGINE = ("evaluation", "pipelines", "serving", "tracking", "training")
 
 
 def main() -> None:
-    """Prints a table for each preset."""
+    """Print a table for each preset."""
     for preset in options().presets:
         with TemporaryDirectory() as folder:
             project = Path(folder, "project")
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def counted(project: Path) -> tuple[Counter[str], Counter[str]]:
-    """The files and the lines of each part of a project."""
+    """Return the files and the lines of each part of a project."""
     files: Counter[str] = Counter()
     lines: Counter[str] = Counter()
     for path in project.rglob("*"):
@@ -42,7 +42,7 @@ def counted(project: Path) -> tuple[Counter[str], Counter[str]]:
 
 
 def part_of(path: Path) -> str:
-    """The folder that a file is counted to."""
+    """Return the folder that a file is counted to."""
     first, *rest = path.parts
     if first != "src":
         return f"{first}/" if rest else "(top)"

@@ -1,4 +1,4 @@
-"""Prints what tracking costs a training step.
+"""Compare a training step with and without tracking.
 
 Run it in a project with tracking=mlflow that was set up, with that project's own Python:
 
@@ -13,7 +13,7 @@ import tracking_cost
 
 
 def main() -> None:
-    """Time a step with tracking beside one without."""
+    """Run the benchmark of the project in the current folder."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

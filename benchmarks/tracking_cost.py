@@ -1,4 +1,4 @@
-"""What a training step costs with tracking in SQLite, beside the same step without."""
+"""Measure a training step with tracking in SQLite, and the same step without."""
 
 import os
 import resource
@@ -32,21 +32,21 @@ TITLES = (
 
 @dataclass(frozen=True)
 class Taken:
-    """What one run took: its steps, and its end."""
+    """Times of one run: its steps, and its end."""
 
     wall_s: float
     cpu_s: float
     tracking_s: float
-    """The part of the processor time that went to tracking's calls."""
+    """CPU time of tracking's calls."""
     other_s: float = 0
     """Processor time of the process that delivers, from its start."""
     end_s: float = 0
 
 
 def run(package: str, *, rounds: int, seconds: float) -> None:
-    """Prints, for two sizes of step, the ratio of a run with tracking to one without.
+    """Print, for two sizes of step, the ratio of a run with tracking to one without.
 
-    The runs alternate, for a shared machine changes its speed by the minute. CPU is that of
+    The runs alternate, since the speed of a shared machine varies. CPU is that of
     all threads; `its part` is that of tracking's calls over that of the rest, in one run; `other
     process` is the CPU of the process that delivers, over that of training.
     """
@@ -64,12 +64,12 @@ def run(package: str, *, rounds: int, seconds: float) -> None:
 
 
 def mlp() -> Callable[[], None]:
-    """A step of a small MLP: forward, backward, clipping, fused AdamW."""
+    """Return a step of a small MLP: forward, backward, clipping, fused AdamW."""
     return _step_of(nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 8)), width=32)
 
 
 def of_25_ms() -> Callable[[], None]:
-    """The same step of an MLP so wide that it takes 25 ms."""
+    """Return the same step of an MLP so wide that it takes 25 ms."""
     width = 128
     while True:
         layers = [layer for _ in range(4) for layer in (nn.Linear(width, width), nn.ReLU())]

@@ -1,16 +1,16 @@
-"""Prints how long a training step takes beside other trainers' on the same model and data.
+"""Compare the time of a training step with other trainers' on the same model and data.
 
 Run it in a project that was set up, with its own Python, into which the rivals were installed:
 
     cd my-project && uv pip install "lightning>=2.6,<2.7" transformers accelerate
     .venv/bin/python /path/to/benchmarks/training.py --rounds 9
 
-All loops run in one process on one thread, in turn, each with a new model in each round. What is
-timed is from the end of the first few steps to that of the last, so setting up is nobody's. Every
-loop shuffles, clips, follows a schedule and shows progress, but for the bare one, which only
-shuffles; none writes checkpoints. A run is too short for our tracking to send what it keeps: what
-that costs benchmarks/tracking.py measures. Compare the ratios: medians over rounds, of what stands
-beside each other in a round.
+All loops run in one process on one thread, in turn, each with a new model in each round. The time
+is taken from the end of the first few steps to the end of the last, so it contains no setup. Every
+loop shuffles, clips, follows a schedule and shows progress, except the bare one, which only
+shuffles; none writes checkpoints. Runs are too short for tracking to send its journal, which
+benchmarks/tracking.py measures. Compare the ratios: medians, over rounds, of the ratio within a
+round.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from training_loops.workloads import Clock, Loop, Terminal, Workload, workloads
 
 
 def main() -> None:
-    """Prints a table for each workload."""
+    """Print a table for each workload."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def measured(work: Workload, loops: dict[str, Loop], rounds: int) -> dict[str, list[float]]:
-    """Microseconds a step of each loop in each round, and one round before that nobody counts."""
+    """Return the µs per step of each loop in each round, after one warm-up round."""
     times: dict[str, list[float]] = {name: [] for name in loops}
     for number in range(rounds + 1):
         for name, train in loops.items():
@@ -80,7 +80,7 @@ def measured(work: Workload, loops: dict[str, Loop], rounds: int) -> dict[str, l
 
 
 def print_table(work: Workload, times: Mapping[str, Sequence[float]]) -> None:
-    """Medians, quartiles, and how many times as long as ours each takes."""
+    """Print medians, quartiles, and each loop's time divided by ours."""
     own = times["this project"]
     print(f"\n{work.name}: {work.num_steps} steps\n")
     print(f"| {'loop':26} | {'µs a step':>10} | {'quartiles':>17} | ratio to ours |")

@@ -1,4 +1,4 @@
-"""Makes a project in demo/scratch/ and goes its whole way: train, register, serve, predict."""
+"""Create a project in demo/scratch/, then train, register, serve and predict."""
 
 import json
 import os
@@ -21,24 +21,24 @@ import rich.prompt
 PROJECT = Path(__file__).parent / "scratch" / "docstring-topics"
 READY_WITHIN_S = 180
 
-# Documentation that the model has not seen: it learns from the standard library's.
+# Docstrings that the model has not seen: it is trained on the standard library's.
 TEXTS = [
     jinja2.FileSystemLoader.__doc__,
     packaging.version.Version.__doc__,
     rich.prompt.Prompt.__doc__,
 ]
 
-# What an outer make hands to the makes inside it, our ARGS among it.
+# Variables that an outer make passes to inner ones, such as our ARGS.
 OF_MAKE = {"ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"}
 UV_CONFIG = Path(__file__).with_name("uv.toml").resolve()
-# Uv reads one file of settings, so one that the user names goes before ours.
+# uv reads one file of settings: one that the user has set takes precedence over ours.
 ENV = {"UV_CONFIG_FILE": str(UV_CONFIG)} | {
     name: value for name, value in os.environ.items() if name not in OF_MAKE
 }
 
 
 def main() -> None:
-    """Runs the demo; a step that fails ends it with that step's exit code."""
+    """Run the demo; a step that fails ends it with that step's exit code."""
     shutil.rmtree(PROJECT, ignore_errors=True)
     step(sys.executable, "-m", "mlscaffold", "new", str(PROJECT), "--defaults", cwd=Path.cwd())
     for target in ("setup", "repro", "register"):
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def step(*command: str, cwd: Path = PROJECT) -> None:
-    """Runs a command in the project, after a line that shows it."""
+    """Run a command in the project, after a line that shows it."""
     print(f"\n$ {' '.join(command)}", flush=True)
     done = subprocess.run(command, cwd=cwd, env=ENV)
     if done.returncode:
@@ -60,7 +60,7 @@ def step(*command: str, cwd: Path = PROJECT) -> None:
 
 @contextmanager
 def server(project: Path, *, env: Mapping[str, str]) -> Generator[str]:
-    """The URL of the project's server, which answers while the block runs and then is stopped."""
+    """Yield the URL of the project's server, which is stopped when the block ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -80,7 +80,7 @@ def server(project: Path, *, env: Mapping[str, str]) -> Generator[str]:
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes], *, log: Path) -> None:
-    """Returns when the server has a model; exits when it ended or took too long."""
+    """Return when the server has a model; exit if it ended or took too long."""
     deadline = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -92,14 +92,14 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes], *, log: Path) -
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends make and the server that it started: the whole group, since make passes nothing on."""
+    """Stop make and its server as a process group, since make does not forward signals."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=30)
 
 
 def post(url: str, document: dict[str, Any]) -> dict[str, Any]:
-    """The server's answer to a JSON document."""
+    """Return the server's answer to a JSON document."""
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url, json.dumps(document).encode(), headers)
     with urllib.request.urlopen(request, timeout=30) as response:
@@ -107,13 +107,13 @@ def post(url: str, document: dict[str, Any]) -> dict[str, Any]:
 
 
 def print_prediction(text: str, *, answer: dict[str, Any]) -> None:
-    """Prints the text's beginning and what the model says of it."""
+    """Print the text's beginning and what the model says of it."""
     beginning = " ".join(text.split())[:70]
     print(f"\n  {beginning!r}\n  -> {answer['prediction']} ({answer['confidence']:.0%} sure)")
 
 
 def print_metrics(metrics: dict[str, Any]) -> None:
-    """Prints the model's scores on the test split above those of its baselines."""
+    """Print the model's scores on the test split above those of its baselines."""
     print(f"\n{'on the test split':28}{'accuracy':>10}{'macro F1':>10}")
     for name, scores in {"this model": metrics, **metrics["baselines"]}.items():
         print(f"{name:28}{scores['accuracy']:>10.3f}{scores['macro_f1']:>10.3f}")

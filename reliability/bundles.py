@@ -1,14 +1,14 @@
-"""Proves that a tampered bundle is refused in one line, or is known for another one.
+"""Test that a tampered bundle is refused in one line, or loads as another version.
 
 Run it in a project that was set up (`make setup`), with that project's own Python:
 
     cd my-project && .venv/bin/python /path/to/reliability/bundles.py --trials 1000
 
 Each trial changes a bundle of a few kilobytes, an MLP's or a transformer's, and loads it in a
-process of its own. Bytes are changed as damage would do it; values, tensors and files as an
-attacker would, who computes all hashes anew. Then the bundle has to be refused in one line, or to
-predict, and what predicts otherwise must have another version. Loading may take 64 MiB and 10 s.
-All that a trial does depends on its number. The last column must be 0.
+process of its own. Bytes are changed as by damage; values, tensors and files as by an attacker,
+who recomputes all hashes. The bundle must be refused in one line, or predict; if its predictions
+differ, its version must differ. Loading may take 64 MiB and 10 s. A trial depends only on its
+number. The last column must be 0.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ REFUSALS = {
     "has schema version": "of another schema",
     "is not a bundle": "no bundle",
 }
-"""What the lines of refusals say, and what is printed of them."""
+"""Parts of the messages of refusals, and the outcome that is printed for each."""
 HOSTILE: tuple[Callable[[Any], Any], ...] = (
     *(lambda _, value=value: value for value in (None, True, False, 0, 1, -1, 0.5, 10**9, 10**30)),
     *(lambda _, value=value: value for value in (float("nan"), float("inf"), 1e-320, [], {}, "")),
@@ -58,7 +58,7 @@ HOSTILE: tuple[Callable[[Any], Any], ...] = (
 
 
 def damage_bytes(folder: Path, random: Random) -> None:
-    """Flips a bit, cuts off an end, adds one, swaps two blocks or removes a file."""
+    """Flip a bit, truncate or extend a file, swap two blocks or remove a file."""
     path = folder / random.choice(FILES)
     content = bytearray(path.read_bytes())
     place = random.randrange(len(content))
@@ -76,7 +76,7 @@ def damage_bytes(folder: Path, random: Random) -> None:
 
 
 def change_values(folder: Path, random: Random) -> None:
-    """Puts hostile values in the place of one to three in a JSON file, or takes or adds some."""
+    """Replace one to three values in a JSON file by hostile ones, or remove or add some."""
     path = folder / random.choice((CONFIG, CONFIG, CONFIG, LINEAGE))
     document = json.loads(path.read_bytes())
     for _ in range(random.choice((1, 1, 2, 3))):
@@ -86,7 +86,7 @@ def change_values(folder: Path, random: Random) -> None:
 
 
 def change_meaning(folder: Path, random: Random) -> None:
-    """Makes another bundle that is as good: labels, tokens or settings that fit the weights."""
+    """Make another valid bundle: labels, tokens or settings that fit the weights."""
     config = json.loads((folder / CONFIG).read_bytes())
     names = random.choice((config["objective"]["labels"], config["encoder"]["tokens"]))
     match random.randrange(4):
@@ -103,7 +103,7 @@ def change_meaning(folder: Path, random: Random) -> None:
 
 
 def change_tensors(folder: Path, random: Random) -> None:
-    """Changes the header of the weights, a block of values, or the length that the file says."""
+    """Change the header of the weights, a block of values, or the length in the file."""
     path = folder / WEIGHTS
     content = path.read_bytes()
     [size] = struct.unpack("<Q", content[:8])
@@ -125,7 +125,7 @@ def change_tensors(folder: Path, random: Random) -> None:
 
 
 def change_files(folder: Path, random: Random) -> None:
-    """Puts something else in the place of a file: a pipe, a folder, a device, a link, 2 GiB."""
+    """Replace a file by a pipe, a folder, a device, a link or 2 GiB."""
     path = folder / random.choice(FILES)
     path.unlink()
     match random.randrange(6):
@@ -169,7 +169,7 @@ def _text(value: Any) -> bytes:
 
 
 def _hash_anew(folder: Path) -> None:
-    """Writes the hashes that fit, as whoever can write a bundle can."""
+    """Write the matching hashes, as anyone who can write a bundle can."""
     config = json.loads((folder / CONFIG).read_bytes())
     if not isinstance(config, dict) or not isinstance(config.get("sha256"), dict):
         return
@@ -182,7 +182,7 @@ def _hash_anew(folder: Path) -> None:
 
 
 class Lab:
-    """A project's package, a bundle of each model, and what they predict."""
+    """A project's package, and a bundle of each model with its predictions."""
 
     def __init__(self, package: str, folder: Path) -> None:
         self.package, self.folder = package, folder
@@ -211,7 +211,7 @@ class Lab:
         return self.bundle_module.Bundle(model, data.spec, lineage)
 
     def predicted(self, folder: Path) -> tuple[str, str, str]:
-        """The version of a bundle, its hash, and what it predicts, as a hash."""
+        """Return the version of a bundle, its hash, and a hash of its predictions."""
         torch = import_module("torch")
         bundle = self.bundle_module.Bundle.load(folder)
         with torch.inference_mode():
@@ -221,7 +221,7 @@ class Lab:
         return bundle.version, bundle.sha256, hashlib.sha256(predicted).hexdigest()
 
     def outcome(self, folder: Path, name: str) -> tuple[str, str]:
-        """What loading came to, and what is wrong with it."""
+        """Return the outcome of loading, and what is wrong with it."""
         before = _status("VmRSS")
         try:
             version, sha256, prediction = self.predicted(folder)
@@ -239,7 +239,7 @@ class Lab:
         return outcome, wrong or (f"it took {taken >> 20} MiB" if taken > MAX_BYTES else "")
 
     def row(self, name: str, trials: int, seed: int) -> Row:
-        """What the trials of one kind of change came to."""
+        """Return the results of the trials of one kind of change."""
         row = Row(name, max(1, round(trials * SHARE[name])))
         for number in range(seed, seed + row.trials):
             outcome, problem = self.trial(number, PROOFS[name])
@@ -248,7 +248,7 @@ class Lab:
         return row
 
     def trial(self, number: int, tamper: Callable[[Path, Random], None]) -> tuple[str, str]:
-        """What one trial came to, in a process of its own."""
+        """Return the outcome of one trial, in a process of its own."""
         random = Random(number)
         name = random.choice(("mlp", "transformer"))
         folder, result = self.folder / f"trial-{number}", self.folder / "result.json"
@@ -258,7 +258,7 @@ class Lab:
         child = os.fork()
         if not child:
             signal.alarm(MAX_S)
-            Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+            Path("/proc/self/clear_refs").write_text("5")  # reset the peak of memory
             result.write_text(json.dumps(self.outcome(folder, name)))
             os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

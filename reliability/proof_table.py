@@ -11,14 +11,14 @@ from pathlib import Path
 
 @dataclass
 class Row:
-    """What a proof came to."""
+    """The results of a proof."""
 
     name: str
     trials: int
     outcomes: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     summary: str = ""
-    """What is printed in place of the outcomes."""
+    """Printed instead of the outcomes."""
 
 
 def parser_of(
@@ -43,11 +43,11 @@ def package_of_project() -> str:
 
 
 def print_table(rows: Iterable[Row], *, title: str, widths: tuple[int, int]) -> int:
-    """Print each row as soon as it is known, then what went wrong; return 1 if anything did.
+    """Print each row as soon as it is known, then all failures; return 1 if there are any.
 
     Args:
-        rows: The rows; the time between two is that of the proof.
-        title: Heads the column of names.
+        rows: The rows; the time between two rows is printed as that of the proof.
+        title: The heading of the column of names.
         widths: Of the columns of names and of outcomes.
     """
     name_width, outcome_width = widths

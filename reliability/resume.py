@@ -1,14 +1,13 @@
-"""Proves that training resumes after any interruption to the same result, bit for bit.
+"""Test that training resumes after any interruption to the same result, bit for bit.
 
 Run it in a project that was set up (`make setup`) and has its data (`make preprocess`), with that
 project's own Python:
 
     cd my-project && .venv/bin/python /path/to/reliability/resume.py --trials 200
 
-A server process imports PyTorch once and forks a process for each training, and each other stage.
-What is compared are bytes: the weights in the bundle, and the curve of losses and validation
-figures; or all files that a stage makes. Every trial has a number, and all that it does but the
-instant of a signal depends on it. The last column must be 0.
+A server process imports PyTorch once and forks a process for each training or other stage. Bytes
+are compared: the weights in the bundle and the metrics, or all files that a stage writes. A trial
+depends only on its number, except for the time of a signal. The last column must be 0.
 """
 
 import signal
@@ -47,7 +46,7 @@ PROOFS: dict[str, Callable[[Lab, int, int], Row]] = {
     "kill-register": partial(stages.kills, stage=stages.REGISTER),
 }
 SHARE = {"kill": 1.0, "terminate": 0.25, "damage": 5.0, "poison": 0.1, "pairs": 0.5}
-"""Trials of a proof for one of `--trials`, where it is not one."""
+"""Trials of a proof per `--trials`; 1 if not listed."""
 
 
 def main() -> int:
@@ -66,7 +65,7 @@ def main() -> int:
 
 
 def _import_once(lab: Lab) -> None:
-    """Imports all that a training needs, and starts none of PyTorch's threads."""
+    """Import all that a training needs, without starting PyTorch's threads."""
     torch = import_module("torch")
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)

@@ -1,4 +1,4 @@
-"""Prints what a tracking server that fails does to a run, and what its record is after all.
+"""Test what a failing tracking server does to a run, and what is recorded in the end.
 
 Run it in a project with tracking=mlflow that was set up, with that project's own Python:
 

@@ -1,7 +1,7 @@
-"""Proves that an update loses nothing: damages projects in every way, and prints the outcome.
+"""Test that an update loses nothing: interrupt and disturb updates, and print the outcomes.
 
-Every trial has a number, and what it does depends on nothing else: `--seed 817 --trials 1` repeats
-one. The table's last column must be 0; what stands in it is printed below.
+A trial depends only on its number, so `--seed 817 --trials 1` repeats one. The last column must be
+0; failures are printed below the table.
 
     .venv/bin/python reliability/updates.py --trials 1000
     .venv/bin/python reliability/updates.py --only histories --seed 817 --trials 1
@@ -126,7 +126,7 @@ def of_chains(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
 
 
 def of_peers(lab: Lab, options: argparse.Namespace) -> Iterator[Row]:
-    """The same histories through other tools; what those lose is printed, and not wrong here."""
+    """The same histories with other tools, whose losses are printed and do not count as wrong."""
     trials = max(1, options.trials // 10)
     scores = peers.side_by_side(lab, trials=trials, seed=options.seed, cruft=options.cruft)
     for name, score in scores.items():

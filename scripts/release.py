@@ -1,8 +1,8 @@
-"""Makes a release on this machine: its tag, and in dist/ its sdist and wheel, tried out.
+"""Make a release on this machine: its tag, and its tested sdist and wheel in dist/.
 
     make release VERSION=1.2.3
 
-Nothing is pushed. Whatever fails, the tag goes again and dist/ is as it was.
+Nothing is pushed. If a step fails, the tag is removed and dist/ is left as it was.
 """
 
 import argparse
@@ -44,7 +44,7 @@ class ReleaseError(Exception):
 
 
 def main() -> None:
-    """Makes the release that the command line names, or ends with one line that says why not."""
+    """Make the release that the command line names, or exit with one line that says why not."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("version", help="X.Y.Z, for a trial X.Y.ZrcN")
     parser.add_argument("--check", action="store_true", help="only say whether it may be made")
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def release(version: str, released: Sequence[str]) -> None:
-    """Tags HEAD as vVERSION and leaves its sdist and wheel, which work, in dist/."""
+    """Tag HEAD as vVERSION, and put its tested sdist and wheel into dist/."""
     tag = f"v{version}"
     with tagged(tag), TemporaryDirectory(prefix="mlscaffold-release-") as folder:
         scratch = Path(folder)
@@ -77,13 +77,13 @@ def release(version: str, released: Sequence[str]) -> None:
 
 
 def release_tags() -> list[str]:
-    """The tags of the releases so far, the oldest first."""
+    """Return the tags of the releases so far, the oldest first."""
     tags = run("git", "tag", "--list", "v*", cwd=ROOT).split()
     return sorted(filter(version_of, tags), key=Version)
 
 
 def version_of(tag: str) -> Version | None:
-    """The version that a tag names."""
+    """Return the version that a tag names."""
     try:
         return Version(tag)
     except InvalidVersion:
@@ -91,7 +91,7 @@ def version_of(tag: str) -> Version | None:
 
 
 def require_version(version: str, released: Sequence[str]) -> None:
-    """The version is one, and is newer than any release."""
+    """Raise ReleaseError unless the version is valid and newer than any release."""
     if not re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}(rc[1-9]\d*)?", version):
         raise ReleaseError(f"VERSION must be X.Y.Z, or X.Y.ZrcN for a trial; got {version!r}")
     if released and Version(version) <= Version(released[-1]):
@@ -99,7 +99,7 @@ def require_version(version: str, released: Sequence[str]) -> None:
 
 
 def require_checkout() -> None:
-    """All is committed, on the branch that releases are made from."""
+    """Raise ReleaseError unless all is committed, on the branch for releases."""
     branch = run("git", "branch", "--show-current", cwd=ROOT)
     if branch != BRANCH:
         raise ReleaseError(f"a release is made on {BRANCH}, this is {branch or 'no branch'}")
@@ -111,7 +111,7 @@ def require_checkout() -> None:
 
 
 def require_changes(version: str) -> None:
-    """CHANGELOG.md tells what the release brings."""
+    """Raise ReleaseError unless CHANGELOG.md has a section for the release."""
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     section = re.search(rf"^## {re.escape(version)}\b.*\n((?:(?!## ).*\n?)*)", text, re.MULTILINE)
     if section is None or not section[1].strip():
@@ -120,7 +120,7 @@ def require_changes(version: str) -> None:
 
 @contextmanager
 def tagged(tag: str) -> Generator[None]:
-    """The tag is there in the block, and stays unless the block fails."""
+    """Set the tag for the block, and remove it if the block fails."""
     run("git", "tag", tag, cwd=ROOT)
     try:
         yield
@@ -130,7 +130,7 @@ def tagged(tag: str) -> Generator[None]:
 
 
 def require_release_in(wheel: Path, tag: str, scratch: Path) -> None:
-    """The wheel carries the tag, as it is here."""
+    """Raise ReleaseError unless the wheel contains the tag as it is here."""
     with zipfile.ZipFile(wheel) as archive:
         bundle = archive.extract("mlscaffold/releases.bundle", scratch)
     heads = run("git", "bundle", "list-heads", bundle, f"refs/tags/{tag}", cwd=ROOT)
@@ -139,7 +139,7 @@ def require_release_in(wheel: Path, tag: str, scratch: Path) -> None:
 
 
 def installed(wheel: Path, scratch: Path) -> Path:
-    """The command `mlscaffold` of the wheel in an environment of its own."""
+    """Install the wheel into a new environment; return its command `mlscaffold`."""
     environment = scratch / "environment"
     run("uv", "venv", "--quiet", "--python", sys.executable, environment, cwd=scratch)
     python = environment / "bin" / "python"
@@ -148,7 +148,7 @@ def installed(wheel: Path, scratch: Path) -> Path:
 
 
 def require_new(mlscaffold: Path, version: str, scratch: Path) -> None:
-    """The wheel makes a project of the release without a network."""
+    """Check that the wheel creates a project of the release without a network."""
     found = run(mlscaffold, "--version", cwd=scratch)
     if found != version:
         raise ReleaseError(f"the wheel says that it is {found}, not {version}")
@@ -159,7 +159,7 @@ def require_new(mlscaffold: Path, version: str, scratch: Path) -> None:
 
 
 def require_update(mlscaffold: Path, old: str, tag: str, scratch: Path) -> None:
-    """The wheel updates a project of the release before, with an edit in it, without a network."""
+    """Check that the wheel updates an edited project of the last release, without a network."""
     arguments = ("--ref", old, "--defaults", "--no-lock")
     run(mlscaffold, "new", "old", *arguments, cwd=scratch, env=OFFLINE)
     project = scratch / "old"
@@ -174,13 +174,13 @@ def require_update(mlscaffold: Path, old: str, tag: str, scratch: Path) -> None:
 
 
 def put_in_dist(built: Path) -> None:
-    """dist/ holds what was built, and nothing else."""
+    """Replace what is in dist/ by what was built."""
     shutil.rmtree(ROOT / "dist", ignore_errors=True)
     shutil.copytree(built, ROOT / "dist")
 
 
 def run(*command: str | Path, cwd: Path, env: Mapping[str, str] | None = None) -> str:
-    """What the command printed; raises ReleaseError with its last line when it fails."""
+    """Return what the command printed; raise ReleaseError with its last line if it fails."""
     words = [str(word) for word in command]
     done = subprocess.run(
         words, cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True

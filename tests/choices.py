@@ -26,7 +26,7 @@ EVERY_COMBINATION: tuple[Answers, ...] = tuple(
 
 
 def named(answers: Answers) -> str:
-    """A combination as a test's name: what is not the default."""
+    """Return a combination as a test's name: what is not the default."""
     chosen = [f"{k}={v}" for k, v in answers.items() if v != DEFAULTS[k]]
     return ",".join(chosen) or "default"
 
@@ -36,7 +36,7 @@ def _pairs(answers: Answers) -> set[tuple[tuple[str, str], ...]]:
 
 
 def _covering(rows: Iterable[Answers]) -> Iterator[Answers]:
-    """Rows in which any two choices of two options meet, greedily as few as possible."""
+    """Yield rows in which every two choices of two options occur together (greedy pairwise)."""
     rows = list(rows)
     missing = set().union(*map(_pairs, rows))
     while missing:

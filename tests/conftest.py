@@ -17,13 +17,13 @@ from mlscaffold.new import new
 Render = Callable[..., Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-# Tests of a rendered project, which need its environment: test_engine.py runs them in one.
+# Tests of a rendered project need its environment: test_engine.py runs them in one.
 collect_ignore = ["engine"]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def identity() -> None:
-    """Git knows who commits, also on a machine where nobody told it."""
+    """Set a committer for git, for machines where none is configured."""
     for role in ("AUTHOR", "COMMITTER"):
         os.environ[f"GIT_{role}_NAME"] = "Ada Lovelace"
         os.environ[f"GIT_{role}_EMAIL"] = "ada@example.com"
@@ -31,7 +31,7 @@ def identity() -> None:
 
 @pytest.fixture(scope="session")
 def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
-    """`render(with_git=False, **answers)`: the path of a project made anew, without a lock file."""
+    """`render(with_git=False, **answers)`: the path of a new project, without a lock file."""
 
     def rendered(*, with_git: bool = False, **answers: str) -> Path:
         folder = tmp_path_factory.mktemp("render") / "toy-project"
@@ -50,9 +50,9 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> Generator[Toys]:
 
 @pytest.fixture(scope="session")
 def project_env(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The environment of every rendered project, made once: what any choice depends on is in it.
+    """The environment of every rendered project, made once, with the dependencies of all choices.
 
-    MLSCAFFOLD_TEST_ENV names one that is ready already, to save a developer the minutes.
+    MLSCAFFOLD_TEST_ENV names an existing one to reuse, which saves minutes.
     """
     if ready := os.environ.get("MLSCAFFOLD_TEST_ENV"):
         return Path(ready)
@@ -60,7 +60,7 @@ def project_env(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Pat
     make_setup = ["make", "setup", f"UV_PROJECT_ENVIRONMENT={env}"]
     subprocess.run(make_setup, cwd=render(), check=True, timeout=1200, env=_outside())
     needed = set().union(*(_requirements(render(**answers)) for answers in COVERING))
-    # Each project is found by PYTHONPATH; the one that made the environment must not be in the way.
+    # Projects are found by PYTHONPATH; the one that made the environment must not take precedence.
     for action, *names in (
         ("install", "--compile-bytecode", *sorted(needed)),
         ("uninstall", "toy-project"),
@@ -77,7 +77,7 @@ def _requirements(project: Path) -> set[str]:
 
 @pytest.fixture
 def project(render: Render, project_env: Path) -> Path:
-    """A project made anew, committed to git, that runs in the shared environment."""
+    """A new project, committed to git, that runs in the shared environment."""
     return render(with_git=True)
 
 
@@ -85,7 +85,7 @@ def project(render: Render, project_env: Path) -> Path:
 def run_in(project_env: Path) -> Run:
     """`run_in(project, *command)`: a finished command of a project, in the shared environment.
 
-    Fails the test with the command's output when it exits with other than `code`; None takes any.
+    Fails the test with the command's output if it does not exit with `code`; `None` takes any.
     """
 
     def run(
@@ -112,7 +112,7 @@ def run_in(project_env: Path) -> Run:
 
 
 def inside(project: Path, env: Path) -> dict[str, str]:
-    """The environment variables under which a project finds itself in the shared environment."""
+    """Return the environment variables to run a project in the shared environment."""
     return _outside() | {
         "OMP_NUM_THREADS": "1",
         "PATH": f"{env / 'bin'}{os.pathsep}{os.environ['PATH']}",
@@ -123,10 +123,10 @@ def inside(project: Path, env: Path) -> dict[str, str]:
 
 
 def _outside() -> dict[str, str]:
-    """Ours, with the uv beside our Python on the path and without our own environment."""
+    """Return our environment variables, with uv on PATH and without our own environment."""
     dropped = {*OF_MAKE, "VIRTUAL_ENV"}
     outside = {name: value for name, value in os.environ.items() if name not in dropped}
-    # What the Makefile does: uv reads its own name for a folder of wheels, pip's is honoured too.
+    # As in the Makefile: uv has its own variable for a folder of wheels; pip's is used too.
     if wheels := os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS"):
         outside["UV_FIND_LINKS"] = wheels
     path = f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"

@@ -1,4 +1,4 @@
-"""A small template with five releases that change as real ones do, for tests of updates."""
+"""A small template with five releases and typical changes, for tests of updates."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -54,13 +54,13 @@ colour:
 
 
 def _lines(name: str, *, changed: Mapping[int, str] | None = None, count: int = 40) -> str:
-    """A file of numbered lines, some of them changed."""
+    """Return a file of numbered lines, some of them changed."""
     return "".join(
         f"{(changed or {}).get(number, f'{name} line {number}')}\n" for number in range(count)
     )
 
 
-# By path, what a release changes: text, bytes, a link as a Path, or None for a file that goes.
+# By path, what a release changes: text, bytes, a link as a Path, or `None` to remove the file.
 Files = Mapping[str, str | bytes | Path | None]
 
 _CHANGES: Mapping[str, Files] = {
@@ -117,7 +117,7 @@ _CHANGES: Mapping[str, Files] = {
 
 
 def evolving_template(folder: Path, *, questions: Mapping[str, str] | None = None) -> Path:
-    """The template's repository in `folder`, a tag a release; `questions` replace a copier.yml."""
+    """Write the template's repository, a tag per release; `questions` replace a copier.yml."""
     texts = {
         release: (_NEW_QUESTION if release >= "v2" else "") + _QUESTIONS for release in RELEASES
     }
@@ -132,7 +132,7 @@ def template_of(
     questions: Mapping[str, str] | None = None,
     components: str = "",
 ) -> Path:
-    """A template's repository in `folder`, with a release, and its tag, for each of the changes."""
+    """Write a template's repository with a tagged release for each of the changes."""
     folder.mkdir(parents=True)
     git(folder, "init", "--quiet", "--initial-branch=main")
     write(folder / "template" / _ANSWERS_FILE, _ANSWERS)
@@ -149,7 +149,7 @@ def template_of(
 
 
 def write(path: Path, content: str | bytes | Path | None) -> None:
-    """Makes the file what it should be; programs can be run."""
+    """Write or remove the file; a program is made executable."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if content is None or path.is_symlink() or isinstance(content, Path):
         path.unlink(missing_ok=content is not None)

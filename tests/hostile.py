@@ -1,4 +1,4 @@
-"""Templates that attack, projects made of them, and the command run with bounds of its own."""
+"""Hostile templates, projects made from them, and the command with a memory limit."""
 
 import os
 import resource
@@ -28,7 +28,7 @@ def template_of(
     questions: str = QUESTIONS,
     settings: str = SETTINGS,
 ) -> Path:
-    """A template whose releases v1, v2... add these files; a `#!` at the start makes a program."""
+    """Write a template whose releases v1, v2... add these files; `#!` makes one executable."""
     write(folder / "template" / ANSWERS_FILE, "{{ _copier_answers | to_nice_yaml }}")
     write(folder / "copier.yml", questions + settings)
     git(folder, "init", "--quiet", "--initial-branch=main")
@@ -43,7 +43,7 @@ def template_of(
 
 
 def project_of(template: Path, at: Path, *, release: str = "v1") -> Path:
-    """A project of the template in the folder `at`."""
+    """Return a project of the template in the folder `at`."""
     made = cli("new", at, f"--template={template}", f"--ref={release}", "--no-lock")
     assert made.exit_code == 0, made.stderr
     return at
@@ -52,7 +52,7 @@ def project_of(template: Path, at: Path, *, release: str = "v1") -> Path:
 def mlscaffold(
     *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, timeout_s: float = 60
 ) -> subprocess.CompletedProcess[str]:
-    """The finished command, which may take no more than 4 GiB itself."""
+    """Run the command with a limit of 4 GiB of memory; return the finished process."""
     return subprocess.run(
         [sys.executable, "-m", "mlscaffold", *arguments],
         cwd=cwd,

@@ -1,4 +1,4 @@
-"""A terminal with somebody at the keyboard, who types once what they wait for is shown."""
+"""A pseudo-terminal with a user who waits for text and types."""
 
 import os
 import pty
@@ -30,7 +30,7 @@ class Terminal:
         self._read_until = 0
 
     def see(self, text: str, *, timeout_s: float = 60) -> None:
-        """Waits until the text is shown, after what was waited for before."""
+        """Wait until the text is shown, after what was waited for before."""
         deadline = time.monotonic() + timeout_s
         while text not in self.seen[self._read_until :]:
             assert time.monotonic() < deadline, self.seen
@@ -38,18 +38,18 @@ class Terminal:
         self._read_until = self.seen.index(text, self._read_until) + len(text)
 
     def type(self, text: str) -> None:
-        """Types the text, in which a carriage return is Enter."""
+        """Type the text, in which a carriage return is Enter."""
         os.write(self._keyboard, text.encode())
 
     def end(self) -> int:
-        """The command's exit code, once it has ended."""
+        """Return the command's exit code, once it has ended."""
         while self._read():
             pass
         os.close(self._keyboard)
         return self._process.wait(timeout=60)
 
     def _read(self) -> bool:
-        """Whether there was more to see within a minute."""
+        """Read more output; return whether any came within a minute."""
         try:
             if not select.select([self._keyboard], [], [], 60)[0]:
                 return False

@@ -1,4 +1,4 @@
-"""Small templates in git, for tests of what does not depend on ours."""
+"""Small templates in git, for tests that do not need the bundled one."""
 
 import shutil
 import subprocess
@@ -34,7 +34,7 @@ def commit_template(
     files: Mapping[str, str] | None = None,
     components: str = "",
 ) -> Path:
-    """A git repository in `folder` with a template of two questions, two files and `files`.
+    """Commit a template of two questions, two files and `files` to a repository in `folder`.
 
     There is no components.yml unless its text is given.
     """
@@ -50,7 +50,7 @@ def commit_template(
 
 
 def copy_checkout(folder: Path) -> Path:
-    """A repository in `folder` with one commit: this checkout as it lies there."""
+    """Return a repository in `folder` with one commit: this checkout's files as they are."""
     listed = git(ROOT, "ls-files", "--cached", "--others", "--exclude-standard", "-z")
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
@@ -62,7 +62,7 @@ def copy_checkout(folder: Path) -> Path:
 
 
 def commit(folder: Path, *, tag: str | None = None) -> None:
-    """Commits all that lies in the folder, and tags it."""
+    """Commit all that lies in the folder, and tag it."""
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--message=Change", "--allow-empty")
     if tag:
@@ -70,7 +70,7 @@ def commit(folder: Path, *, tag: str | None = None) -> None:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What git printed."""
+    """Run git; return what it printed."""
     command = ["git", *arguments]
     done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""Projects of the small template, and what there is to see of a project before and after."""
+"""Projects of the small template, and snapshots to compare a project before and after."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ Snapshot = dict[str, tuple[int, bytes]]
 
 
 class Toys:
-    """Makes projects of the small template, or of another, and updates them."""
+    """Projects of the small template, or of another, and their updates."""
 
     def __init__(self, folder: Path, renders: RenderCache) -> None:
         self._folder = folder
@@ -31,7 +31,7 @@ class Toys:
     def make(
         self, at: Path, *, release: str = "v1.0.0", template: Path | None = None, **answers: str
     ) -> Path:
-        """A project, committed, in the folder `at`."""
+        """Return a project, committed, in the folder `at`."""
         template = template or self.template
         key = template, release, *sorted(answers.items())
         if key not in self._made:
@@ -41,7 +41,7 @@ class Toys:
         return shutil.copytree(self._made[key], at, symlinks=True)
 
     def update(self, project: Path, **options: object) -> UpdateResult:
-        """What `update` returns of the project."""
+        """Update the project; return the result."""
         return update(project, UpdateRequest(**options), cache=self._renders)  # ty: ignore[invalid-argument-type]
 
 
@@ -53,12 +53,12 @@ def open_toys(folder: Path) -> Generator[Toys]:
 
 
 def cli(*arguments: str | Path) -> Result:
-    """The finished command, run in this process and without a terminal."""
+    """Run a command in this process, without a terminal; return its result."""
     return CliRunner().invoke(app, list(map(str, arguments)), prog_name="mlscaffold")
 
 
 def edit(file: Path, *replacements: tuple[str, str]) -> None:
-    """Replaces texts, each of which has to be there once."""
+    """Replace texts, each of which must occur exactly once."""
     text = file.read_bytes().decode()
     for before, after in replacements:
         assert text.count(before) == 1, before
@@ -67,18 +67,18 @@ def edit(file: Path, *replacements: tuple[str, str]) -> None:
 
 
 def committed(project: Path) -> str:
-    """The new HEAD, after all that lies there was committed."""
+    """Commit everything in the project; return the new HEAD."""
     commit(project)
     return git(project, "rev-parse", "HEAD")
 
 
 def staged_tree(project: Path) -> str:
-    """The tree that a commit of the index would have."""
+    """Return the tree that a commit of the index would have."""
     return git(project, "write-tree")
 
 
 def status(project: Path) -> list[str]:
-    """What `git status --short` prints of the project's own folder, a rename as two changes."""
+    """Return `git status --short` of the project's folder, with a rename as two changes."""
     asked = ["git", "-c", "core.quotePath=false", "status", "--short", "--no-renames", "."]
     done = subprocess.run(asked, cwd=project, check=True, capture_output=True, text=True)
     return done.stdout.splitlines()
@@ -100,5 +100,5 @@ def snapshot(folder: Path, *, without: tuple[str, ...] = ()) -> Snapshot:
 
 
 def files_of(folder: Path) -> Snapshot:
-    """The same, of the working tree."""
+    """Return the snapshot of the working tree, without git's own files."""
     return snapshot(folder, without=(".git",))

@@ -1,4 +1,4 @@
--- For wrk: posts the bodies of a file, a line each, in turn, and prints what came of it.
+-- For wrk: posts the lines of a file as bodies, in turn, and prints the figures.
 local requests, number = {}, 0
 
 function init(arguments)

@@ -1,4 +1,4 @@
-"""The server of the pattern document, with what it leaves out: how a text becomes tokens."""
+"""The server of the pattern document, completed by the encoding of texts as tokens."""
 
 import sys
 from importlib import import_module

@@ -30,13 +30,13 @@ class Rows:
         return map(self.batch, torch.arange(len(self)).split(size))
 
     def shuffled_batches(self, size: int, *, seed: int, epoch: int) -> list[Tensor]:
-        """The rows of each batch."""
+        """Return the rows of each batch."""
         generator = torch.Generator().manual_seed(seed + epoch)
         return list(torch.randperm(len(self), generator=generator).split(size))
 
 
 def ours(package: str) -> Loop:
-    """The project's trainer with all that it does by default, tracking included."""
+    """Return the project's trainer with all that it does by default, tracking included."""
     part = lambda name: import_module(f"{package}.{name}")  # noqa: E731
     trainer, callbacks, config = (
         part("training.trainer"),

@@ -1,4 +1,4 @@
-"""What others train with, each as its own documentation shows it."""
+"""Other trainers, each used as in its own documentation."""
 
 import math
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def bare(work: Workload, clock: Clock) -> None:
 
 
 def endless(num_rows: int, size: int, num_steps: int) -> Iterator[Tensor]:
-    """The rows of each batch, epoch after epoch."""
+    """Yield the rows of each batch, epoch after epoch."""
     per_epoch = math.ceil(num_rows / size)
     for step in range(num_steps):
         if step % per_epoch == 0:
@@ -34,18 +34,18 @@ def endless(num_rows: int, size: int, num_steps: int) -> Iterator[Tensor]:
 
 
 def loader(work: Workload) -> DataLoader:
-    """PyTorch's own, as everybody writes it."""
+    """Return a plain `torch.utils.data.DataLoader`."""
     dataset = TensorDataset(work.inputs, work.labels)
     return DataLoader(dataset, work.batch_size, shuffle=True)
 
 
 def cosine(optimizer: Any, work: Workload) -> Any:
-    """The schedule of the rivals, step by step."""
+    """Return the schedule of the rivals, step by step."""
     return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, work.num_steps)
 
 
 def pattern(work: Workload, clock: Clock) -> None:
-    """The loop of many a tutorial: DataLoader, AdamW, clipping, tqdm, `loss.item()`."""
+    """The loop of many tutorials: DataLoader, AdamW, clipping, tqdm, `loss.item()`."""
     from tqdm import tqdm
 
     model = work.make()
@@ -69,7 +69,7 @@ def pattern(work: Workload, clock: Clock) -> None:
 
 
 def lightning(*, is_tuned: bool) -> Loop:
-    """Lightning without checkpoints; or fused, on sliced batches, with all off that can be."""
+    """Lightning without checkpoints; tuned: `barebones`, fused AdamW, sliced batches."""
     import lightning
 
     class Module(lightning.LightningModule):
@@ -111,7 +111,7 @@ def lightning(*, is_tuned: bool) -> Loop:
 
 
 class Sliced:
-    """Batches by slicing tensors, cut to their longest row: an expert's DataLoader."""
+    """Batches sliced from tensors and cut to their longest row."""
 
     def __init__(self, work: Workload) -> None:
         self.work = work
@@ -128,7 +128,7 @@ class Sliced:
 
 
 def hugging_face(work: Workload, clock: Clock) -> None:
-    """The Trainer of transformers, as it comes, without a tracker."""
+    """The Trainer of transformers with its defaults, without a tracker."""
     import transformers
 
     class Wrapped(nn.Module):

@@ -29,10 +29,10 @@ class Workload:
 
 
 class Terminal(io.StringIO):
-    """What progress bars take for a terminal."""
+    """A stream that progress bars treat as a terminal."""
 
     def isatty(self) -> bool:
-        """It says that it is one."""
+        """Return True."""
         return True
 
 
@@ -92,6 +92,6 @@ def workloads(scale: float) -> Iterator[Workload]:
     lengths = (torch.randn(2048, generator=draw) * 0.8 + 3).exp().long().clamp(4, 128)
     ids = torch.randint(1, 4096, (2048, 128), generator=draw)
     ids[torch.arange(128) >= lengths.unsqueeze(-1)] = 0
-    # What a step takes differs with its batch: a whole epoch is timed.
+    # Steps take different times with batches of different lengths: a whole epoch is timed.
     steps = WARM_UP + max(5, round(128 * scale))
     yield Workload("text of mixed length", encoder, ids, labels[:2048], lengths, 16, steps)

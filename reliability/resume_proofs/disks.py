@@ -18,22 +18,22 @@ from proof_table import Row
 from .lab import KILLED, Lab, Whole, check_end, finish, result, undisturbed
 
 SHORT = ("training.max_steps=12", "training.evaluate_every_n_steps=4")
-"""A training that changes the disk not too often for trying each time."""
+"""Settings of a training with few enough disk changes to test each of them."""
 BEST_LOST = "were not kept"
-"""What a training says where its bundle is not of the best weights."""
+"""Part of the message if the bundle does not have the best weights."""
 
 NEED_SPACE = ("open", "os.link", "os.mkdir", "os.rename")
-"""What tells of a change that a full disk refuses, as audit events."""
+"""Audit events of changes that a full disk refuses."""
 CHANGES = (*NEED_SPACE, "os.remove")
 
 Strike = Callable[[int, int], None]
-"""Called with the number of the change that matters, and with that of this one."""
+"""Called with the number of the chosen change, and with that of the current one."""
 
 
 def changes(
     lab: Lab, trials: int, seed: int, *, name: str, strike: Strike, events: Sequence[str]
 ) -> Row:
-    """Something befalls a training before its n-th change to the disk, for every n."""
+    """Inject a fault into a training before its n-th change to the disk, for every n."""
     whole = undisturbed(lab, f"whole-{name}", *SHORT)
     counted = lab.folder / f"{name}.count"
     descriptor = os.open(counted, os.O_CREAT | os.O_WRONLY)
@@ -57,7 +57,7 @@ def changes(
 
 
 def full_disk(lab: Lab, trials: int, seed: int) -> Row:
-    """Trainings on a disk of their own that is too small by some bytes: it is really full.
+    """Run trainings on mounted disks, from 8 KiB to five times what they need.
 
     Needs the right to mount one; without it there are no trials.
     """
@@ -87,9 +87,9 @@ def _mount(disk: Path, options: str) -> bool:
 
 
 def _check_struck(lab: Lab, row: Row, folder: Path, whole: Whole, code: int, number: int) -> None:
-    """It was killed, or failed with one line on the full disk, and resumes; or it never stopped.
+    """Check that it was killed or failed in one line, and resumes; or that it never stopped.
 
-    Where it could not keep the best weights, it said so and took the last.
+    If it could not keep the best weights, it must have said so and taken the last ones.
     """
     error = lab.error(folder)
     if code == 0 and BEST_LOST in lab.output(folder) and result(folder) != whole.result:
@@ -106,25 +106,25 @@ def _check_struck(lab: Lab, row: Row, folder: Path, whole: Whole, code: int, num
 
 
 def kill(chosen: int, number: int) -> None:
-    """SIGKILL before that change."""
+    """Send SIGKILL before the chosen change."""
     if number == chosen:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def fail(chosen: int, number: int) -> None:
-    """The disk is full at that change, and has room again after it."""
+    """Fail the chosen change with ENOSPC, and none after it."""
     if number == chosen:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def fail_from(chosen: int, number: int) -> None:
-    """The disk is full from that change on."""
+    """Fail the chosen change and all after it with ENOSPC."""
     if number >= chosen:
         fail(number, number)
 
 
 def before_changes(strike: Callable[[int], None], events: Sequence[str]) -> None:
-    """Calls `strike` before each change of these kinds that this process makes to the disk."""
+    """Call `strike` before each of these changes that this process makes to the disk."""
     numbers = itertools.count(1)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:

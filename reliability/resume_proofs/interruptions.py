@@ -1,4 +1,4 @@
-"""Signals at any instant, damaged checkpoints, and gradients that are not a number."""
+"""Signals at random times, damaged checkpoints, and NaN gradients."""
 
 import os
 import random
@@ -17,7 +17,7 @@ BUDGET = 4
 
 
 def signals(lab: Lab, trials: int, seed: int, number: int) -> Row:
-    """Trainings that get a signal at random instants, and are started again each time."""
+    """Send trainings a signal at random times, and restart them each time."""
     wholes = [
         undisturbed(lab, f"whole-{number}-{n}", f"training.num_data_workers={n}") for n in (0, 2)
     ]
@@ -37,7 +37,7 @@ def signals(lab: Lab, trials: int, seed: int, number: int) -> Row:
             in_the_loop = before < reached < f"step-{whole.num_steps:010d}.pt"
             if code not in (0, KILLED, ENDED, INTERRUPTED) or (code == ENDED and in_the_loop):
                 row.wrong.append(f"trial {trial}, {reached}: exit {code}: {lab.error(folder)}")
-            if code == 0:  # another start would train anew
+            if code == 0:  # another start would train from the beginning
                 check_end(lab, row, folder, whole, trial, code)
                 break
         else:
@@ -76,7 +76,7 @@ def damage(lab: Lab, trials: int, seed: int) -> Row:
 
 
 def poison(lab: Lab, trials: int, seed: int) -> Row:
-    """Gradients that are not a number at a random step: the run stops, and can be resumed."""
+    """Make gradients NaN at a random step: the run must stop, and be resumable."""
     whole = undisturbed(lab, "whole-poison")
     row = Row("NaN in the gradients", trials)
     for trial in range(seed, seed + trials):
@@ -92,9 +92,9 @@ def poison(lab: Lab, trials: int, seed: int) -> Row:
 
 
 def pairs(lab: Lab, trials: int, seed: int) -> Row:
-    """Two trainings with other settings in one folder, the second at once or a little later.
+    """Start two trainings with other settings in one folder, at once or one a little later.
 
-    In every other trial one before them was killed, and could not say that it ended.
+    In every other trial, an earlier training was killed, and could not record its end.
     """
     wholes = [undisturbed(lab, f"whole-pair-{n}", f"seed={n}", "resume=never") for n in (0, 1)]
     row = Row("two at once", trials)
@@ -126,7 +126,7 @@ def pairs(lab: Lab, trials: int, seed: int) -> Row:
 
 
 def _poison(lab: Lab, step: int) -> None:
-    """Makes the gradients of a step not a number, in this process."""
+    """Make the gradients of a step NaN, in this process."""
     trainer = lab.module("training.trainer").Trainer
     take_step, taken = trainer.train_step, iter(range(1, 1_000_000))
 

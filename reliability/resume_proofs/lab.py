@@ -1,4 +1,4 @@
-"""Trainings in processes forked from this one, and what they should come to."""
+"""Trainings in processes forked from this one, and their expected results."""
 
 import logging
 import os
@@ -41,11 +41,11 @@ class Lab:
     folder: Path
 
     def module(self, name: str) -> Any:
-        """A module of the project's package."""
+        """Return a module of the project's package."""
         return import_module(f"{self.package}.{name}")
 
     def config(self, *overrides: str) -> Any:
-        """The configuration of every training, with something else in it."""
+        """Return the configuration of the trainings with these overrides."""
         hydra = import_module("hydra")
         with hydra.initialize_config_dir(str(self.project / "configs"), version_base="1.3"):
             composed = hydra.compose("config", overrides=[*SETTINGS, *overrides])
@@ -59,11 +59,11 @@ class Lab:
         return folder
 
     def start(self, folder: Path, config: Any, fault: Callable[[], None] = lambda: None) -> int:
-        """The id of a process that trains in the folder, after the fault was injected."""
+        """Return the id of a process that trains in the folder, after the fault was injected."""
         return self.fork(folder, partial(self.fit, config), fault)
 
     def fit(self, config: Any) -> None:
-        """Trains in this process and folder."""
+        """Train in this process and folder."""
         with self.module("compose").one_line_errors():
             self.module("training.fit").fit(config)
 
@@ -74,7 +74,7 @@ class Lab:
         *arguments: str,
         fault: Callable[[], None] = lambda: None,
     ) -> int:
-        """The id of a process that runs a module's command in the folder, after the fault."""
+        """Return the id of a process that injects the fault and runs a module's command."""
 
         def command() -> None:
             sys.argv = [name, *arguments]
@@ -90,7 +90,7 @@ class Lab:
         *,
         name: str = "",
     ) -> int:
-        """The id of a process that works in the folder; what it says goes by another `name`."""
+        """Return the id of a process that works in the folder; `name` names its output files."""
         child = os.fork()
         if child:
             return child
@@ -106,16 +106,16 @@ class Lab:
             os._exit(code)
 
     def error(self, folder: Path, name: str = "") -> str:
-        """How the last work there, or that of the name, said that it ended."""
+        """Return the error of the last work in the folder, or of that `name`."""
         path = self.folder / f"{name or folder.name}.error"
         return path.read_text() if path.exists() else ""
 
     def output(self, folder: Path) -> str:
-        """What the trainings there have printed."""
+        """Return what the trainings in the folder have printed."""
         return (self.folder / f"{folder.name}.output").read_text()
 
     def _work(self, work: Callable[[], None], fault: Callable[[], None], why: Path) -> int:
-        """The exit code of work in this process and folder; the file `why` says more."""
+        """Return the exit code of work in this process and folder; `why` gets the error."""
         logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
         try:
             why.write_text("")
@@ -130,17 +130,17 @@ class Lab:
         return 0
 
     def run(self, folder: Path, config: Any, fault: Callable[[], None] = lambda: None) -> int:
-        """The exit code of a training."""
+        """Return the exit code of a training."""
         return ended(self.start(folder, config, fault))
 
 
 def ended(process: int) -> int:
-    """The exit code of a process, which has ended then."""
+    """Wait for a process to end; return its exit code."""
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def result(folder: Path) -> tuple[bytes, bytes]:
-    """The weights and the curve."""
+    """Return the weights and the curve."""
     names = ("models/bundle/model.safetensors", "reports/history.csv")
     weights, curve = ((folder / name).read_bytes() for name in names)
     return weights, curve
@@ -148,7 +148,7 @@ def result(folder: Path) -> tuple[bytes, bytes]:
 
 @dataclass(frozen=True)
 class Whole:
-    """A training that nothing disturbed."""
+    """An uninterrupted training."""
 
     config: Any
     result: tuple[bytes, bytes]
@@ -161,7 +161,7 @@ class Whole:
 
 
 def undisturbed(lab: Lab, name: str, *overrides: str) -> Whole:
-    """Trains once."""
+    """Train once."""
     config, folder = lab.config(*overrides), lab.workspace(name)
     start = time.monotonic()
     assert lab.run(folder, config) == 0, lab.error(folder)
@@ -169,19 +169,19 @@ def undisturbed(lab: Lab, name: str, *overrides: str) -> Whole:
 
 
 def newest(folder: Path) -> str:
-    """The name of the newest checkpoint of a step."""
+    """Return the name of the newest checkpoint of a step."""
     return max(
         (path.name for path in (folder / "models/checkpoints").glob("step-*.pt")), default=""
     )
 
 
 def finish(lab: Lab, row: Row, folder: Path, whole: Whole, trial: int) -> None:
-    """Trains to the end, compares, and tidies up."""
+    """Train to the end, compare, and clean up."""
     check_end(lab, row, folder, whole, trial, lab.run(folder, whole.config))
 
 
 def check_end(lab: Lab, row: Row, folder: Path, whole: Whole, trial: int, code: int) -> None:
-    """A training that ended gave what the undisturbed one did, and left nothing; tidies up."""
+    """Check that a training ended as the uninterrupted one and left nothing; clean up."""
     if code:
         row.wrong.append(f"trial {trial}: exit code {code}: {lab.error(folder)}")
     elif result(folder) != whole.result:

@@ -1,4 +1,4 @@
-"""SIGKILL at every change that a stage makes to the disk: it leaves the old artifact or the new."""
+"""SIGKILL at every change that a stage makes to the disk: the artifact must be old or new."""
 
 import random
 import shutil
@@ -22,7 +22,7 @@ Files = dict[str, bytes]
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage, what comes before it, and what it makes."""
+    """A stage, the commands before it, and its artifact."""
 
     name: str
     before: tuple[tuple[str, ...], ...]
@@ -30,11 +30,11 @@ class Stage:
     command: tuple[str, ...]
     """The stage with its settings, which makes the new one."""
     made: Callable[[Lab, Path], Any]
-    """What a folder holds of its artifact."""
+    """Returns the content of the artifact in a folder."""
 
 
 def kills(lab: Lab, trials: int, seed: int, *, stage: Stage) -> Row:
-    """A stage is killed before its n-th change to the disk, for every n, and then run again."""
+    """Kill a stage before its n-th change to the disk, for every n, and run it again."""
     ready = _ready(lab, stage)
     old = stage.made(lab, ready)
     num_changes, new = _undisturbed(lab, stage, ready)
@@ -65,7 +65,7 @@ def kills(lab: Lab, trials: int, seed: int, *, stage: Stage) -> Row:
 
 
 def _ready(lab: Lab, stage: Stage) -> Path:
-    """A folder in which the stage has an old artifact to replace."""
+    """Return a folder in which the stage has an old artifact to replace."""
     folder = lab.folder / f"ready-{stage.name}"
     (folder / "data" / "raw").mkdir(parents=True)
     (folder / "configs").symlink_to(lab.project / "configs")
@@ -78,7 +78,7 @@ def _ready(lab: Lab, stage: Stage) -> Path:
 
 
 def _undisturbed(lab: Lab, stage: Stage, ready: Path) -> tuple[int, Any]:
-    """How many changes the stage makes, and what it comes to."""
+    """Return how many changes the stage makes, and its result."""
     folder = _copy(ready, lab.folder / f"whole-{stage.name}")
     counted = lab.folder / f"{stage.name}.error"  # a name that is not counted
     log = counted.open("w")
@@ -95,7 +95,7 @@ def _start(
     command: tuple[str, ...],
     fault: Callable[[], None] = lambda: None,
 ) -> int:
-    """The id of a process that runs a stage in the folder, after the fault was injected."""
+    """Return the id of a process that runs a stage in the folder, after the fault was injected."""
     name, *settings = command
     return lab.start_command(folder, name, *SETTINGS, *settings, fault=fault)
 
@@ -106,13 +106,13 @@ def _copy(ready: Path, folder: Path) -> Path:
 
 
 def _files(lab: Lab, folder: Path, *, of: str) -> Files:
-    """The files of an artifact, and what they hold."""
+    """Return the files of an artifact and their contents."""
     paths = sorted((folder / of).rglob("*"))
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_file()}
 
 
 def _registered(lab: Lab, folder: Path) -> str:
-    """The bundle that is the champion; or why one that was fetched is not whole."""
+    """Return the champion's bundle, or why a fetched one is incomplete."""
     bundle = lab.module("models.bundle")
     for fetched in (folder / "models" / "champion").glob("[!.]*"):
         try:
@@ -123,7 +123,7 @@ def _registered(lab: Lab, folder: Path) -> str:
 
 
 def _champion(lab: Lab, folder: Path) -> str:
-    """The champion's tag of its bundle, asked by a process of its own."""
+    """Return the bundle's tag of the champion, read by a process of its own."""
     answer = lab.folder / f"{folder.name}.champion"
 
     def ask() -> None:
@@ -139,7 +139,7 @@ FAST = ("training.max_steps=10", "training.evaluate_every_n_steps=10")
 OTHER = (*FAST, "seed=1")
 REGISTRY = ("tracking=mlflow", "registry.model_name=toy", "registry.threshold=0")
 REGISTRY = (*REGISTRY, "registry.tolerance=1")
-CHANGED = "data.encoder.min_count=3"  # so that the champion is fetched, and measured anew
+CHANGED = "data.encoder.min_count=3"  # so that the champion is fetched, and measured again
 
 PREPROCESS = Stage(
     "preprocess",

@@ -1,6 +1,6 @@
 """Faults of a real server while a real process trains, and what is recorded of the run.
 
-The number of a trial alone decides when its fault happens.
+The time of a fault depends only on the number of its trial.
 """
 
 import json
@@ -36,7 +36,7 @@ TITLES = (
 
 @dataclass
 class Tally:
-    """What the trials of one fault came to."""
+    """The results of the trials of one fault."""
 
     trials: int = 0
     held_s: float = 0
@@ -50,12 +50,12 @@ class Tally:
     missing: int = 0
     double: int = 0
     wrong: list[str] = field(default_factory=list)
-    """What else is not as it has to be."""
+    """Other failures."""
 
 
 @dataclass
 class Bench:
-    """A server, a proxy in front of it, and the project whose tracking is tried."""
+    """A server, a proxy in front of it, and the project whose tracking is tested."""
 
     package: str
     folder: Path
@@ -63,7 +63,7 @@ class Bench:
     proxy: Any
     modes: Any
     uri: str = ""
-    """What the training process takes for the server: it, or the proxy."""
+    """The address of the server, or of the proxy, for the training process."""
 
     def begin(self, folder: Path, *, first: int = 1, run_id: str = "") -> subprocess.Popen[bytes]:
         """Start a training process in `folder`."""
@@ -119,7 +119,7 @@ FAULTS = {
 
 
 PROXIED = ("500", "slow", "cut", "unacknowledged")
-"""The faults of the proxy; for the others the server is asked without it."""
+"""The faults that need the proxy; the others use the server directly."""
 
 
 def run(package: str, numbers: Iterable[int], *, faults: Iterable[str]) -> int:

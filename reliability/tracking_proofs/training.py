@@ -1,4 +1,4 @@
-"""Trains a small model and records known figures, for drills that kill it or its server.
+"""Train a small model and record known figures, for drills that kill it or its server.
 
     python -m tracking_proofs.training PACKAGE REPORT FIRST_STEP LAST_STEP [RUN_ID]
 

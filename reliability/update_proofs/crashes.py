@@ -1,4 +1,4 @@
-"""Ends updates, or lets a disk fail, before every single step that changes the project's disk.
+"""Kill updates, or fail their disk writes, before every step that changes the project's disk.
 
 Each trial is a process of its own that really is killed.
 """
@@ -32,7 +32,7 @@ class Scenario:
     command: tuple[str, ...]
     after: dict[str, object]
     origin: dict[str, object]
-    """The project before its update, which --abort comes back to."""
+    """The project before its update, which --abort restores."""
 
     @property
     def before(self) -> dict[str, object]:
@@ -42,7 +42,7 @@ class Scenario:
 
 @dataclass
 class Tally:
-    """How many trials there were, what became of them, and what should not have."""
+    """The number of trials, their outcomes, and the failures."""
 
     trials: int = 0
     before: int = 0
@@ -51,11 +51,11 @@ class Tally:
 
 
 def scenarios(lab: Lab) -> Iterator[Scenario]:
-    """The commands that change a project, each on a project with edits of its user."""
+    """Yield the commands that change a project, each on a project with edits of its user."""
     calm = _project(lab, "calm", line=20)
     hard = _project(lab, "hard", line=5)
     to = ("update", "--to", "v2.1.0")
-    # Renders what the commands' processes then find rendered.
+    # Fills the lab's renders, which the processes of the commands share.
     lab.update(calm, to="v2.1.0", dry_run=True)
     yield _scenario(lab, "update", calm, to)
     yield _scenario(lab, "update --commit", calm, (*to, "--commit"))
@@ -84,7 +84,7 @@ def kill_everywhere(lab: Lab, scenario: Scenario, *, every: int = 1, start: int 
 
 
 def killed_when(lab: Lab, scenario: Scenario, is_reached: Callable[[Path], bool]) -> Path:
-    """A project in which the command was killed at the first step at which something holds."""
+    """Return a project in which the command was killed at the first step that `is_reached`."""
     project = copied(scenario.base, lab.folder / "trial")
 
     def fault(_: int) -> None:
@@ -97,7 +97,7 @@ def killed_when(lab: Lab, scenario: Scenario, is_reached: Callable[[Path], bool]
 
 
 def kill_recovery(lab: Lab, scenario: Scenario, *, every: int = 1) -> Tally:
-    """SIGKILL in mid-application, then before each step of the recovery, then another command."""
+    """SIGKILL during the update, then before each step of the recovery, then another command."""
     tally = Tally()
     steps = _steps(lab, scenario)
     for first in range(steps // 2, steps, max(1, steps // 8)):
@@ -113,7 +113,7 @@ def kill_recovery(lab: Lab, scenario: Scenario, *, every: int = 1) -> Tally:
 
 
 def kill_at_random(lab: Lab, scenario: Scenario, *, trials: int, seed: int) -> Tally:
-    """SIGKILL to the command and its git at a random instant of what it does to the project."""
+    """SIGKILL to the command and its git processes at a random time while it writes."""
     tally, chance = Tally(), random.Random(seed)
     whole_s = max(_killed_after(lab, scenario, None) for _ in range(3))
     for trial in range(trials):
@@ -127,7 +127,7 @@ def kill_at_random(lab: Lab, scenario: Scenario, *, trials: int, seed: int) -> T
 def fail_everywhere(
     lab: Lab, scenario: Scenario, *, lasting: bool, every: int = 1, start: int = 0
 ) -> Tally:
-    """A disk that fails at each step, once or from there on: exit 1, one line, all as before.
+    """Let the disk fail at each step, once or from there on: exit 1, one line, all as before.
 
     A failure past the point of no return may leave the update completed instead.
     """
@@ -144,7 +144,7 @@ def fail_everywhere(
 
 
 def fill_disk(lab: Lab, scenario: Scenario, *, sizes: Iterable[int]) -> Tally:
-    """A disk of its own with so many bytes left, really full: exit 1, one line, all as before.
+    """Run on a mounted disk with so many bytes left: exit 1, one line, all as before.
 
     Needs the right to mount one; without it there are no trials.
     """
@@ -187,7 +187,7 @@ def signal_everywhere(lab: Lab, scenario: Scenario, *, every: int = 1, start: in
 
 
 def _killed_after(lab: Lab, scenario: Scenario, delay_s: float | None) -> float:
-    """Runs the command in lab/trial and kills it; returns for how long it touched the project."""
+    """Run the command in lab/trial and kill it; return for how long it touched the project."""
     begun = begin(lab, copied(scenario.base, lab.folder / "trial"), scenario.command)
     start = time.perf_counter()
     if delay_s is not None:
@@ -207,7 +207,7 @@ def _fill(file: Path, *, leaving: int) -> None:
 def _check_recovery(
     lab: Lab, scenario: Scenario, project: Path, tally: Tally, what: str, number: int
 ) -> None:
-    """The next command finds before or after and says so; nothing is left behind."""
+    """Check that the next command reports the state before or after, and leaves nothing."""
     tally.trials += 1
     command = (("update", "--abort"), scenario.command, ("update", "--continue"))[number % 3]
     if scenario.command[1] in ("--abort", "--continue") or "--branch" in scenario.command:
@@ -289,7 +289,7 @@ def _started(lab: Lab, scenario: Scenario) -> Path:
 
 
 def _project(lab: Lab, name: str, *, line: int) -> Path:
-    """A project at v2.0.0 with an edit in src/main.py, and with all that must not be written."""
+    """Return a project at v2.0.0 with an edit in src/main.py and files not to be written."""
     project = lab.project(name, release="v2.0.0")
     main = project / "src" / "main.py"
     lines = main.read_text().split("\n")

@@ -80,7 +80,7 @@ SETTINGS = (
 
 @dataclass
 class Found:
-    """How many trials there were, and which went wrong."""
+    """The number of trials, and the failures."""
 
     trials: int = 0
     counts: dict[str, int] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class Found:
 
 
 def hostile_settings(lab: Lab, *, trials: int, seed: int) -> Found:
-    """The same work and update with and without hostile settings: the same result."""
+    """Run the same work and update with and without hostile settings: the same result."""
     found = Found()
     for number in range(seed, seed + trials):
         chance = random.Random(f"settings {number}")
@@ -145,7 +145,7 @@ def two_at_once(lab: Lab, *, pairs: int) -> Found:
         refused = [text for text in printed if text.startswith("error: ")]
         reason = refused[0].partition(" in ")[0] if refused else "nothing to do for one"
         found.count(reason.removeprefix("error: ").partition(str(lab.folder))[0])
-        # Two zeros: the second came when the first was done, and had nothing to do.
+        # Both exit with 0: the second started after the first had ended, and had nothing to do.
         if codes not in ([0, 0], [0, 1], [1, 3]):
             found.wrong.append(f"pair {number}: exits {codes}: {printed}")
         if any(len(text.splitlines()) != 1 for text in refused):
@@ -166,7 +166,7 @@ def mutated_answers(lab: Lab, *, trials: int, seed: int) -> Found:
         before = snapshot(project)
         found.trials += 1
         try:
-            # A preview where the mutation does no harm.
+            # A preview succeeds if the mutation is harmless.
             done = lab.update(project, dry_run=True)
             found.count(str(done.outcome))
         except MlscaffoldError as error:
@@ -204,7 +204,7 @@ def chains(lab: Lab, *, trials: int, seed: int) -> Found:
 
 
 def _result(lab: Lab, project: Path) -> object:
-    """What the update came to: why it refused, or the new index and files."""
+    """Return why the update was refused, or the new index and files."""
     try:
         done = lab.update(project)
     except MlscaffoldError as error:
@@ -228,7 +228,7 @@ def staged_marks(project: Path) -> set[bytes]:
 def _settings(
     folder: Path, chosen: list[tuple[str, str]], project: Path, *, is_local: bool
 ) -> Generator[None]:
-    """While the block runs, these are the user's settings, or the repository's own."""
+    """Use these settings while the block runs, as the user's or the repository's own."""
     hooks = folder / "hooks"
     hooks.mkdir(parents=True, exist_ok=True)
     for name in ("pre-commit", "post-checkout", "reference-transaction", "post-index-change"):
@@ -256,7 +256,7 @@ def _settings(
 
 
 def _mutated(whole: bytes, chance: random.Random) -> bytes:
-    """The answers after one to three mutations of bytes or of lines."""
+    """Return the answers after one to three mutations of bytes or of lines."""
     for _ in range(chance.choice([1, 1, 2, 3])):
         whole = chance.choice(_MUTATIONS)(whole, chance)
     return whole

@@ -1,7 +1,7 @@
-"""A command in a process of its own, and what befalls it before a step that changes the disk.
+"""Run a command in a process of its own, with a fault before a step that changes the disk.
 
-The steps are not marked in the code, where one could be forgotten: the interpreter itself tells of
-each (`sys.addaudithook`), as do the git commands that are started.
+The steps are not marked in the code, where one could be forgotten: audit events of the interpreter
+(`sys.addaudithook`) report them, including the git commands that are started.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from mlscaffold import cli
 from .projects import Lab
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-# By event, where its path stands among the arguments, and the folder that the path is relative to.
+# By event, the positions of a path, and of the folder that it is relative to, in the arguments.
 _EVENTS = {
     "open": (0, None),
     "os.chmod": (0, 2),
@@ -61,23 +61,23 @@ class Begun:
     _lab: Lab
 
     def wait(self) -> Ended:
-        """How it ended."""
+        """Wait for the end of the command; return how it ended."""
         os.close(self.ends)
         return _ended(self._lab, self.process)
 
 
 def kill_at(number: int) -> Fault:
-    """Kills the command before that step, counted from 0."""
+    """Kill the command before that step, counted from 0."""
     return lambda step: os.kill(os.getpid(), signal.SIGKILL) if step == number else None
 
 
 def run(lab: Lab, project: Path, command: tuple[str, ...], fault: Fault | None = None) -> Ended:
-    """Runs a command of ours in a process of its own, with `fault` called before each step."""
+    """Run a command of ours in a process of its own, with `fault` called before each step."""
     return _ended(lab, _forked(lab, project, command, fault, -1))
 
 
 def begin(lab: Lab, project: Path, command: tuple[str, ...]) -> Begun:
-    """Starts a command of ours, and returns when it comes to its first step."""
+    """Start a command of ours, and return when it reaches its first step."""
     reader, writer = os.pipe()
     process = _forked(lab, project, command, None, writer)
     os.close(writer)
@@ -104,7 +104,7 @@ def _ended(lab: Lab, process: int) -> Ended:
 def _run_here(
     lab: Lab, project: Path, command: tuple[str, ...], fault: Fault | None, pipe: int
 ) -> None:
-    """Becomes the command, and ends with it. What it renders, the lab has rendered already."""
+    """Run the command in this process and exit. The lab has already made its renders."""
     code = 70
     try:
         descriptor = os.open(lab.folder / "printed", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -113,7 +113,7 @@ def _run_here(
         sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
         sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123
         os.setpgid(0, 0)
-        # One that is killed can't remove what it had there.
+        # A killed process can't remove its temporary files.
         tempfile.tempdir = str(lab.folder / "tmp")
         Path(tempfile.tempdir).mkdir(exist_ok=True)
         vars(mlscaffold.update)["open_render_cache"] = lambda: contextlib.nullcontext(lab.renders)
@@ -133,7 +133,7 @@ def _run_here(
 
 
 def _watch(project: Path, fault: Fault | None, pipe: int) -> Callable[[], int]:
-    """Has `fault` called with the number of each step that changes the project's disk."""
+    """Call `fault` with the number of each step that changes the project's disk."""
     number = 0
     inside = os.fsencode(project) + b"/"
 
@@ -161,7 +161,7 @@ def _watch(project: Path, fault: Fault | None, pipe: int) -> Callable[[], int]:
 
 
 def _changes(event: str, arguments: tuple[Any, ...], inside: bytes) -> bool:
-    """Whether the step changes a file, a folder or a link below a folder."""
+    """Return whether the step changes a file, a folder or a link below a folder."""
     if event not in _EVENTS or (event == "open" and not arguments[2] & _WRITING):
         return False
     return _path(event, arguments).startswith(inside)
@@ -183,12 +183,12 @@ def _opened(descriptor: int) -> Path:
 
 
 def signal_at(number: int, sent: signal.Signals) -> Fault:
-    """Sends the command a signal before that step."""
+    """Send the command a signal before that step."""
     return lambda step: os.kill(os.getpid(), sent) if step == number else None
 
 
 def fail_at(number: int, code: int, *, lasting: bool) -> Fault:
-    """Fails that step with an error number of the system; each from there on where it lasts."""
+    """Fail that step with an errno, and with `lasting` all after it."""
 
     def fault(step: int) -> None:
         if step == number or (lasting and step > number):

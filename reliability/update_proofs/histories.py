@@ -18,7 +18,7 @@ from .users import User, lines_of, marks_of, tracked
 
 @dataclass
 class Outcomes:
-    """What the histories came to."""
+    """The results of the histories."""
 
     histories: int = 0
     marks: int = 0
@@ -28,7 +28,7 @@ class Outcomes:
     lost: list[str] = field(default_factory=list)
     """Marks that were in the project before an update and are not after it."""
     wrong: list[str] = field(default_factory=list)
-    """Whatever else should not have happened."""
+    """Other failures."""
 
 
 def random_histories(lab: Lab, *, trials: int, seed: int) -> Outcomes:
@@ -40,7 +40,7 @@ def random_histories(lab: Lab, *, trials: int, seed: int) -> Outcomes:
 
 
 class History:
-    """A project's life, from a random release on."""
+    """The history of a project, from a random release on."""
 
     def __init__(self, lab: Lab, seed: int, outcomes: Outcomes) -> None:
         self.lab, self.seed, self.outcomes = lab, seed, outcomes
@@ -56,7 +56,7 @@ class History:
         self.removed: set[bytes] = set()
 
     def run(self) -> None:
-        """Works and updates by turns."""
+        """Work and update alternately."""
         self.outcomes.histories += 1
         for _ in range(self.chance.choice([1, 2, 2, 3])):
             there = self._lines()
@@ -113,7 +113,7 @@ class History:
         marks: set[bytes],
         own: list[tuple[str, bytes]],
     ) -> None:
-        """After an update: all marks are there, and all conflicts are reported."""
+        """Check after an update that all marks exist and all conflicts are reported."""
         self._check_marks(marks, "update")
         self._check_kept(kept)
         stages = set(unmerged(self.top))
@@ -130,7 +130,7 @@ class History:
             self._wrong(f"what the user deleted is back: {sorted(back)[:5]}")
 
     def _check_brought(self, done: UpdateResult, store: str) -> None:
-        """Each line that the template brings is there, or its file is named as left out."""
+        """Check that each new line of the template exists, or its file is named as left out."""
         stores = store, str(open_project(self.project).answers["store"])
         old, new = (
             files_of(self.lab.project("fresh", release=release, store=store))
@@ -151,7 +151,7 @@ class History:
         *,
         is_committed: bool,
     ) -> None:
-        """The user settles conflicts, or goes back, and commits."""
+        """Resolve conflicts or abort, and commit."""
         if done.conflicts:
             self.outcomes.conflicts += 1
             self._try_twice()
@@ -173,7 +173,7 @@ class History:
             self._wrong(f"not clean after the update was committed: {left!r}")
 
     def _try_twice(self) -> None:
-        """A second update, or an end while markers stand, is refused and changes nothing."""
+        """Check that a second update, and --continue with markers left, are refused."""
         before = snapshot(self.top)
         try:
             self.lab.update(self.project)
@@ -188,7 +188,7 @@ class History:
             self._wrong("--continue with conflicts that nobody has settled")
 
     def _settle(self) -> set[bytes]:
-        """Settles every conflict at random; returns the marks that the user drops by it."""
+        """Resolve every conflict at random; return the marks that are dropped by it."""
         before = marks_of(files_of(self.top)) | self._marks_in_stages()
         for path in unmerged(self.top):
             file = self.top / path
@@ -208,7 +208,7 @@ class History:
         return before - marks_of(files_of(self.top))
 
     def _check_branch(self, branch: str, before: dict[str, object], marks: set[bytes]) -> None:
-        """The branch has every mark, and nothing else has changed."""
+        """Check that the branch has every mark, and that nothing else has changed."""
         committed, found = (git(self.top, "archive", name) for name in ("HEAD", branch))
         lost = [mark for mark in marks if mark in committed and mark not in found]
         self.outcomes.lost += [f"{self.seed}: {mark!r} by --branch" for mark in lost]
@@ -230,7 +230,7 @@ class History:
         return marks_of(self._stages())
 
     def _stages(self) -> dict[str, tuple[str, bytes]]:
-        """The versions of the paths in conflict, by their ids."""
+        """Return the versions of the paths in conflict, by their ids."""
         stages = {id for ids in unmerged(self.top).values() for id in ids}
         return {id: ("", git(self.top, "cat-file", "blob", id)) for id in stages}
 
@@ -241,7 +241,7 @@ class History:
             self.outcomes.lost.append(f"{self.seed}: {changed} were not to be written")
 
     def _kept(self) -> dict[str, tuple[str, bytes]]:
-        """All that an update must not write: ignored, untracked, hidden, of other folders."""
+        """Return what an update must not write: ignored, untracked, hidden, of other folders."""
         seen = self._paths()
         return {
             path: found
@@ -254,9 +254,9 @@ class History:
         return {path: found for path, found in files_of(self.top).items() if path in seen}
 
     def _own_files(self) -> list[tuple[str, bytes]]:
-        """Files that the user added, as they are, wherever they lie.
+        """Return the files that the user added, wherever they are now.
 
-        One that a settled conflict has filled with the template's lines is the template's as well.
+        A file that a resolved conflict has filled with the template's lines does not count.
         """
         files = self._tracked_files().values()
         return [one for one in files if one[1].startswith(b"own file: ") and not lines_of([one])]
@@ -278,7 +278,7 @@ class History:
         self.outcomes.wrong.append(f"{self.seed}: {what}")
 
     def _move_into_a_bigger_repository(self) -> None:
-        """The project becomes a folder of a repository in which others are at work."""
+        """Make the project a folder of a larger repository with other changes."""
         self.top = self.lab.folder / "mono repo"
         if self.top.exists():
             shutil.rmtree(self.top)

@@ -1,7 +1,7 @@
-"""The same histories through copier's own update and through cruft's, beside ours.
+"""The same histories with `copier update`, `cruft update` and `mlscaffold update`.
 
-A mark counts as lost when it is nowhere any more where a user would look: in no file of the working
-tree, be it a conflict marker or a .rej file, and in no version of an unmerged path.
+A mark counts as lost if it is in no file of the working tree (conflict markers and .rej files
+included) and in no version of an unmerged path.
 """
 
 import json
@@ -31,7 +31,7 @@ Update = Callable[[Path, str], int]
 
 @dataclass
 class Score:
-    """What became of the histories under one tool."""
+    """The results of the histories with one tool."""
 
     accepted: int = 0
     refused: int = 0
@@ -63,7 +63,7 @@ def side_by_side(lab: Lab, *, trials: int, seed: int, cruft: str | None) -> dict
 
 
 def _try(update: Update, project_of: Callable[[str, str], Path], number: int, score: Score) -> None:
-    """One history: a project at some release, a user's work, an update to a later release."""
+    """Run one history: a project at some release, a user's work, an update to a later one."""
     chance = random.Random(f"peers {number}")
     old = chance.randrange(len(RELEASES) - 1)
     new = chance.choice(RELEASES[old + 1 :])
@@ -139,14 +139,14 @@ class _Cruft:
 
 
 def _exit_code(command: Sequence[str | Path], project: Path) -> int:
-    """The exit code of an update that can ask nobody."""
+    """Return the exit code of an update without a terminal."""
     nobody = subprocess.DEVNULL
     done = subprocess.run(command, cwd=project, stdin=nobody, capture_output=True, timeout=600)
     return done.returncode
 
 
 def cookiecutter_template(template: Path, folder: Path) -> Path:
-    """The template as cookiecutter wants it, a tag a release."""
+    """Write the template in cookiecutter's form, with a tag for each release."""
     git(template, "clone", "--quiet", "--no-local", str(template), str(folder))
     for release in RELEASES:
         git(folder, "checkout", "--quiet", "--force", "-B", "cookie", release)

@@ -1,4 +1,4 @@
-"""Projects to test updates on, and what of them must not change."""
+"""Projects to test updates on, and snapshots of what must not change."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ class Lab:
     _made: dict[tuple[str, str], Path] = field(default_factory=dict)
 
     def project(self, name: str, *, release: str, store: str = "files") -> Path:
-        """A new project, committed, in the lab's folder `name`."""
+        """Return a new project, committed, in the lab's folder `name`."""
         key = release, store
         if key not in self._made:
             path = self.folder / "made" / f"{release}-{store}" / "toy"
@@ -41,13 +41,13 @@ class Lab:
         return copied(self._made[key], self.folder / name)
 
     def update(self, project: Path, **request: object) -> UpdateResult:
-        """What became of the project."""
+        """Update the project; return the result."""
         return update(project, UpdateRequest(**request), cache=self.renders)  # ty: ignore
 
 
 @contextmanager
 def open_lab() -> Generator[Lab]:
-    """A lab that is there until the block ends."""
+    """Yield a lab that is removed when the block ends."""
     before = dict(os.environ)
     try:
         with TemporaryDirectory(prefix="proof-") as folder, open_render_cache() as renders:
@@ -64,14 +64,14 @@ def open_lab() -> Generator[Lab]:
 
 
 def copied(project: Path, target: Path) -> Path:
-    """A copy of a project, in place of what lies there."""
+    """Copy a project to `target`, and replace what is there; return the path."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(project, target, symlinks=True)
     return target
 
 
 def git(project: Path, *arguments: str, env: Mapping[str, str] | None = None) -> bytes:
-    """What git printed; a failure ends the proof."""
+    """Run git and return what it printed; a failure ends the proof."""
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", **(env or {})}
     command = ["git", "-c", "core.hooksPath=/dev/null", *arguments]
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True)
@@ -81,12 +81,12 @@ def git(project: Path, *arguments: str, env: Mapping[str, str] | None = None) ->
 
 
 def commit(project: Path, message: str = "Work") -> None:
-    """Commits all changes to tracked files and all new ones that are not ignored."""
+    """Commit all changes to tracked files and all new ones that are not ignored."""
     git(project, "commit", "--quiet", "--no-verify", "--allow-empty", f"--message={message}")
 
 
 def files_of(project: Path) -> dict[str, tuple[str, bytes]]:
-    """Every file below a folder, but for git's own: its kind with its mode, and its bytes.
+    """Return every file below a folder, but for git's own: its kind with its mode, and its bytes.
 
     Empty folders are included.
     """
@@ -119,7 +119,7 @@ def unmerged(project: Path) -> dict[str, list[str]]:
 
 
 def leftovers(project: Path) -> list[str]:
-    """What an update keeps in the git directory, and locks of any kind."""
+    """Return what an update keeps in the git directory, and any locks."""
     own = project / ".git"
     return sorted(
         str(path.relative_to(own))
@@ -128,7 +128,7 @@ def leftovers(project: Path) -> list[str]:
 
 
 def snapshot(project: Path) -> dict[str, object]:
-    """All of a project that must not change when an update is refused."""
+    """Return all of a project that must not change when an update is refused."""
     return {
         "files": files_of(project),
         "index": index_of(project),
@@ -139,7 +139,7 @@ def snapshot(project: Path) -> dict[str, object]:
 
 
 def difference(one: Mapping[str, object], other: Mapping[str, object]) -> str:
-    """What differs between two snapshots, for a person."""
+    """Describe the differences between two snapshots."""
     told = []
     for key in one:
         if one[key] != other[key]:

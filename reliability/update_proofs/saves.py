@@ -1,4 +1,4 @@
-"""Saves files as editors do while a command is at work: before each of its steps, and at random.
+"""Save files as editors do while a command runs: before each of its steps, and at random times.
 
 A save is lost when its mark is in no file of the project and in no version of an unmerged path.
 """
@@ -17,17 +17,17 @@ from .crashes import Scenario, Tally
 from .faults import Ended, Fault, begin, run
 from .projects import Lab, copied, difference, files_of, git, index_of, leftovers, unmerged
 
-# Keeps a core busy until it is ended, ten minutes at most.
+# Keeps a core busy for at most ten minutes.
 _BUSY = "import time; end = time.monotonic() + 600\nwhile time.monotonic() < end: pass"
 
 
 def in_place(file: Path, content: bytes) -> None:
-    """Saves a file as an editor does that writes into it."""
+    """Save a file as an editor does that writes into it."""
     file.write_bytes(content)
 
 
 def by_rename(file: Path, content: bytes) -> None:
-    """Saves a file as an editor does that writes another and renames it."""
+    """Save a file as an editor does that writes another and renames it."""
     new = file.with_name(f".{file.name}.saved")
     new.write_bytes(content)
     try:
@@ -41,7 +41,7 @@ WAYS = {"in place": in_place, "by rename": by_rename}
 
 
 def scenarios(lab: Lab) -> Generator[Scenario]:
-    """The commands that change a project's files, and the recovery of one that was killed."""
+    """Yield the commands that change a project's files, and the recovery of one that was killed."""
     found = [one for one in crashes.scenarios(lab) if "--branch" not in one.command]
     yield from found
     killed = crashes.killed_when(lab, found[0], _is_half_way)
@@ -50,7 +50,7 @@ def scenarios(lab: Lab) -> Generator[Scenario]:
 
 
 def save_everywhere(lab: Lab, scenario: Scenario, *, every: int = 1, start: int = 0) -> Tally:
-    """A save of each file that the command touches, in each way, before each of its steps."""
+    """Save each file that the command changes, in each way, before each of its steps."""
     tally = Tally()
     steps = run(lab, copied(scenario.base, lab.folder / "trial"), scenario.command).steps
     trials = [
@@ -69,7 +69,7 @@ def save_everywhere(lab: Lab, scenario: Scenario, *, every: int = 1, start: int 
 
 
 def race(lab: Lab, scenario: Scenario, *, trials: int, seed: int) -> Tally:
-    """A save at a random instant of the command, on a machine that has more to do than it can."""
+    """Save a file at a random time of the command, on an overloaded machine."""
     tally, chance = Tally(), random.Random(seed)
     touched = _touched(scenario)
     with _busy():
@@ -90,7 +90,7 @@ def _is_half_way(top: Path) -> bool:
 
 
 def _saving(number: int, file: Path, way: str, mark: bytes, saved: Path) -> Fault:
-    """Saves the file before that step; makes `saved` where that could be done."""
+    """Save the file before that step; make `saved` where that could be done."""
 
     def fault(step: int) -> None:
         if step == number:
@@ -109,7 +109,7 @@ def _raced(
     mark: bytes = b"",
     delay_s: float = 0,
 ) -> tuple[float, bool, Ended]:
-    """How long the command touched the project, whether the file was saved, and how it ended."""
+    """Return the seconds of writing, whether the file was saved, and how the command ended."""
     project = copied(scenario.base, lab.folder / "trial")
     begun = begin(lab, project, scenario.command)
     since, is_saved = time.perf_counter(), False
@@ -123,7 +123,7 @@ def _raced(
 
 
 def _touched(scenario: Scenario) -> list[str]:
-    """The files that the command changes, and those in conflict."""
+    """Return the files that the command changes, and those in conflict."""
     before, after = files_of(scenario.base), scenario.after["files"]
     assert isinstance(after, dict)
     changed = {path for path in before | after if before.get(path) != after.get(path)}
@@ -140,7 +140,7 @@ def _check(
     tally: Tally,
     what: str,
 ) -> None:
-    """The mark is there, one line says what was refused, and all else is before or after."""
+    """Check that the mark exists, a refusal is one line, and the rest is before or after."""
     tally.trials += 1
     is_done = ended.code in (0, 3)
     tally.after, tally.before = tally.after + is_done, tally.before + (not is_done)
@@ -163,7 +163,7 @@ def _seen(project: Path) -> dict[str, object]:
 
 
 def _without(snapshot: dict[str, object], path: str) -> dict[str, object]:
-    """All but what lies at a path, above it and below it."""
+    """Return the snapshot without a path and what is above and below it."""
     files, index = snapshot["files"], snapshot["index"]
     assert isinstance(files, dict) and isinstance(index, list)
     above = {f"{parent}/" for parent in Path(path).parents}
@@ -176,7 +176,7 @@ def _without(snapshot: dict[str, object], path: str) -> dict[str, object]:
 
 @contextlib.contextmanager
 def _busy() -> Generator[None]:
-    """A process for each core that keeps it busy until the block ends."""
+    """Keep each core busy with a process until the block ends."""
     with contextlib.ExitStack() as stack:
         for _ in range(os.cpu_count() or 1):
             one = stack.enter_context(subprocess.Popen([sys.executable, "-c", _BUSY]))

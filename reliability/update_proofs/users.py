@@ -1,6 +1,6 @@
-"""Users who work on a generated project, at random, and leave marks that nobody else has.
+"""Simulated users who edit a generated project at random and leave unique marks.
 
-What a seed does depends on nothing but the project's files, so that every tool gets the same work.
+The edits of a seed depend only on the project's files, so that every tool gets the same work.
 """
 
 import os
@@ -14,7 +14,7 @@ from .projects import commit, files_of, git
 
 MARK = re.compile(rb"mark-\d+-\d+;")
 _TEMPLATE_LINE = re.compile(rb"(?!files|database)\w+ line \d+")
-# Where a later release of the template brings a file.
+# Paths at which a later release of the template adds a file.
 _COMING = ("bin/run", "colour.txt", "guide/one.md", "src/extra.py", "src/toolbox.py")
 _NAMES = ("notes", "ideas", "übung", "a b", "x-1", "Makefile", "-dash", "#hash")
 _FOLDERS = ("", "src/", "docs/", "guide/", "own/", "src/store/", "tief/ß/")
@@ -22,7 +22,7 @@ _FOLDERS = ("", "src/", "docs/", "guide/", "own/", "src/store/", "tief/ß/")
 
 @dataclass
 class User:
-    """One who changes a project that is committed to git, and commits it."""
+    """A user who changes a committed project, and commits the changes."""
 
     project: Path
     seed: int
@@ -33,31 +33,31 @@ class User:
         self.chance = random.Random(self.seed)
 
     def work(self, edits: int) -> None:
-        """Some edits, then a commit of all that the user wants in git."""
+        """Make some edits, then commit what belongs in git."""
         for _ in range(edits):
             self.chance.choice(_EDITS)(self)
         git(self.project, "add", "--update", ".")
         commit(self.project)
 
     def mark(self) -> str:
-        """A word that is nowhere else."""
+        """Return a unique word."""
         self.marks += 1
         return f"mark-{self.seed}-{self.marks};"
 
     def visible(self) -> list[str]:
-        """The tracked files that git looks at, from the project's folder."""
+        """Return the tracked files that git looks at, from the project's folder."""
         records = git(self.project, "ls-files", "-v", "-z", ".").split(b"\0")
         paths = [os.fsdecode(record[2:]) for record in records if record[:2] == b"H "]
         kept = [path for path in paths if path not in (".copier-answers.yml", ".cruft.json")]
         return sorted(path for path in kept if (self.project / path).is_file())
 
     def some_file(self) -> Path:
-        """One of them that is no link; the template's are likelier than the user's."""
+        """Return a visible file that is no link; the template's are more likely than the user's."""
         paths = [path for path in self.visible() if not (self.project / path).is_symlink()]
         return self.project / self.chance.choice(paths or self.new_file("text"))
 
     def new_path(self) -> str:
-        """Where nothing lies yet."""
+        """Return a path where no file exists."""
         while True:
             path = self.chance.choice(
                 [
@@ -70,7 +70,7 @@ class User:
             self.marks += 1
 
     def new_file(self, text: str, *, path: str = "", tracked: bool = True) -> list[str]:
-        """Writes a file with a mark."""
+        """Write a file with a mark."""
         path = path or self.new_path()
         file = self.project / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -88,24 +88,24 @@ class User:
 
 
 def marks_of(files: dict[str, tuple[str, bytes]]) -> set[bytes]:
-    """Every mark in some files."""
+    """Return every mark in some files."""
     return {mark for _, content in files.values() for mark in MARK.findall(content)}
 
 
 def tracked(project: Path) -> set[str]:
-    """The files that git looks at: not those that it does not know or was told not to see."""
+    """Return the tracked files without `skip-worktree` and `assume-unchanged` ones."""
     records = git(project, "ls-files", "-v", "-z", ".").split(b"\0")
     return {os.fsdecode(record[2:]) for record in records if record[:2] in (b"H ", b"M ")}
 
 
 def lines_of(files: Iterable[tuple[str, bytes]]) -> set[bytes]:
-    """Every line of the template that stands in some files, but for those that answers bring."""
+    """Return the template's lines in some files, except those that depend on answers."""
     lines = (line.rstrip(b"\r") for _, one in files for line in one.split(b"\n"))
     return {line for line in lines if _TEMPLATE_LINE.fullmatch(line)}
 
 
 def _insert(user: User) -> None:
-    """Lines of one's own, anywhere."""
+    """Insert lines anywhere."""
     file = user.some_file()
     lines = file.read_bytes().split(b"\n")
     for _ in range(user.chance.choice([1, 1, 3])):
@@ -114,7 +114,7 @@ def _insert(user: User) -> None:
 
 
 def _replace(user: User) -> None:
-    """Lines of the template, changed."""
+    """Change lines of the template."""
     file = user.some_file()
     lines = file.read_bytes().split(b"\n")
     first = user.chance.randrange(len(lines))
@@ -177,7 +177,7 @@ def _crlf(user: User) -> None:
 
 
 def _link(user: User) -> None:
-    """A link where there was nothing, or instead of a file."""
+    """Create a link, or replace a file by one."""
     file = user.some_file() if user.chance.random() < 0.5 else user.project / user.new_path()
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
@@ -215,7 +215,7 @@ def _ignored_and_tracked(user: User) -> None:
 
 
 def _ignore_what_comes(user: User) -> None:
-    """An ignored file where a later release brings one."""
+    """Create an ignored file where a later release adds one."""
     path = user.chance.choice(_COMING)
     ignore = user.project / ".gitignore"
     if user._is_free(path) and ignore.is_file() and not ignore.is_symlink():
@@ -228,7 +228,7 @@ def _untracked(user: User) -> None:
 
 
 def _hide(user: User) -> None:
-    """A file that git is told not to look at, with a change that must stay."""
+    """Change a file after hiding it from git by a flag; the change must stay."""
     file = user.some_file()
     path = f"./{file.relative_to(user.project)}"
     git(user.project, "add", "--force", "--", path)
@@ -239,7 +239,7 @@ def _hide(user: User) -> None:
 
 
 def _show(user: User) -> None:
-    """What was hidden is hidden no more."""
+    """Remove the flag of a hidden file."""
     records = git(user.project, "ls-files", "-v", "-z", ".").split(b"\0")
     paths = [record[2:] for record in records if record[:1] in (b"S", b"h", b"s")]
     for flag in ("--no-skip-worktree", "--no-assume-unchanged"):
@@ -262,7 +262,7 @@ def _remove_empty(folder: Path) -> None:
     folder.rmdir()
 
 
-# Likelier what people do all day.
+# Common edits are more likely.
 _EDITS: tuple[Callable[[User], None], ...] = (
     *(_insert, _replace) * 5,
     *(_remove_lines, _add, _rename, _delete, _untracked, _ignored) * 2,

@@ -1,1 +1,1 @@
-"""Generates complete machine-learning projects and keeps them in touch with their template."""
+"""Generate complete machine-learning projects and update them with their template."""

@@ -1,19 +1,19 @@
-"""Runs the command line; Ctrl-C ends it quietly even while modules are still imported."""
+"""Run the command line; Ctrl-C ends it without a traceback, even during imports."""
 
-# What Python has loaded when it starts; importing `signal` takes long enough to be interrupted.
+# Python has loaded `_signal` when it starts; importing `signal` could itself be interrupted.
 import _signal  # ty: ignore[import-not-found]
 import os
 
 
 def main() -> None:
-    """Runs the command line and exits."""
+    """Run the command line and exit."""
     from .cli import main
 
     main()
 
 
 def _leave(*_: object) -> None:
-    """Ends the program at once: there is nothing to tidy up yet, and an import can't be undone."""
+    """Exit at once: there is nothing to clean up yet, and an import can't be undone."""
     os.write(2, b"interrupted: nothing was changed\n")
     os._exit(130)
 

@@ -1,4 +1,4 @@
-"""Tells for which projects a newer release of their template is there."""
+"""Find the projects whose template has a newer release."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ from .rendering.releases import Releases, open_releases, version_of
 
 
 class Standing(StrEnum):
-    """How a project's release stands to the newest that is known."""
+    """How a project's release compares with the newest one that is known."""
 
     CURRENT = "current"
     OUTDATED = "outdated"
@@ -23,28 +23,28 @@ class Standing(StrEnum):
     """Made from a commit that the template does not have, so there is nothing to compare."""
     UNREADABLE = "unreadable"
     SKIPPED = "skipped"
-    """Among several folders, one that no template made."""
+    """One of several folders, and not a generated project."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """One project's standing."""
+    """The result for one project."""
 
     project: Path
     standing: Standing
     release: str = ""
     latest: str = ""
     problem: str = ""
-    """Why it is skipped, or the project or its template can't be read."""
+    """Why it is skipped, or why the project or its template can't be read."""
 
 
 def check(paths: Sequence[Path]) -> Iterator[Checked]:
-    """Yield the standing of each project; one that can't be read does not stop the others.
+    """Yield the result for each project; one that can't be read does not stop the others.
 
-    Of several folders, those that are no projects are skipped: `~/repos/*` holds all kinds.
+    If there are several folders, those that are not projects are skipped, as in `~/repos/*`.
     """
     with ExitStack() as stack:
-        # Many projects, few templates.
+        # Many projects share few templates.
         releases_of = cache(lambda template: stack.enter_context(open_releases(template)))
         for path in paths:
             if len(paths) > 1 and (problem := why_no_project(path)):

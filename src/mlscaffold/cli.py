@@ -1,4 +1,4 @@
-"""The command line: parses, prints, exits. Each command imports what it needs when it runs."""
+"""The command line. Each command imports what it needs when it runs."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ Row = TypeVar("Row", "Checked", "UpdateResult")
 
 
 class _Commands(TyperGroup):
-    """The group of commands: lists their help uncut, and ends an interrupt of any in one line."""
+    """The group of commands: lists their help in full, and reports an interrupt in one line."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
@@ -73,7 +73,7 @@ def _mlscaffold(
 
 
 def _presets(incomplete: str) -> list[str]:
-    """Return the presets that complete what was typed."""
+    """Return the presets that start with what was typed."""
     from .options import options
 
     return [name for name in options().presets if name.startswith(incomplete.lower())]
@@ -288,7 +288,7 @@ def _doctor(
 
 
 def _print_updated(rows: "Iterable[UpdateResult]", as_json: bool) -> int:
-    """Print the result of each project and return the exit code, that of the worst."""
+    """Print the result of each project and return the exit code of the worst one."""
     rows = rows if as_json else _after_their_diffs(rows)
     outcomes = {one.outcome for one in _printed(rows, report.of_updated, as_json=as_json)}
     return 1 if "failed" in outcomes else CONFLICTS if "conflicts" in outcomes else 0
@@ -328,7 +328,7 @@ def _printed(
 
 
 def _dialog() -> "Dialog | None":
-    """Return what asks the user, None where there is no terminal."""
+    """Return the dialog that asks the user, or `None` without a terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return None
     from .dialog import Dialog

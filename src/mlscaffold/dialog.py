@@ -1,4 +1,4 @@
-"""Asks the user at a terminal: lines for texts, menus for choices, a summary before writing."""
+"""Ask the user at a terminal: lines for texts, menus for choices, a summary before writing."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ _NUMBER_KEYS = 9
 
 
 class Dialog:
-    """The questions of one command; a heading stands above the first of each group."""
+    """The questions of one command, with a heading for each group."""
 
     def __init__(self) -> None:
         self._heading = ""
@@ -33,7 +33,7 @@ class Dialog:
     def ask(
         self, question: "Question", default: "Value", check: "Callable[[str], Value]"
     ) -> "Value":
-        """The answer to one question, which is asked again until `check` accepts it."""
+        """Return the answer to one question, which is asked again until `check` accepts it."""
         read = _line
         if question.choices:
             read = _menu if _has_arrow_keys() else _numbered
@@ -45,7 +45,7 @@ class Dialog:
                 print(error, file=sys.stderr)
 
     def approves(self, project: "NewProject") -> bool:
-        """Whether the project is to be written that is shown in a summary."""
+        """Show a summary of the project; return whether the user wants it written."""
         print(f"\n{of_summary(project)}")
         return typer.confirm("Write it?", default=True)
 
@@ -60,7 +60,7 @@ def _line(question: "Question", default: str) -> str:
 
 
 def _numbered(question: "Question", default: str) -> str:
-    """The name typed of a choice, or that of the number typed; a name comes before a number."""
+    """Return the choice that was typed, by name or else by number."""
     print(*(f"  {n}) {of_choice(one)}" for n, one in enumerate(question.choices, 1)), sep="\n")
     text = _line(question, default)
     names = [text_of(value) for value in question.values]
@@ -71,7 +71,7 @@ def _numbered(question: "Question", default: str) -> str:
 def _menu(question: "Question", default: str) -> str:
     import questionary
 
-    # Not every terminal answers when it is asked for the cursor's position, and none has to.
+    # Without a request for the cursor's position, which not every terminal answers.
     os.environ["PROMPT_TOOLKIT_NO_CPR"] = "1"
     choices = [
         questionary.Choice(of_choice(one), text_of(one.value), shortcut_key=str(number))
@@ -89,7 +89,7 @@ def _menu(question: "Question", default: str) -> str:
         use_jk_keys=False,
         erase_when_done=True,
     ).unsafe_ask()
-    # In the place of the menu, without its explanations.
+    # Replaces the menu, without its explanations.
     print(f"{label}: {text}")
     return text
 

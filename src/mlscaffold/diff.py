@@ -1,4 +1,4 @@
-"""Shows how a project has drifted from a fresh render of its release and answers."""
+"""Show how a project differs from a fresh render of its release and answers."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from .updating.project_answers import recorded_answers, recorded_release
 def diff(path: Path) -> str:
     """Return the unified diff from the render to the project's files on disk.
 
-    Files that the template does not have are the project's own and not shown, nor are ignored ones.
+    Ignored files, and files that the template does not have, are not shown.
     """
     project = open_project(path)
     worktree = open_worktree(path)

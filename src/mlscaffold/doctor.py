@@ -1,4 +1,4 @@
-"""Tells what works on this machine and in a project, and the command that fixes what does not."""
+"""Check what works on this machine and in a project; name the command that fixes the rest."""
 
 import os
 import platform
@@ -27,8 +27,8 @@ _SERVER_TIMEOUT_S = 5.0
 def doctor(path: Path | None = None) -> list[Finding]:
     """Check git, uv and Python; of a project also its environment and its choices.
 
-    Without `path` the present folder is looked at if it is a project. Every look ends in time.
-    Of a project whose environment may not be the user's own, nothing is run.
+    Without `path` the current folder is checked if it is a project. Each check has a timeout.
+    In a project whose environment may not be the user's own, nothing is run.
     """
     findings = [_git(), _uv(), _python()]
     if path is None and not is_project(Path()):
@@ -54,7 +54,7 @@ def doctor(path: Path | None = None) -> list[Finding]:
 
 
 def _components(template: str) -> Components:
-    """Return what the template's newest release says of its choices."""
+    """Return the components of the template's newest release."""
     with open_releases(template) as releases:
         return releases.components(releases.latest())
 

@@ -1,4 +1,4 @@
-"""Checks a project's own environment: whether it may be run, and what it reports."""
+"""Check a project's own environment: whether it may be run, and what it reports."""
 
 import json
 import os
@@ -16,8 +16,8 @@ from .repository.worktree import open_worktree
 
 _PROBE_TIMEOUT_S = 60.0
 
-# Imports from an environment as its own Python does, but for what it finds in the project: its
-# folder, and by way of the environment's .pth files `src`, where a sitecustomize.py would run.
+# Imports from an environment, but nothing from the project's folder or, through the environment's
+# .pth files, from its `src`, where a sitecustomize.py would run.
 _PYTHON = ("-I", "-P", "-S", "-c")
 _ENVIRONMENT = """
 import sys, sysconfig
@@ -47,19 +47,19 @@ print(json.dumps(found))
 
 
 class State(StrEnum):
-    """How a finding stands."""
+    """The result of a check."""
 
     WORKS = "works"
     ABSENT = "absent"
-    """Not there, and not needed for everything."""
+    """Missing, and not always needed."""
     BROKEN = "broken"
     UNKNOWN = "unknown"
-    """Not looked at, for the reason that is given."""
+    """Not checked, for the given reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     subject: str
     state: State
@@ -69,9 +69,9 @@ class Finding:
 
 
 def look_at_environment(project: Path, expected: Environment) -> list[Finding]:
-    """Return what the project's own Python says of itself, of torch and of DVC's remote.
+    """Return what the project's own Python reports on itself, torch and DVC's remote.
 
-    Nothing is run where the environment may not be the user's own.
+    Nothing is run if the environment may not be the user's own.
     """
     project = project.resolve()
     named = os.environ.get("UV_PROJECT_ENVIRONMENT")
@@ -95,10 +95,10 @@ def look_at_environment(project: Path, expected: Environment) -> list[Finding]:
 
 
 def _doubt(project: Path, folder: Path) -> tuple[str, str] | None:
-    """Return why an environment may be a stranger's, and how to remove it; else None.
+    """Return why an environment may not be the user's and how to remove it, or `None`.
 
-    What lies in a repository came with it, unless git ignores it. By UV_PROJECT_ENVIRONMENT a user
-    may name one that lies elsewhere.
+    What is in a repository came with it, unless git ignores it. UV_PROJECT_ENVIRONMENT may name an
+    environment elsewhere.
     """
     try:
         worktree = open_worktree(project)
@@ -130,7 +130,7 @@ def _remote(project: Path, folder: Path, setup: str) -> Finding:
     """Check whether DVC's default remote answers; only where the user set up the project.
 
     The project's settings name its address, and may name commands that give the credentials
-    (those of S3 do), which is as much as making the environment runs.
+    (those of S3 do). Creating the environment runs code of the project as well.
     """
     if not folder.is_relative_to(project):
         detail = f"not asked: its settings may run commands, and {folder} was not made here"
@@ -149,9 +149,9 @@ def _remote(project: Path, folder: Path, setup: str) -> Finding:
 
 
 def output(command: list[str]) -> str | None:
-    """Return what the command printed; None if it failed or took too long.
+    """Return what the command printed, or `None` if it failed or took too long.
 
-    It runs in the root folder, where nothing lies that it could read or import by mistake.
+    It runs in the root folder, which has nothing that it could read or import by mistake.
     """
     env = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"} | {"DVC_NO_ANALYTICS": "1"}
     try:

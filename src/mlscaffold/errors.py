@@ -1,4 +1,4 @@
-"""What can go wrong: each error has one clear line, and the exit code that it ends in."""
+"""Errors for the user: each has a one-line message and an exit code."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -237,7 +237,7 @@ class JournalError(ProjectError):
 
 
 class RecoveryError(ProjectError):
-    """An update failed, and what it had changed could not be put back."""
+    """An update failed, and what it had changed could not be restored."""
 
     def __init__(self, error: BaseException, second: Exception) -> None:
         self.error, self.second = error, second

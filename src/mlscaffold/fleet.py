@@ -1,4 +1,4 @@
-"""Updates many projects: several at a time, those of one repository in turn."""
+"""Update many projects: several at a time, those of one repository one after the other."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ def update_all(
             for _ in paths:
                 yield rows.get()
         finally:
-            # Running updates finish; those that wait are not started.
+            # Running updates finish; waiting ones are not started.
             executor.shutdown(cancel_futures=True)
 
 
@@ -59,6 +59,6 @@ def _updated(path: Path, request: UpdateRequest, cache: RenderCache, *, onto: st
             return UpdateResult(project=path, outcome=Outcome.SKIPPED, problem=problem)
         # Absolute: copier, in another thread, may change the working directory.
         return replace(update(path.absolute(), request, cache=cache, onto=onto), project=path)
-    except Exception as error:  # Whatever it is, it stops no other.
+    except Exception as error:  # Any error: it must not stop the other updates.
         problem = " ".join(str(error).split()) or type(error).__name__
         return UpdateResult(project=path, outcome=Outcome.FAILED, problem=problem)

@@ -1,4 +1,4 @@
-"""Writes a project's uv.lock: the only module that runs uv."""
+"""Write a project's uv.lock: the only module that runs uv."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ TIMEOUT_S = 180.0
 
 
 def find_uv() -> str | None:
-    """Return the uv program on PATH, else the one beside this Python, else None."""
+    """Return the uv program on PATH, else the one beside this Python, else `None`."""
     return shutil.which("uv") or shutil.which("uv", path=Path(sys.executable).parent)
 
 

@@ -1,4 +1,4 @@
-"""Creates a project: all of it in a temporary folder beside the destination, then one rename."""
+"""Create a project in a temporary folder beside the destination, then rename the folder."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from .rendering.releases import Releases, open_releases
 from .rendering.render import render
 from .repository import git
 
-# Called with a line that says what happens now.
+# Called with a line that names the current step.
 Progress = Callable[[str], None]
 
 _UV_MAY_RUN_CODE = "uv may run code of this template"
@@ -159,7 +159,7 @@ def _suggested(folder: str, questions: Iterable[Question], complaint: Complaint)
 
 
 def _free(destination: str) -> Path:
-    """Return the absolute path of a destination that is free: missing, or an empty folder."""
+    """Return the destination's absolute path; raise DestinationError if it can't be used."""
     if not destination.isprintable() or not destination.strip():
         raise DestinationError(f"DEST must be the path of a folder, got {shown(destination)}")
     try:

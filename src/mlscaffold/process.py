@@ -29,7 +29,7 @@ def run(app: Callable[[], object]) -> None:
             app()
         finally:
             _flush()
-    except KeyboardInterrupt:  # before a command began, or after it ended
+    except KeyboardInterrupt:  # before or after a command
         say("interrupted")
         sys.exit(INTERRUPTED)
 
@@ -40,7 +40,7 @@ def failing(as_json: bool = False, *, interrupted: str = "nothing was changed") 
 
     Args:
         as_json: Also print `{"error": ...}` on stdout.
-        interrupted: What to say of an interrupt.
+        interrupted: What the message of an interrupt says.
     """
     try:
         yield
@@ -66,7 +66,7 @@ def progress_line() -> Generator[Callable[[str], None]]:
         return
     from rich.console import Console
 
-    # ASCII only, and past the filter for control characters, which would escape the drawing.
+    # ASCII only, and not through the filter, which would escape the control characters.
     status = Console(file=sys.__stderr__).status("", spinner="line")
 
     def show(step: str) -> None:

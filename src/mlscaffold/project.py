@@ -63,8 +63,8 @@ def open_project(path: Path) -> Project:
 def first_commit(path: Path, *, message: str, author: Mapping[str, str]) -> str:
     """Make the folder a repository with all its files in a commit on `main`; return its id.
 
-    The user's git identity signs it, else `author` (name, email). No other setting or hook of the
-    user takes part: none that the project does not know can change or refuse its first commit.
+    The author is the user in git's settings, else `author` (name, email). No other setting and no
+    hook of the user can change or refuse the commit.
     """
     git.run("init", "--quiet", "--template=", "--initial-branch=main", cwd=path)
     git.run("add", "--all", cwd=path)
@@ -75,7 +75,7 @@ def first_commit(path: Path, *, message: str, author: Mapping[str, str]) -> str:
 def identity(author: Mapping[str, str], *, at: Path | None = None) -> dict[str, str]:
     """Return git's variables for the committer: the user in git's settings, otherwise `author`.
 
-    Of `author` (name, email) what is empty is filled in with our own.
+    What is empty in `author` (name, email) is filled in with mlscaffold's own.
     """
     variables = {}
     for role in ("AUTHOR", "COMMITTER"):
@@ -90,7 +90,7 @@ def identity(author: Mapping[str, str], *, at: Path | None = None) -> dict[str, 
 
 
 class _Loader(yaml.SafeLoader):
-    """Load plain values, without aliases: a small file could expand to gigabytes with them."""
+    """Load plain values, without aliases, which could expand a small file to gigabytes."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -111,7 +111,7 @@ def _recorded(path: Path) -> dict[str, Any]:
         recorded = yaml.load(path.read_bytes(), _Loader)
     except FileNotFoundError as error:
         raise NotAProjectError(path.parent, path.name) from error
-    # A value that looks like a date, or a number of very many digits, can be none.
+    # ValueError: a value that looks like a date, or a number with too many digits.
     except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
         reason = getattr(error, "problem", None) or str(error).splitlines()[0]
         mark = getattr(error, "problem_mark", None)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .update import UpdateResult
 
 _WIDTH = 14
-"""Of the column that lists choices."""
+"""The width of the column of choices."""
 _INDENTED: Any = {
     "width": 100,
     "initial_indent": " " * (4 + _WIDTH),
@@ -63,7 +63,7 @@ def of_choice(choice: "Choice") -> str:
 
 
 def of_summary(project: "NewProject") -> str:
-    """What a new project will be made from, and a line for each answer."""
+    """Format what a new project will be made from, and a line for each answer."""
     width = max(map(len, project.answers), default=0)
     lines = [f"{project.path.name}, from {project.template} {project.release}:"]
     return _text([*lines, *(f"  {k:<{width}}  {v}" for k, v in project.answers.items())])
@@ -90,12 +90,12 @@ def of_finding(finding: "Finding") -> str:
 
 
 def of_updated(one: "UpdateResult") -> str:
-    """Format what became of a project, and what its user has to do; without the diff."""
+    """Format the result of an update, and what the user has to do; without the diff."""
     return _text(_lines_of_updated(one))
 
 
 def _text(lines: Iterable[str]) -> str:
-    """Join lines to one text; nothing in a line can end it and forge the next."""
+    """Join lines to one text; line ends inside a line are escaped."""
     return "\n".join(map(printable, lines))
 
 

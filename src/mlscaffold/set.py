@@ -1,4 +1,4 @@
-"""Changes a project's answers at the release that it has."""
+"""Change a project's answers at the release that it has."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ from .update import UpdateRequest, UpdateResult, update
 
 
 def set_answers(path: Path, given: Mapping[str, str], *, dry_run: bool = False) -> UpdateResult:
-    """Give a project other answers, which adds or removes a component, by the merge of an update.
+    """Change a project's answers, which adds or removes a component, by a merge as in `update`.
 
     Raises MlscaffoldError as `update` does.
     """

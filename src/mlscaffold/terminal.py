@@ -1,4 +1,4 @@
-"""The standard streams: always there, fit for any text, and safe where a terminal shows it."""
+"""The standard streams: always open, able to take any text, and safe on a terminal."""
 
 import io
 import os
@@ -11,9 +11,9 @@ _ESCAPED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    r"""The text, with escapes such as `\x1b` for what a terminal obeys or can't show.
+    r"""Return the text with escapes such as `\x1b` for what a terminal interprets or can't show.
 
-    Those of these characters that are in `keep` stay.
+    Characters in `keep` are not escaped.
     """
     if text.isprintable():
         return text
@@ -24,7 +24,7 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 class _Terminal(io.TextIOWrapper):
-    """A stream through which a terminal obeys nothing but tabs and the ends of lines."""
+    """A stream that escapes control characters, except tabs and line ends."""
 
     def __init__(self, stream: Any) -> None:
         super().__init__(stream.buffer, stream.encoding, errors=stream.errors, line_buffering=True)
@@ -34,11 +34,11 @@ class _Terminal(io.TextIOWrapper):
 
 
 def open_streams() -> None:
-    """Makes the three standard streams open, able to take any text, and safe for a terminal.
+    """Make the three standard streams open, able to take any text, and safe for a terminal.
 
-    What is printed for a program, on a standard output that is no terminal, stays as it is.
+    Output for a program, on a stdout that is not a terminal, is not changed.
     """
-    # Where one is closed, the next file that is opened would take its number, and what is printed.
+    # If one is closed, the next file to be opened would take its number, and get the output.
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
@@ -46,7 +46,7 @@ def open_streams() -> None:
         stream = getattr(sys, name) or os.fdopen(number, "w" if number else "r")
         stream.reconfigure(errors="backslashreplace" if number else "surrogateescape")
         setattr(sys, name, stream)
-        # It is kept, since it would close the stream when it is collected.
+        # Kept alive, since it would close the stream when it is collected.
         setattr(sys, f"__{name}__", stream)
     sys.stderr = _Terminal(sys.stderr)
     if sys.stdout.isatty():

@@ -1,4 +1,4 @@
-"""Re-applies the template to projects, by a three-way merge that loses nothing of the user's."""
+"""Update projects with a three-way merge that loses no edit of the user."""
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,12 +26,12 @@ from .updating.transaction import Recovery
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateRequest:
-    """What is to become of a project."""
+    """What to update a project to, and how."""
 
     given: Mapping[str, str] = field(default_factory=dict)
     """Answers to change."""
     to: str | None = None
-    """A release; the newest when none is named."""
+    """A release; by default the newest."""
     same_release: bool = False
     """Whether to stay at the release that the project has."""
     dry_run: bool = False
@@ -45,9 +45,9 @@ def update(
 ) -> UpdateResult:
     """Update one project to a release, or to other answers; raise MlscaffoldError if it can't be.
 
-    Afterwards the changes are staged; committed, or committed on a branch without touching the
-    working tree, where the request says so. `onto` is the commit of that branch, when it is there
-    already for another project of the same repository.
+    Afterwards the changes are staged; or, if requested, committed; or committed on another branch
+    without touching the working tree. `onto` is the commit of that branch if it was created for
+    another project of the same repository.
     """
     if cache is None:
         with open_render_cache() as cache:
@@ -63,7 +63,7 @@ def update(
         return _updated(path, worktree, request, cache, is_begun=bool(onto))
     with transaction.locked(worktree), _recovering(worktree) as recovery:
         _require_finished(worktree)
-        # Its HEAD may have moved before the lock was ours.
+        # Its HEAD may have moved before the lock was taken.
         worktree = open_worktree(path)
         return _updated(path, worktree, request, cache, recovered=_RECOVERED[recovery])
 
@@ -98,7 +98,7 @@ def _updated(
     recovered: str = "",
     is_begun: bool = False,
 ) -> UpdateResult:
-    """Update a project; `is_begun` says that the branch for it is of our making."""
+    """Update a project; with `is_begun`, the branch for it was created by us."""
     project = open_project(path)
     old, new = _releases_of(project, cache.releases(project.template), request)
     before = recorded_answers(project, cache, old)
@@ -133,7 +133,7 @@ def _updated(
 
 
 def _require_project(path: Path) -> None:
-    """Raise ProjectError unless a template made it; recover an interrupted update first."""
+    """Recover an interrupted update, then raise ProjectError unless this is a project."""
     try:
         open_project(path)
     except ProjectError:
@@ -145,7 +145,7 @@ def _require_project(path: Path) -> None:
 
 
 def _require_ready(worktree: Worktree, request: UpdateRequest, *, is_begun: bool) -> None:
-    """Raise ProjectError if the project is not in a state to get what was requested."""
+    """Raise ProjectError if the project's state does not allow the request."""
     if request.branch and not is_begun:
         branch.require_new(worktree, request.branch)
     if not (request.dry_run or request.branch):
@@ -217,5 +217,5 @@ def _recovering(worktree: Worktree) -> Generator[Recovery]:
 def _require_finished(worktree: Worktree) -> None:
     journal = transaction.unfinished(worktree)
     if journal:
-        # One that was interrupted is no matter of conflicts, but --abort ends it as well.
+        # An interrupted update may have no conflicts, but --abort undoes it as well.
         raise UnfinishedUpdateError(worktree.top / journal.prefix)

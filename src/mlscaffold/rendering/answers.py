@@ -1,4 +1,4 @@
-"""What the questions are answered with: given, suggested, asked for, checked."""
+"""The answers to the questions: given, suggested or asked for, and checked."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
@@ -40,7 +40,7 @@ def resolve(
 ) -> dict[str, Value]:
     """Answer each question that applies: as given, else as asked for, else by default.
 
-    A suggestion replaces the template's default. Without `ask` nobody is asked.
+    A suggestion replaces the template's default. Without `ask`, the user is not asked.
     Raises AnswerError at the first invalid value.
     """
     refuse_unknown(given, questions)
@@ -65,7 +65,7 @@ def checked(
 ) -> Value:
     """Return the value that `text` stands for; raise AnswerError if it is invalid.
 
-    The template's own validator says so, where there is a `complaint` to ask.
+    If `complaint` is given, the template's own validator decides too.
     """
     value = question.parse(text)
     if complaint and (reason := complaint(question.name, value, answers)):
@@ -74,5 +74,5 @@ def checked(
 
 
 def text_of(value: Value) -> str:
-    """Return the text that a question would read as this value."""
+    """Return the text that a question parses as this value."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""Writes releases of the template as git objects: into the wheel, or on the fly from a checkout.
+"""Write releases of the template as git objects: into the wheel, or on the fly from a checkout.
 
 Needs nothing but git and the standard library, since the build hook runs it too.
 """
@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from ..repository import git
 
-# All that a release of the template consists of, from the repository's top.
+# The paths that make up a release of the template, relative to the repository.
 TEMPLATE_PATHS = ("components.yml", "copier.yml", "readme", "reserved-names.txt", "template")
 
 _LEFT_BEHIND = {"__pycache__", ".venv", ".ruff_cache", ".pytest_cache", ".DS_Store"}
@@ -75,7 +75,7 @@ def holds_template(folder: Path) -> bool:
 
 
 def _bundle(repository: Path, bundle: Path, refs: list[str]) -> None:
-    # More than one thread packs in an order of chance.
+    # With more threads, the order in the pack varies.
     command = ("-c", "pack.threads=1", "bundle", "create", "--quiet")
     git.run(*command, bundle.resolve(), *refs, cwd=repository, isolated=False)
 
@@ -84,7 +84,7 @@ def _release_refs(checkout: Path) -> list[str]:
     """Return HEAD, its branch and every release tag; nothing if the clone lacks the template."""
 
     def ask(*arguments: str) -> str:
-        # The user's settings say whether git may trust a clone that somebody else owns.
+        # The user's settings say whether git may trust a clone that another user owns.
         return git.run(*arguments, cwd=checkout, isolated=False)
 
     if not (checkout / ".git").exists() or shutil.which("git") is None:

@@ -1,4 +1,4 @@
-"""What a template says of its choices in components.yml: all of it is optional."""
+"""What a template's components.yml says about its choices; all of it is optional."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -17,9 +17,9 @@ class Server:
 
     variable: str
     path: str
-    """What a server that works answers to, such as /health."""
+    """A path that a working server answers, such as /health."""
     without: str
-    """What holds where the variable names no server."""
+    """What happens when the variable names no server."""
 
     def __post_init__(self) -> None:
         if not self.path.startswith("/"):
@@ -32,22 +32,22 @@ class Account:
 
     service: str
     variable: str
-    """Holds the key, if it is in the environment."""
+    """The environment variable that may hold the key."""
     host: str
-    """Has the key, if it is in the user's netrc."""
+    """The host in the user's netrc that may have the key."""
     mode: str
-    """The variable that says to work without an account."""
+    """The variable that can select work without an account."""
     offline: tuple[str, ...]
-    """Its values that say so."""
+    """The values of `mode` that select it."""
     without: str
-    """What holds then."""
+    """What happens then."""
     fix: str
     """The command that provides a key."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Component:
-    """What one choice brings into a project, beside its part of files that every project has."""
+    """What one choice adds to a project, apart from lines in files that every project has."""
 
     files: tuple[str, ...] = ()
     """Paths; `<package>` stands for the package's name."""
@@ -68,7 +68,7 @@ class Environment:
     setup: str
     """The command that makes it, in the folder .venv."""
     packages: tuple[str, ...] = ()
-    """Those to look at closer, of `torch` and `dvc`."""
+    """Packages to check further; `torch` and `dvc` are supported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Components:
 
 
 def read_components(table: Any) -> Components:
-    """Return what a components.yml holds; raise TemplateError where that makes no sense.
+    """Parse a components.yml; raise TemplateError if it is invalid.
 
     Keys with an underscore are settings, the others are questions, as in copier.yml.
     """

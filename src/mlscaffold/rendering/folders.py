@@ -1,4 +1,4 @@
-"""Folders that a template fills: of any depth, where a recursion ends in an error."""
+"""Folders of any depth, without recursion: a template may nest them too deep for it."""
 
 import os
 from collections.abc import Generator, Iterator
@@ -20,7 +20,7 @@ def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder of any depth: what is nested is moved up first, to keep paths short."""
+    """Remove a folder of any depth; nested folders are moved up first, to keep paths short."""
     names = (folder / f"{os.getpid()}-{number}" for number in count())
     while children := list(os.scandir(folder)):
         for child in children:

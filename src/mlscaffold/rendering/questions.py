@@ -81,7 +81,7 @@ class Question:
         if self.type not in _TYPES:
             return text
         try:
-            # No number is longer, and little can come of a short text.
+            # No number is longer, and a short text is cheap to parse.
             value = yaml.safe_load(text) if len(text) <= 100 else None
         except (ValueError, yaml.YAMLError):
             value = None

@@ -26,7 +26,7 @@ PUBLIC_URL = "https://github.com/mlscaffold/mlscaffold.git"
 _PACKAGE = Path(__file__).parents[1]
 _CHECKOUT = _PACKAGE.parents[1]
 _SHORTHANDS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
-# `scheme://...`, or `helper::address`, which git has a program of that name read.
+# `scheme://...`, or `helper::address`, for which git runs the program `git-remote-helper`.
 _SCHEME = re.compile(r"([A-Za-z0-9+.-]*)(://|::)")
 
 
@@ -161,7 +161,7 @@ class Releases:
 def open_releases(template: str | None = None) -> Generator[Releases]:
     """Open the releases of `template`, a git URL or a folder; by default the bundled ones.
 
-    Bundled releases need no network. They go by the public URL all the same.
+    Bundled releases need no network, though a project records their public URL.
     """
     with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder:
         repository = Path(folder, "releases.git")
@@ -181,7 +181,7 @@ def open_releases(template: str | None = None) -> Generator[Releases]:
 
 
 def version_of(commit: str) -> Version | None:
-    """Return the version in a recorded commit such as v0.1.0 or v0.1.0-3-g1234abc, None without.
+    """Return the version in a recorded commit such as v0.1.0 or v0.1.0-3-g1234abc, or `None`.
 
     A commit id has none, although 1234567 and 12345a6 look like versions.
     """
@@ -209,7 +209,7 @@ def _unpack(repository: Path) -> str:
     """
     if bundle.holds_template(_CHECKOUT):
         if (_CHECKOUT / ".git").exists():
-            with suppress(GitError):  # It has no commit, or belongs to somebody else.
+            with suppress(GitError):  # It has no commit, or belongs to another user.
                 return bundle.clone_checkout(_CHECKOUT, repository)
         bundle.write_release(_CHECKOUT, repository, tag=_own_tag())
     elif (packed := _PACKAGE / "releases.bundle").is_file():
@@ -251,7 +251,7 @@ def _url(template: str) -> str:
 
 
 def _mirror(url: str, repository: Path) -> None:
-    # The user's settings say how a URL is reached, but for hooks, and for URLs that are commands.
+    # Under the user's settings, but without hooks, and without URLs that are commands.
     clone = ("-c", f"core.hooksPath={os.devnull}", "clone", "--quiet", "--mirror", "--template=")
     env = {"GIT_ALLOW_PROTOCOL": git.allowed_protocols()}
     try:

@@ -1,4 +1,4 @@
-"""Renders a template into a folder: the only module that imports copier, and only when it must."""
+"""Render a template into a folder: the only module that imports copier, and only when needed."""
 
 import os
 import warnings
@@ -77,7 +77,7 @@ def _reading(releases: Releases) -> Generator[None]:
 
 @contextmanager
 def _environment_variable(name: str, value: str) -> Generator[None]:
-    # Emptied, never deleted: another thread may just be copying the environment.
+    # Emptied, never deleted: another thread may be copying the environment.
     before = os.environ.get(name, "")
     os.environ[name] = value
     try:
@@ -88,11 +88,11 @@ def _environment_variable(name: str, value: str) -> Generator[None]:
 
 @contextmanager
 def _short_cuts(releases: Releases, ref: str) -> Generator[None]:
-    """Spare copier its clone, and a git command per file, while the block runs.
+    """Make copier skip its clone, and a git command per file, while the block runs.
 
-    By itself it clones the release and looks up `core.fileMode` for each file that it writes: a
-    quarter to a half of its time. A copier that does so under other names goes its own way to the
-    same result, and so does any where a template has submodules.
+    These take a quarter to a half of its time: it clones the release, and looks up `core.fileMode`
+    for each file that it writes. If copier's internals have other names, or the template has
+    submodules, nothing is skipped; the result is the same.
     """
     import copier
 
@@ -137,7 +137,7 @@ def _replaced(owner: type | None, attributes: Mapping[str, Any]) -> Generator[No
 def _translated() -> Generator[None]:
     """Turn whatever copier raises into TemplateError, except errors of the disk.
 
-    Whatever: an expression of a template can raise anything, and copier lets it through.
+    An expression of a template can raise anything, and copier does not catch it.
     """
     try:
         with warnings.catch_warnings(action="ignore"):

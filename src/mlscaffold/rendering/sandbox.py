@@ -1,4 +1,4 @@
-"""Has another process read and render templates that are not ours, within bounds."""
+"""Read and render templates other than the bundled one in another process, within bounds."""
 
 import json
 import os
@@ -25,7 +25,7 @@ _LOOKS_EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class Bound:
-    """How much one question, or one render, may take; a variable of the environment sets it."""
+    """A limit for one question or one render, set by an environment variable."""
 
     setting: str
     default: int
@@ -40,7 +40,7 @@ class Bound:
         return int(text)
 
     def exceeded(self) -> TemplateError:
-        """Return the error for a template that takes more."""
+        """Return the error for a template that exceeds it."""
         return _refusal(
             f"it takes more than {self.value} {self.unit}; {self.setting} sets another bound"
         )
@@ -94,7 +94,7 @@ class _Process:
                     raise MEMORY.exceeded()
                 return reply
             except BaseException:
-                # Also where our user interrupts: it would continue, and answer the next request.
+                # Also on an interrupt: the process would continue, and answer the next request.
                 self._end()
                 raise
 
@@ -103,7 +103,7 @@ class _Process:
             return
         self._socket, theirs = socket.socketpair()
         with theirs:
-            # In a session of its own: what it starts ends with it, and Ctrl-C is left to us.
+            # In a session of its own: what it starts ends with it, and Ctrl-C reaches only us.
             self._popen = subprocess.Popen(
                 [sys.executable, "-P", "-m", f"{__package__}.sandbox_worker"],
                 cwd=gettempdir(),

@@ -1,4 +1,4 @@
-"""The process that reads and renders templates that are not ours: a request and a reply a line."""
+"""The process that reads and renders other templates; requests and replies are one line each."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from .releases import Releases
 
 def main() -> None:
     """Answer requests until there are no more."""
-    # Whatever a library prints must not stand among the replies.
+    # What a library prints must not mix with the replies.
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for line in sys.stdin.buffer:
@@ -30,7 +30,7 @@ def main() -> None:
         _bound(time_s=request["time_s"], memory_mib=request["memory_mib"])
         replies.write(_reply(request["function"], request["arguments"]) + b"\n")
         replies.flush()
-    # Nothing is left to tidy up, and freeing all modules takes its time.
+    # There is nothing left to clean up, and freeing all modules takes time.
     os._exit(0)
 
 
@@ -41,7 +41,7 @@ def _bound(*, time_s: int, memory_mib: int) -> None:
     for kind, value in ((resource.RLIMIT_CPU, cpu_s), (resource.RLIMIT_AS, memory_mib * 2**20)):
         hard = resource.getrlimit(kind)[1]
         soft = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        with suppress(ValueError):  # macOS has no bound of the memory.
+        with suppress(ValueError):  # macOS does not limit memory.
             resource.setrlimit(kind, (soft, hard))
 
 
@@ -53,7 +53,7 @@ def _reply(function: str, arguments: dict[str, Any]) -> bytes:
 
 
 def _failure(error: Exception) -> dict[str, Any]:
-    """Return what the reply says of an error."""
+    """Return the reply for an error."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, MemoryError):
@@ -71,7 +71,7 @@ def _releases(place: Mapping[str, str]) -> Releases:
         source=place["source"],
         url=place["url"],
         repository=Path(place["repository"]),
-        trusted=True,  # Here we are within the bounds.
+        trusted=True,  # This runs within the bounds.
     )
 
 

@@ -1,4 +1,4 @@
-"""What a template's validators in copier.yml say against an answer, before copier renders."""
+"""Run a template's validators in copier.yml, before copier renders."""
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class Validators:
     """The validators of one release's questions.
 
-    Copier applies them as well, when it renders. So one that can't be evaluated here, because it
-    needs an extension or a variable that only copier has, is left to copier.
+    One that can't be evaluated here, because it needs an extension or a variable that only copier
+    has, is left to copier, which applies all of them when it renders.
 
     Args:
         entries: What copier.yml holds.
@@ -31,7 +31,7 @@ class Validators:
         }
 
     def complaint(self, question: str, value: Value, answers: Answers) -> str:
-        """Return why the value is refused, on one line; empty where it is accepted.
+        """Return why the value is refused, on one line; empty if it is accepted.
 
         Args:
             question: The question's name.

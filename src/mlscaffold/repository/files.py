@@ -1,4 +1,4 @@
-"""Files of a working tree: what they are, and how one is put in place or taken away in one step."""
+"""Files of a working tree: read their state, and replace or remove one in one step."""
 
 import errno
 import hashlib
@@ -32,8 +32,8 @@ def digest_in(top: Path, path: str) -> str:
 def swap(top: Path, path: str, new: Path | None, *, old: str, aside: Path) -> bool:
     """Replace a file whose digest is `old` by `new`, or remove it; return whether it was done.
 
-    It could not where the file has another digest. What is there is moved `aside` before it is
-    looked at, and nothing is ever put over a file: what is saved meanwhile, at any instant, stays.
+    It is not done if the file has another digest. The file is moved `aside` before it is checked,
+    and no file is ever overwritten: what an editor saves meanwhile is kept.
     """
     file = top / path
     if digest_in(top, path) != old:
@@ -66,7 +66,7 @@ def place(source: Path, file: Path) -> None:
 
 
 def _move_away(file: Path, aside: Path) -> None:
-    """Move a file out of its place, in one step unless another disk is involved."""
+    """Move a file to `aside`, in one step unless that is on another disk."""
     aside.parent.mkdir(parents=True, exist_ok=True)
     try:
         file.replace(aside)
@@ -78,7 +78,7 @@ def _move_away(file: Path, aside: Path) -> None:
 
 
 def remove_empty_above(top: Path, path: str) -> None:
-    """Remove the folders that are empty without a file."""
+    """Remove the folders above a path that are empty."""
     for parent in parents(path):
         remove_empty(top / parent)
 
@@ -99,7 +99,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def staged(file: Path) -> Path:
-    """Return where a file is copied to first, beside its place."""
+    """Return the path beside a file to which its new version is copied first."""
     return file.with_name(f".{file.name}.mlscaffold")
 
 

@@ -1,4 +1,4 @@
-"""Runs git: the only module that does."""
+"""Run git: the only module that does."""
 
 import os
 import re
@@ -9,9 +9,9 @@ from pathlib import Path
 from ..errors import GitError
 
 PROTOCOLS = ("https", "ssh", "git", "file")
-"""Those by which a template is reached."""
+"""The protocols for templates."""
 
-# Who commits, how a remote is reached, and where a relocated git finds its own programs.
+# Variables for the committer, for remotes, and for where a relocated git finds its own programs.
 _KEPT = (
     "GIT_ASKPASS",
     "GIT_AUTHOR_",
@@ -22,10 +22,10 @@ _KEPT = (
     "GIT_SSH",
     "GIT_SSL_",
 )
-# The user's configuration, and where git looks for a repository. Any other variable could point us
-# at somebody's repository, run a program or write a file: git sets some for its hooks and aliases.
+# The user's configuration, and where git looks for a repository. Any other variable could select
+# another repository, run a program or write a file: git sets some for its hooks and aliases.
 _OF_THE_USER = ("GIT_CEILING_DIRECTORIES", "GIT_CONFIG_", "GIT_DISCOVERY_ACROSS_FILESYSTEM")
-# Whatever a repository's own configuration says. A submodule is never a folder of this machine.
+# These override a repository's own configuration. A submodule is never a folder of this machine.
 _ISOLATED = {
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
@@ -55,7 +55,7 @@ def environment(*, isolated: bool) -> dict[str, str]:
 
 
 def allowed_protocols() -> str:
-    """Return the protocols of templates for GIT_ALLOW_PROTOCOL, less those the user bars."""
+    """Return the protocols of templates for GIT_ALLOW_PROTOCOL that the user allows."""
     asked = os.environ.get("GIT_ALLOW_PROTOCOL")
     return ":".join(name for name in PROTOCOLS if asked is None or name in asked.split(":"))
 
@@ -125,7 +125,7 @@ def output(
 
 
 def _verb(arguments: Sequence[str | Path]) -> str:
-    """Return the git command among the arguments, past the settings before it."""
+    """Return the git command among the arguments, which may follow settings."""
     words = iter(map(str, arguments))
     for word in words:
         if word == "-c":

@@ -1,4 +1,4 @@
-"""Git's index: which version of each file the next commit has. Written here as git writes it."""
+"""Git's index: which version of each file the next commit has."""
 
 import os
 from collections.abc import Generator, Mapping
@@ -14,7 +14,7 @@ from .worktree import Worktree, names
 Line = tuple[str, str, str]
 Lines = Mapping[str, tuple[Line, ...]]
 
-# What our lock holds. A lock that exists while no update is running was left by a crash.
+# The content of our lock. If it exists while no update is running, a crash left it.
 _MARK = b"mlscaffold\n"
 
 
@@ -22,7 +22,7 @@ _MARK = b"mlscaffold\n"
 def locked(worktree: Worktree, token: Path) -> Generator[None]:
     """Keep git from writing the index while the block runs; take over a lock that we left.
 
-    The lock is a link to `token`, so that it never is there without its content.
+    The lock is a link to `token`, so that it never exists without its content.
     """
     if not token.exists():
         token.write_bytes(_MARK)
@@ -56,7 +56,7 @@ def lines(worktree: Worktree, *, file: Path | None = None) -> dict[str, tuple[Li
 
 
 def other_lines(worktree: Worktree, file: Path, paths: Mapping[str, object]) -> set[str]:
-    """Return all that an index file says of other paths than these."""
+    """Return the lines of an index file for all other paths than these."""
     env = {"GIT_INDEX_FILE": str(file)}
     listed = names(worktree.git("ls-files", "--stage", "-v", "-z", "--", ".", env=env))
     return {record for record in listed if record.partition("\t")[2] not in paths}
@@ -81,7 +81,7 @@ def line_of(entry: Entry) -> Line:
 
 
 def update(worktree: Worktree, copy: Path, *, to: Lines, where: Lines | None = None) -> None:
-    """Set lines of the index by way of a copy, all or only those that are as in `where`."""
+    """Set lines of the index through a copy; with `where`, only lines that are still as there."""
     found = lines(worktree)
     wanted = {
         path: several

@@ -50,16 +50,16 @@ class Entry:
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of one path; without `old` it is added, without `new` it is deleted."""
+    """A change to one path; without `old` it is added, without `new` it is deleted."""
 
     path: str
-    """From the project's folder."""
+    """Relative to the project's folder."""
     old: Entry | None
     new: Entry | None
 
 
 class Scratch:
-    """A bare repository that is ours alone, and reads the objects of others."""
+    """A temporary bare repository that reads the objects of others."""
 
     def __init__(
         self, folder: Path, *, object_format: str, alternates: Iterable[Path] = ()
@@ -86,7 +86,7 @@ class Scratch:
         env: dict[str, str] | None = None,
         may_exit: Collection[int] = (0,),
     ) -> bytes:
-        """Return what git printed, under no settings but ours."""
+        """Run git without the user's settings; return what it printed."""
         return git.output(
             *_SETTINGS,
             *arguments,

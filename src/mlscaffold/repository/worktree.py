@@ -16,7 +16,7 @@ from ..errors import (
 )
 from . import files, git
 
-# Whatever the user has set: no hook or monitor runs, and the project alone says what is ignored.
+# These override the user's settings: no hook or monitor runs, and only the project ignores files.
 _OVERRIDES = tuple(
     word
     for setting in (
@@ -43,7 +43,7 @@ class Worktree:
 
     top: Path
     prefix: str
-    """The project's folder from `top`: empty, or with a slash at its end."""
+    """The project's folder relative to `top`: empty, or with a slash at its end."""
     git_dir: Path
     """The working tree's own git directory; a linked one has its own."""
     index: Path
@@ -113,12 +113,12 @@ class Worktree:
 
     def ignored(self, paths: Iterable[str]) -> set[str]:
         """Return those of the paths, given from the project's folder, that git ignores."""
-        # "./", since git takes what begins with a colon for a pattern.
+        # "./", since git reads a leading colon as a pattern.
         own = self.own(paths)
         asked = b"".join(b"./" + os.fsencode(self.prefix + path) + b"\0" for path in own)
         if not asked:
             return set()
-        # It takes paths, not patterns, and refuses the variable that says so.
+        # It takes paths, not patterns, and refuses the variable that turns patterns off.
         env = {"GIT_LITERAL_PATHSPECS": "0"}
         found = self.git("check-ignore", "-z", "--stdin", stdin=asked, env=env, may_exit=(0, 1))
         return {path.removeprefix(f"./{self.prefix}") for path in names(found)}
@@ -128,7 +128,7 @@ class Worktree:
         return bool(self.git("ls-files", "-z", "--", self.prefix + path))
 
     def hidden(self) -> set[str]:
-        """Return tracked paths from `top` whose changes git is told to ignore, and submodules."""
+        """Return paths relative to `top`: submodules, and tracked files that git skips."""
         flagged = {
             record[2:]
             for record in names(self.git("ls-files", "-v", "-z", "--", self.prefix or "."))
@@ -137,14 +137,14 @@ class Worktree:
         return flagged | self.submodules()
 
     def submodules(self) -> set[str]:
-        """Return the paths from `top` that hold another repository."""
+        """Return the paths relative to `top` that hold another repository."""
         staged = names(self.git("ls-files", "--stage", "-z", "--", self.prefix or "."))
         return {record.partition("\t")[2] for record in staged if record[:6] == "160000"}
 
     def own(self, paths: Iterable[str]) -> list[str]:
         """Return those of the paths, given from the project's folder, that don't lead out of it.
 
-        They would through a symbolic link or into a submodule, where git knows nothing.
+        A path leads out through a symbolic link or into a submodule.
         """
         above = {path: files.parents(self.prefix + path) for path in paths}
         folders = {folder for parents in above.values() for folder in parents}

@@ -1,1 +1,1 @@
-"""How a merge of two renders is computed, applied in one step, and undone."""
+"""Compute a merge of two renders, apply it in one step, and undo it."""

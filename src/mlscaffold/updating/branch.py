@@ -1,4 +1,4 @@
-"""Commits a merge on a new branch, without touching the working tree."""
+"""Commit a merge on a new branch, without touching the working tree."""
 
 import os
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ def commit_on(
     author: Mapping[str, str],
     branch: str,
 ) -> str:
-    """Commit the merge on a new branch; conflicts with their markers, listed in the message."""
+    """Commit the merge on a new branch; conflicts keep their markers and are in the message."""
     ref = f"refs/heads/{branch}"
     before = worktree.git("for-each-ref", "--format=%(objectname)", ref).decode().strip()
     if merged.conflicts:
@@ -37,7 +37,7 @@ def commit_on(
 
 def require_name(worktree: Worktree, branch: str) -> None:
     try:
-        # It also resolves names such as @{-1}, which are no branch's own.
+        # It also resolves names such as @{-1}, which can't name a branch.
         named = worktree.git("check-ref-format", "--branch", branch)
     except (GitError, ValueError):
         named = b""

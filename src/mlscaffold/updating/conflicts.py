@@ -76,7 +76,7 @@ def parse(printed: bytes) -> tuple[str, list[Conflict]]:
 
 
 def _is_marked(kinds: set[str], entries: list[Entry]) -> bool:
-    """Return whether git could write markers: not into bytes, nor into a link's target."""
+    """Return whether git wrote markers: not into binary files, nor into a link's target."""
     return (
         "contents" in kinds
         and "binary" not in kinds

@@ -30,7 +30,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Journal:
-    """What an update changes. Paths are those from the working tree's top."""
+    """What an update changes. Paths are relative to the working tree's top."""
 
     phase: Phase
     title: str
@@ -38,20 +38,20 @@ class Journal:
     head: str
     prefix: str
     before: Lines
-    """By path, all that changes: its lines in git's index as they were."""
+    """By changed path, its old lines in git's index."""
     index: Lines
     """By path, its new lines in git's index."""
     content: Mapping[str, str]
-    """By path, the digest of the new file; empty where there will be none.
+    """By path, the digest of the new file; empty if there will be none.
 
-    Once all is to be undone, that of the file which is found then.
+    When an update is aborted, the digest of the file that is found then.
     """
     folders: tuple[str, ...]
     """The folders that the update makes."""
     marked: tuple[str, ...]
     """Paths with conflict markers."""
     unmarked: tuple[str, ...]
-    """Paths in conflict that hold one version whole."""
+    """Paths in conflict without markers: the file is one whole version."""
     commit: str
     """The commit that becomes HEAD with the new index; empty for none."""
     commits: bool
@@ -60,13 +60,13 @@ class Journal:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """All that changes, in order."""
+        """All changed paths, sorted."""
         return tuple(sorted(self.index))
 
 
 @dataclass(frozen=True)
 class State:
-    """The folder in the git directory that is there as long as an update is unfinished."""
+    """The folder in the git directory that exists while an update is unfinished."""
 
     folder: Path
 
@@ -77,12 +77,12 @@ class State:
 
     @property
     def old(self) -> Path:
-        """The files as they were: those that were replaced themselves, or copies."""
+        """The old files: those that were replaced, or copies."""
         return self.folder / "old"
 
     @property
     def gone(self) -> Path:
-        """Our own files, once what was there before is put back."""
+        """The files of the update that a rollback took away."""
         return self.folder / "gone"
 
     @property
@@ -97,7 +97,7 @@ class State:
 
     @property
     def token(self) -> Path:
-        """What git's lock on the index is made of."""
+        """The file that git's lock on the index is a link to."""
         return self.folder / "token"
 
     def scratch(self, name: str) -> Path:

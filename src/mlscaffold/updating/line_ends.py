@@ -4,9 +4,9 @@ from ..repository.scratch import Entry, Scratch
 
 
 def with_line_ends_of(scratch: Scratch, ours: str, old: str, new: str) -> tuple[str, str]:
-    """Return the renders with the project's line ends, where its files have only the other ones.
+    """Return the renders with the line ends of the project's files, where these are uniform.
 
-    Else every line of such a file would be in conflict with what the template changes in it.
+    Otherwise each change of the template to such a file would be in conflict.
     """
     mine = {change.path: change.new for change in scratch.changes(old, ours)}
     both: dict[str, tuple[Entry, Entry, Entry]] = {}

@@ -1,7 +1,7 @@
 """Three-way merge of the old render, the new render and a project, in a git object database.
 
 Nothing here writes to the project: the merge lives in a repository of its own that reads the
-project's objects, so neither the project's settings nor its merge drivers have a say.
+project's objects, so neither the project's settings nor its merge drivers have any influence.
 """
 
 from collections.abc import Collection, Mapping
@@ -37,9 +37,9 @@ def merge(
 ) -> Merge:
     """Merge the changes from the render `old` to the render `new` into the project's HEAD.
 
-    A rename on either side is followed, but for the template's where both renders are of one
-    release; a file that the project has deleted stays deleted, and what git ignores there takes no
-    part: both are in `left_out`. `labels` name the two renders in conflict markers.
+    Renames on both sides are followed, except the template's if both renders are of one release.
+    Files that the project deleted stay deleted, and ignored files are not merged: both are in
+    `left_out`. `labels` name the two renders in conflict markers.
     """
     ours = worktree.tree()
     ignored = _ignored(scratch, worktree, scratch.paths(old) | scratch.paths(new), ours, new)
@@ -80,7 +80,7 @@ def _three_way(
     left_out = _unwanted(scratch, old, new, deleted)
     gone = {one.path for one in deleted}
     if gone and any(one.reason == REASONS["file/directory"] for one in conflicts):
-        # What is in their place now need not move.
+        # What is in their place now does not have to move.
         old, new = (scratch.without(one, gone & scratch.paths(one)) for one in (old, new))
         again = _three_way(scratch, old, ours, new, placeholders=placeholders, labels=labels)
         return replace(again, left_out={**left_out, **again.left_out})
@@ -127,7 +127,7 @@ def _unwanted(
 def _placeholders_of(scratch: Scratch, old: str, new: str, ours: str) -> dict[str, Entry | None]:
     """Return empty files at paths that `new` adds and git would take for renamed files of `old`.
 
-    Where they are in both trees to begin with, git doesn't.
+    If these paths exist in both trees, git sees no rename.
     """
     empty = Entry("100644", scratch.line("hash-object", "-w", "--stdin"))
     placeholders: dict[str, Entry | None] = {}
@@ -149,7 +149,7 @@ def _dropped_files(
 ) -> list[Conflict]:
     """Return files that the project has changed and that git dropped, as conflicts.
 
-    It does where both sides renamed equal files to one place: then it forgets the other changes.
+    If both sides renamed equal files to one path, git keeps only one of them.
     """
     changes = scratch.changes(ours, merged)
     deleted = {change.path: change.old for change in changes if change.old and not change.new}
@@ -160,7 +160,7 @@ def _dropped_files(
     renamed, new = scratch.renames(base, theirs), scratch.entries(theirs)
     arrived = {change.path: change.new for change in changes if change.new}
     contents = {entry.id for entry in arrived.values()}
-    # Where a folder is added there, git has moved the file beside it, and reports a conflict.
+    # If a folder is added there, git has moved the file beside it, and reports a conflict.
     moved = {parent for path in arrived for parent in parents(path)}
     dropped: list[Conflict] = []
     for path, entry in edited.items():

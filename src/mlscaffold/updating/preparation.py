@@ -13,7 +13,7 @@ from .merge import Merge
 def require_room(worktree: Worktree, merge: Merge) -> None:
     """Raise BlockedPathError if the merge would write over files that are not committed.
 
-    That is a file that git does not know or was told not to look at, or a submodule.
+    These are untracked files, `skip-worktree` and `assume-unchanged` files, and submodules.
     """
     going = {worktree.prefix + change.path for change in merge.changes if change.old}
     added = {worktree.prefix + change.path for change in merge.changes if not change.old}
@@ -65,7 +65,7 @@ def lines_unchanged(worktree: Worktree, merge: Merge) -> index.Lines:
 def keep(worktree: Worktree, merge: Merge, before: index.Lines) -> dict[str, str]:
     """Return the digest of each file by path, empty where git has none; copy those in conflict.
 
-    A file that will be replaced is kept by being moved, one that waits for its user by a copy.
+    Files that will be replaced are moved later; files in conflict need a copy.
     """
     kept = {
         path: files.digest_in(worktree.top, path) if lines else "" for path, lines in before.items()
@@ -78,7 +78,7 @@ def keep(worktree: Worktree, merge: Merge, before: index.Lines) -> dict[str, str
 
 
 def require_content(worktree: Worktree, before: index.Lines) -> None:
-    """Raise DirtyTreeError if a file's content is not the index's, whatever its times say."""
+    """Raise DirtyTreeError if a file's content differs from the index; ignore file times."""
     # An index without times makes git read the files.
     file = state_of(worktree).scratch("times")
     index.set_lines(worktree, file, before)

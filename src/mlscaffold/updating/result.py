@@ -1,4 +1,4 @@
-"""What became of a project that was updated."""
+"""The result of an update."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,17 +14,17 @@ _OF_ANSWERS = {
 
 
 class Outcome(StrEnum):
-    """How a project came out."""
+    """How an update ended."""
 
     CURRENT = "current"
     """There was nothing to do."""
     UPDATED = "updated"
     CONFLICTS = "conflicts"
-    """Updated, but for conflicts that only its user can resolve."""
+    """Updated, with conflicts that only the user can resolve."""
     PREVIEWED = "previewed"
     ABORTED = "aborted"
     SKIPPED = "skipped"
-    """No project that a template made."""
+    """Not a generated project."""
     FAILED = "failed"
 
 
@@ -48,7 +48,7 @@ class UpdateResult:
     diff: str = ""
     """In a dry run, what would change."""
     recovered: str = ""
-    """What became of an earlier update that was interrupted."""
+    """What was done about an earlier, interrupted update."""
     problem: str = ""
 
 

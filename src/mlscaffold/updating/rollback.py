@@ -1,4 +1,4 @@
-"""Restores what an update has changed, from what its journal kept."""
+"""Restore what an update has changed, from its journal and the files kept with it."""
 
 import shutil
 from contextlib import suppress
@@ -10,7 +10,7 @@ from .journal import Journal, state_of
 
 
 def undo(worktree: Worktree, journal: Journal) -> None:
-    """Undo the first part of an application, except what its user has changed since."""
+    """Undo an unfinished update, except what the user has changed since."""
     require_room(worktree, journal)
     _put_back(worktree, journal)
     index.update(worktree, state_of(worktree).new_index, to=journal.before, where=journal.index)
@@ -20,7 +20,7 @@ def undo(worktree: Worktree, journal: Journal) -> None:
 def restore(worktree: Worktree, journal: Journal) -> None:
     """Restore every file and the index as they were before the update.
 
-    What a file holds that its user has saved since going back began stays.
+    A file that the user saves while this runs is kept.
     """
     state = state_of(worktree)
     _put_back(worktree, journal)
@@ -37,7 +37,7 @@ def restore(worktree: Worktree, journal: Journal) -> None:
 
 
 def require_room(worktree: Worktree, journal: Journal) -> None:
-    """Raise BlockedPathError if a file of the user's is where a file will be restored."""
+    """Raise BlockedPathError if a user's file is where a file will be restored."""
     state, going = state_of(worktree), set(journal.paths)
     kept = [path for path in journal.paths if files.digest(state.old / path)]
     found = {files.blocking_path(worktree.top, path, going=going) for path in kept} - {""}
@@ -48,7 +48,7 @@ def require_room(worktree: Worktree, journal: Journal) -> None:
 def _put_back(worktree: Worktree, journal: Journal) -> None:
     """Restore each file that has the journal's content, or is missing."""
     top, state = worktree.top, state_of(worktree)
-    # A full disk gets room again.
+    # Frees space if the disk is full.
     shutil.rmtree(state.new, ignore_errors=True)
     for path in journal.paths:
         with suppress(FileNotFoundError, NotADirectoryError):

@@ -1,15 +1,16 @@
-"""Applies a merge to a working tree so that a crash at any instant leaves it before or after.
+"""Apply a merge to a working tree so that it is old or new, even after a crash at any instant.
 
 1. The new files are written to the state folder in the git directory, and a journal is written.
-2. Each file is moved there, to be kept, and the new one is put in its place.
-3. The journal says that all files are in place. What a crash interrupts before this is undone by
-   `recover`, what it interrupts after this is completed.
+2. Each old file is moved there, and the new one is put in its place.
+3. The journal is marked: all files are in place. After a crash before this, `recover` undoes the
+   update; after a crash after this, it completes the update.
 4. Git's index is replaced by one rename under git's own lock, then HEAD moves, if a commit was
    requested.
 
-No file is overwritten: what a user saves meanwhile stays, and the update refuses. Recovery leaves
-alone a file or a line of the index that is neither as it was nor as the update left it. No file
-outside the merge is read. With conflicts the journal stays, so that `abort` can restore everything.
+No file is overwritten: if a user saves one meanwhile, it is kept, and the update is refused.
+Recovery does not touch a file or a line of the index that is neither the old nor the new version.
+No file outside the merge is read. With conflicts the journal stays, so that `abort` can restore
+everything.
 """
 
 import fcntl
@@ -38,7 +39,7 @@ from .merge import Merge
 
 
 class Recovery(StrEnum):
-    """What an interrupted update was turned into."""
+    """How an interrupted update was recovered."""
 
     NOTHING = "nothing"
     UNDONE = "undone"
@@ -49,7 +50,7 @@ class Recovery(StrEnum):
 def locked(worktree: Worktree) -> Generator[None]:
     """Keep any other update out of this working tree while the block runs.
 
-    Raises ProjectError at once when another is at work. The lock goes with the process.
+    Raises ProjectError at once if another is running. The lock ends with the process.
     """
     descriptor = os.open(worktree.git_dir, os.O_RDONLY)
     try:
@@ -63,7 +64,7 @@ def locked(worktree: Worktree) -> Generator[None]:
 
 
 def unfinished(worktree: Worktree) -> Journal | None:
-    """Return the journal of an unfinished update, else None."""
+    """Return the journal of an unfinished update, or `None`."""
     return state_of(worktree).read()
 
 
@@ -78,7 +79,7 @@ def apply(
 ) -> str:
     """Write the merge to the working tree and the index; return the commit made, if any.
 
-    When it can't, all is put back as it was and the error raised.
+    If that fails, everything is restored and the error raised.
     """
     preparation.require_room(worktree, merge)
     state, commit, is_begun = state_of(worktree), "", False
@@ -91,7 +92,7 @@ def apply(
         with index.locked(worktree, state.token):
             before = preparation.lines_unchanged(worktree, merge)
             kept = preparation.keep(worktree, merge, before)
-            # Last, so that what was kept is what was merged.
+            # Checked last: the files that were kept must be those that were merged.
             preparation.require_content(worktree, before)
             journal = preparation.make_journal(
                 worktree, merge, before, kept, title=title, author=author
@@ -133,7 +134,7 @@ def recover(worktree: Worktree) -> Recovery:
 def abort(worktree: Worktree) -> None:
     """Restore files and index byte for byte as they were before the update.
 
-    Raises ProjectError when the update is part of a commit by now.
+    Raises ProjectError if the update has been committed since.
     """
     journal, state = _require_unfinished(worktree), state_of(worktree)
     content = {path: files.digest_in(worktree.top, path) for path in journal.paths}
@@ -186,7 +187,7 @@ def _put_files(worktree: Worktree, journal: Journal, kept: Mapping[str, str]) ->
 
 
 def _install(worktree: Worktree, journal: Journal) -> None:
-    """Finish the update: from here on it is completed, whatever happens."""
+    """Finish the update: from here on, a crash is followed by completion."""
     journal = replace(journal, phase=Phase.INSTALLING)
     state_of(worktree).write(journal)
     index.install(worktree, state_of(worktree).new_index)
@@ -194,7 +195,7 @@ def _install(worktree: Worktree, journal: Journal) -> None:
 
 
 def _complete(worktree: Worktree, journal: Journal) -> None:
-    """Do what is left once files and index are in place."""
+    """Do the remaining steps once files and index are in place."""
     if journal.commit and worktree.current_head() == journal.head:
         title = f"mlscaffold: {journal.title}"
         worktree.git("update-ref", "-m", title, "HEAD", journal.commit, journal.head)
@@ -209,7 +210,7 @@ def _recover_from(
 ) -> None:
     """Recover from an error, and raise it unless the goal could be reached all the same.
 
-    Where there was nothing to recover, `is_done` tells.
+    If there was nothing to recover, `is_done` decides.
     """
     try:
         recovery = recover(worktree)
