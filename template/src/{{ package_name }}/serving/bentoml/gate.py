@@ -92,7 +92,7 @@ class Gate:
 
 
 def _decode(body: bytes, content_type: str) -> Any:
-    """Return the document in `body`, or else what pydantic rejects as FastAPI does."""
+    """Return the JSON in `body`; if it is not JSON, a value that pydantic rejects as in FastAPI."""
     media_type = content_type.partition(";")[0].strip().lower()
     is_json = media_type == "application/json" or (
         media_type.startswith("application/") and media_type.endswith("+json")
@@ -101,7 +101,7 @@ def _decode(body: bytes, content_type: str) -> Any:
 
 
 def answer_error(error: HTTPException) -> JSONResponse:
-    """Return the answer that FastAPI would give."""
+    """Return the same response as FastAPI."""
     return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
 
 
