@@ -1,6 +1,6 @@
-"""What stages leave on disk: where it is, relative to the project's root, and how it gets there.
+"""Paths of the stages' outputs, relative to the project's root, and functions that write them.
 
-Files and folders are replaced atomically: a killed process leaves the old one or the new.
+Files and folders are replaced atomically: a killed process leaves the old content or the new.
 """
 
 import ctypes
@@ -44,7 +44,7 @@ def require(path: Path, *, stage: str) -> Path:
 
 @contextmanager
 def new_file(path: Path) -> Generator[Path]:
-    """Yield the path of a file to write; at the end it replaces `path`."""
+    """Yield the path of a file to write; when the block ends, it replaces `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
     try:
@@ -56,10 +56,10 @@ def new_file(path: Path) -> Generator[Path]:
 
 @contextmanager
 def new_folder(folder: Path, *, keep_others: bool = False) -> Generator[Path]:
-    """Yield an empty folder to fill; at the end it replaces `folder`.
+    """Yield an empty folder to fill; when the block ends, it replaces `folder`.
 
-    With `keep_others`, what `folder` has under other names is kept. Files get the umask's mode,
-    whatever wrote them. Only one process at a time may replace a folder.
+    With `keep_others`, entries of `folder` with other names are kept. Files get the umask's mode,
+    regardless of what wrote them. Only one process at a time may replace a folder.
     """
     if folder.is_symlink():
         folder = folder.resolve()
@@ -81,8 +81,8 @@ def new_folder(folder: Path, *, keep_others: bool = False) -> Generator[Path]:
 def replace_folder(new: Path, folder: Path) -> None:
     """Replace `folder` by `new`; the old content is removed, or left at `new`.
 
-    This is atomic on Linux's own file systems. Elsewhere, as on NFS, there is a moment without
-    either.
+    This is atomic on Linux's local file systems. Elsewhere, as on NFS, `folder` is missing
+    for a moment.
     """
     if _exchange(new, folder):
         return
@@ -95,8 +95,8 @@ def replace_folder(new: Path, folder: Path) -> None:
 
 
 def _exchange(one: Path, other: Path) -> bool:
-    """Swap two folders atomically; return whether the system can."""
-    # Python has no function for it.
+    """Swap two folders atomically; return `False` if the system cannot."""
+    # The standard library has no function for renameat2.
     rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
     paths = _AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other)
     return rename is not None and rename(*paths, _RENAME_EXCHANGE) == 0
@@ -124,7 +124,7 @@ def _link_others(folder: Path, new: Path) -> None:
 
 
 def _link(source: str | Path, target: str | Path) -> None:
-    """Link a file; copy it where the file system has no links."""
+    """Create a hard link, or a copy if the file system does not support links."""
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError:

@@ -1,6 +1,6 @@
-"""What `make bento` packs and `bentoml serve` runs: the service, with the settings of configs/.
+"""The service that `make bento` packs and `bentoml serve` runs, with the settings of configs/.
 
-`serving.model` must be a folder that bentofile.yaml includes. Address and port are bentoml's.
+`serving.model` must be a folder in bentofile.yaml. `bentoml serve` sets the address and port.
 """
 
 from pathlib import Path

@@ -32,15 +32,15 @@ C = TypeVar("C", bound=Config)
 log = logging.getLogger(__name__)
 
 _UNREADABLE = (TypeError, ValueError, YAMLError)
-"""What Hydra raises, besides its own errors, for a file or argument that it cannot read."""
+"""Errors, besides its own, that Hydra raises for a file or argument that it cannot read."""
 
 
 def stage(
     schema: type[C], config_name: str = "config"
 ) -> Callable[[Callable[[C], None]], Callable[[], None]]:
-    """Decorate a function of a configuration: make it a command whose arguments are overrides.
+    """Turn the decorated function of a configuration into a command that takes overrides.
 
-    The configuration is configs/<config_name>.yaml, and its type `schema`.
+    The configuration is composed from configs/<config_name>.yaml and has the type `schema`.
     """
 
     def command_of(run: Callable[[C], None]) -> Callable[[], None]:
@@ -51,7 +51,7 @@ def stage(
 
 def _command(run: Callable[[C], None], schema: type[C], config_name: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    # Waiting threads must not spin: on a busy machine they slow down those that work.
+    # By default, waiting OpenMP threads spin, which slows down others on a busy machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     parser = _parser(run.__doc__)
     parser.add_argument("--config-dir", type=Path, default=CONFIGS, help="the folder to compose")
@@ -125,7 +125,7 @@ def _composed(
     *,
     with_hydra: bool = False,
 ) -> DictConfig:
-    """Return what Hydra composes from `name`.yaml in a folder, with its own settings if asked for.
+    """Return what Hydra composes from `name`.yaml in a folder, with Hydra's settings if requested.
 
     Raises:
         ConfigError: A file or an argument cannot be read.
@@ -141,7 +141,7 @@ def _composed(
 
 
 def _checked(argument: str) -> str:
-    """Return an argument as Hydra takes it.
+    """Return an argument in the syntax of Hydra's overrides.
 
     Raises:
         ConfigError: A folder of configs/ does not have the file that was chosen.
@@ -151,7 +151,7 @@ def _checked(argument: str) -> str:
         return argument
     folder = CONFIGS / name.partition("@")[0]
     if not folder.is_dir():
-        return f"++{name}={value}"  # whether there is such a setting is for `typed` to say
+        return f"++{name}={value}"  # `typed` rejects unknown settings
     files = folder.rglob("*.yaml")
     choices = sorted(file.relative_to(folder).with_suffix("").as_posix() for file in files)
     is_choice = set(value.strip("[]").split(",")) <= set(choices)
@@ -160,7 +160,7 @@ def _checked(argument: str) -> str:
 
 
 def compose(overrides: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, str | None]]:
-    """Return the checked settings that configs/ describes, and which file it has from each folder.
+    """Return the checked settings of configs/, and the file chosen from each of its folders.
 
     Raises:
         ConfigError: A setting has a value that cannot be used.
@@ -174,12 +174,12 @@ def compose(overrides: Sequence[str] = ()) -> tuple[dict[str, Any], dict[str, st
 
 
 def read_params() -> dict[str, Any]:
-    """Return the settings in params.yaml; none where there is no such file."""
+    """Return the settings in params.yaml, or an empty dict if the file is missing."""
     return _values(OmegaConf.load(PARAMS)) if PARAMS.exists() else {}
 
 
 def write_params(settings: dict[str, Any]) -> None:
-    """Write params.yaml; say in one line which values it had that did not come from configs/."""
+    """Write params.yaml; print which overwritten values did not come from configs/."""
     if lost := _foreign(settings):
         hint = "`make keep EXP=name` writes the values of an experiment there"
         print(f"params.yaml: {', '.join(lost)} overwritten by configs/; {hint}", file=sys.stderr)

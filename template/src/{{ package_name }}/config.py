@@ -38,7 +38,7 @@ class Precision(StrEnum):
 
 
 class OnNonFinite(StrEnum):
-    """What to do after a step whose gradients are not finite; it never changes the weights."""
+    """What to do when a step's gradients are not finite; such a step never changes the weights."""
 
     stop = "stop"
     """End the run with an error; the checkpoints stay."""

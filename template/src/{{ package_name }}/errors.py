@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 _WITHOUT_A_NAME = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""Errors of writing to an open file, which do not carry its name."""
+"""Errors of writes to an open file, which do not contain its name."""
 
 
 class ProjectError(Exception):
@@ -18,7 +18,7 @@ class FileError(ProjectError):
 
 @contextmanager
 def file_errors() -> Generator[None]:
-    """Translate an OSError of a file into a FileError; others, as of a socket, pass unchanged."""
+    """Translate an OSError of a file into a FileError; others, as of sockets, are unchanged."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,7 @@
 """Keep the values of an experiment: write them into configs/, from which params.yaml is composed.
 
 `python -m <package>.keep NAME` takes the values and the results of a DVC experiment; without a
-name, the values that params.yaml has now. Comments and layout of the files in configs/ stay.
+name, the current values of params.yaml. Comments and formatting of configs/ are preserved.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from .errors import ProjectError
 from .rules import differences, flat
 
 Key = tuple[str, ...]
-"""Names on the way to a value: ("optimizer", "learning_rate")."""
+"""The path to a nested value: ("optimizer", "learning_rate")."""
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def restore(experiment: str, *files: str) -> None:
-    """Write files as they are in a DVC experiment."""
+    """Restore files from a DVC experiment."""
     find = ["git", "for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{experiment}"]
     refs = subprocess.run(find, capture_output=True, text=True, check=True).stdout.split()
     if not refs:
@@ -50,10 +50,10 @@ def restore(experiment: str, *files: str) -> None:
 
 
 def keep() -> list[str]:
-    """Write the values in which params.yaml differs into configs/; return a line for each.
+    """Write the values of params.yaml that differ into configs/; return a line for each.
 
     Raises:
-        ProjectError: configs/ cannot be made to compose these values; it is left as it was.
+        ProjectError: configs/ cannot compose these values; it is left unchanged.
     """
     require(PARAMS, stage="params")
     wanted = read_params()
@@ -80,7 +80,7 @@ def keep() -> list[str]:
 
 
 def changes(old: Any, new: Any, key: Key = ()) -> Iterator[Key]:
-    """Yield the key of each value that is not the same."""
+    """Yield the key of each value that differs."""
     for name, value in new.items():
         before = old.get(name)
         if isinstance(before, dict) and before and isinstance(value, dict):
@@ -97,7 +97,7 @@ def place(key: Key, choices: Mapping[str, str | None]) -> tuple[Path, Key]:
         places.insert(0, (CONFIGS / "experiment" / f"{experiment}.yaml", key))
     if rest and (choice := choices.get(section)):
         places.append((CONFIGS / section / f"{choice}.yaml", tuple(rest)))
-    # What stands in one of the first wins over the next.
+    # Earlier places override later ones.
     return next((found for found in places if is_set(*found)), places[-1])
 
 
@@ -124,7 +124,7 @@ def in_one_line(value: Any) -> str:
 
 
 def with_value(text: str, key: Key, value: str) -> str:
-    """Return a YAML text in which the key has this value, one line; everything else stays."""
+    """Return the YAML text with the key set to a one-line value and the rest unchanged."""
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     for depth, name in enumerate(key):
         children = {one.value: child for one, child in node.value} if node else {}
@@ -137,7 +137,7 @@ def with_value(text: str, key: Key, value: str) -> str:
 
 
 def _inserted(text: str, mapping: Any, key: Key, value: str) -> str:
-    """Return the text with a new key at the end of a mapping, or of a file without one."""
+    """Return the text with the key added to the mapping, or to a file without one."""
     name, *inner = key
     for parent in reversed(inner):
         value = f"{{{parent}: {value}}}"

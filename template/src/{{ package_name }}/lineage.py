@@ -30,7 +30,7 @@ class Lineage(Checked, section="lineage"):
     """Where a model came from, so that a prediction can be traced to its data."""
 
     git_commit: Line | None
-    """The project's commit; None outside a repository."""
+    """The project's commit; `None` outside a repository."""
     git_dirty: bool
     """Whether files differed from that commit."""
     data_hash: Line
@@ -50,7 +50,7 @@ class Lineage(Checked, section="lineage"):
 
 
 def current_lineage(config: Config, *, run_id: str | None) -> Lineage:
-    """Return the lineage of a model that is trained here and now.
+    """Return the lineage of a model that is about to be trained.
 
     Without a repository, as in an image, the commit is the value of GIT_COMMIT.
     """
@@ -67,7 +67,7 @@ def current_lineage(config: Config, *, run_id: str | None) -> Lineage:
 
 
 def save_code(folder: Path) -> Path:
-    """Replace `folder` with what the commit does not tell about the code; return it.
+    """Replace `folder` with what the commit does not record about the code; return `folder`.
 
     packages.txt has the installed packages, diff.patch how tracked files differ from the commit,
     if they do. A file that git does not track is in neither.
@@ -86,14 +86,14 @@ def save_code(folder: Path) -> Path:
 
 
 def made_by(config: Config) -> dict[str, Any]:
-    """Return the settings that make a model, and none of where and how that is recorded."""
+    """Return the settings that determine a model, not those of tracking, registry and launcher."""
     settings = asdict(config)
     names = ("seed", "data", "model", "objective", "optimizer", "schedule", "training")
     return {name: settings[name] for name in names}
 
 
 def config_hash(config: Config) -> str:
-    """Return the SHA-256 of the settings that make a model."""
+    """Return the SHA-256 of the settings that determine a model."""
     return hashlib.sha256(json.dumps(made_by(config), sort_keys=True).encode()).hexdigest()
 
 
@@ -118,10 +118,10 @@ def _md5(path: Path) -> str:
 
 
 def _git(*arguments: str) -> bytes:
-    """Return what git prints; nothing if it fails, as it does without a repository."""
+    """Return git's output, or nothing if git fails, as it does outside a repository."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, check=False)
-    except OSError:  # it is not installed
+    except OSError:  # git is not installed
         return b""
     return b"" if done.returncode else done.stdout
 

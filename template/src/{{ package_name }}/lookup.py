@@ -1,4 +1,4 @@
-"""Find what a setting names: a file in a folder of this package, and what it defines."""
+"""Find the function or class that a setting names by its file in this package."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ class Fitted(Checked):
 
     @property
     def name(self) -> str:
-        """The file that defines it."""
+        """Name of the file that defines the class."""
         return type(self).__module__.rpartition(".")[2]
 
     def to_dict(self) -> dict[str, Any]:
@@ -33,10 +33,10 @@ class Fitted(Checked):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return what `to_dict` described.
+        """Return the object from the values that `to_dict` returned.
 
         Raises:
-            ConfigError: It described something else.
+            ConfigError: The values do not describe this class.
         """
         fields = {name: value for name, value in values.items() if name != "name"}
         return typed(cls.section, cls, fields)
@@ -63,7 +63,7 @@ def find_class(base: type[T], *, folder: str, name: str, setting: str) -> type[T
     module = _module(folder, name)
     for value in vars(module).values() if module else ():
         is_class = isinstance(value, type) and issubclass(value, base)
-        # Not one that the file imports.
+        # Skip classes that the file only imports.
         if is_class and value.__module__.endswith(f"{folder.replace('/', '.')}.{name}"):
             return value
     raise _error(f"a subclass of {base.__name__}", folder=folder, name=name, setting=setting)

@@ -26,7 +26,7 @@ class GateError(ProjectError):
 @stage(Config)
 @running("register")
 def main(config: Config) -> None:
-    """Register the bundle, or say why not."""
+    """Register the bundle if it passes the gate, else exit with the reason."""
     from .models.bundle import Bundle
     from .tracking.registry import create_registry
 
@@ -54,7 +54,7 @@ def main(config: Config) -> None:
 
 
 def _test_metrics(bundle: "Bundle") -> dict[str, float]:
-    """Return the figures that `evaluate` wrote about `bundle`."""
+    """Return the metrics that `evaluate` wrote for `bundle`."""
     recorded = json.loads(require(METRICS_JSON, stage="evaluate").read_text("utf-8"))
     if recorded.get("bundle_version", bundle.version) != bundle.version:
         raise GateError(f"{METRICS_JSON} is of another bundle; run `make evaluate`")
@@ -65,16 +65,16 @@ def _require_as_good(
     value: float, limit: float, reason: str, gate: RegistryConfig, *, sign: int
 ) -> None:
     """Raise a GateError if `value` is worse than `limit`."""
-    if not sign * value >= sign * limit:  # NaN is not either
+    if not sign * value >= sign * limit:  # also true for NaN
         raise GateError(f"not registered: {gate.metric} is {value:.4f}, {reason}")
 
 
 def _champion_metric(
     champion: "RegisteredModel", registry: "Registry", bundle: "Bundle", config: Config
 ) -> float:
-    """Return the champion's metric on the present test split.
+    """Return the champion's metric on the current test split.
 
-    The recorded one if that was the same data; else it is measured now.
+    This is the recorded value if the data is the same; otherwise the champion is evaluated now.
     """
     metric = config.registry.metric
     same_data = champion.tags.get("data_hash") == bundle.lineage.data_hash

@@ -32,14 +32,14 @@ class ConfigError(ProjectError):
 
 
 class Rule(NamedTuple):
-    """What a value must be, in words and as a test."""
+    """A condition on a value, as text and as a function."""
 
     expected: str
     holds: Callable[[Any], bool]
 
 
 LARGEST = 2**32 - 1
-"""Limit of numbers among the settings: NumPy's for a seed, and far from those of float32."""
+"""Largest number in the settings: NumPy's limit for seeds, and far below float32's."""
 
 NOT_NEGATIVE = Rule(">= 0", lambda value: value >= 0)
 FILE_NAME = Rule(
@@ -58,7 +58,7 @@ PositiveFloat = Annotated[float, Rule("> 0", lambda value: value > 0)]
 NonNegativeFloat = Annotated[float, NOT_NEGATIVE]
 Fraction = Annotated[float, Rule("in [0, 1)", lambda value: 0 <= value < 1)]
 Choice = Annotated[dict[str, Any], NAMED]
-"""The `name` of a file and the settings that are its own."""
+"""The `name` of a file, and the settings that this file defines."""
 
 
 _UNIONS = (Union, UnionType)
@@ -74,7 +74,7 @@ class Checked:
     """Base of a frozen dataclass whose fields are checked when it is built."""
 
     section: ClassVar[str] = ""
-    """Where the fields are among the settings; messages begin with it."""
+    """Section of the settings that has the fields; error messages start with it."""
 
     def __init_subclass__(cls, *, section: str | None = None) -> None:
         super().__init_subclass__()
@@ -100,7 +100,7 @@ def check(config: Any, section: str, *, largest: float = LARGEST) -> None:
 
 
 def require(condition: bool, name: str, expected: str, given: object) -> None:
-    """Raise the ConfigError that names the setting, the value given and what was expected."""
+    """Raise a ConfigError with the setting, its value and what was expected, unless `condition`."""
     if not condition:
         raise ConfigError(f"{name} must be {expected}, got {given!r:.100}")
 
@@ -145,7 +145,7 @@ def _read_scalar(value: Any, kind: Any, name: str) -> Any:
     if kind is float and type(value) is int:
         require(abs(value) <= LARGEST, name, f"at most {LARGEST}", value)
         return float(value)
-    is_right = kind is Any or type(value) is kind  # isinstance takes True for an int
+    is_right = kind is Any or type(value) is kind  # isinstance(True, int) is true
     kinds = get_args(kind) if get_origin(kind) in _UNIONS else [kind]
     names = ["null" if one is NoneType else getattr(one, "__name__", one) for one in kinds]
     require(is_right, name, f"of type {' or '.join(names)}", value)
@@ -157,7 +157,7 @@ def _joined(section: str, name: str) -> str:
 
 
 def _require_known(name: str, known: Collection[str], *, section: str) -> None:
-    """Raise the ConfigError that suggests the nearest setting, unless `name` is one."""
+    """Raise a ConfigError that suggests the nearest setting, unless `name` is known."""
     if name not in known:
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of: {', '.join(known)}"

@@ -1,4 +1,4 @@
-"""Run one stage at a time in a project's folder: none reads or writes what another is writing."""
+"""A lock that lets only one stage at a time run in a project's folder."""
 
 import logging
 import os
@@ -17,19 +17,19 @@ LOCK = Path(".stage.lock")
 
 
 class RunningError(ProjectError):
-    """Another stage is at work in this folder."""
+    """Another stage is running in this folder."""
 
 
 @contextmanager
 def running(stage: str) -> Generator[None]:
     """Run a block, or a decorated function, as the only stage in this folder.
 
-    The lock is a POSIX one: the system releases it when the process ends, however it ends, and NFS
-    supports it. Closing another handle of its file would release it too. Two stages at once are not
-    noticed on Windows, nor on a disk without locks, for which there is a warning.
+    It is a POSIX lock: NFS supports it, and the system releases it when the process ends or is
+    killed. Closing another handle of its file would release it too. Windows, and a disk without
+    locks, for which a warning is logged, do not prevent a second stage.
 
     Raises:
-        RunningError: Another process is at work here; the message names it.
+        RunningError: Another stage is running here; the message names its process.
     """
     with LOCK.open("a+", encoding="utf-8") as file:
         _lock(file)

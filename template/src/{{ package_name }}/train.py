@@ -1,4 +1,4 @@
-"""Third stage: fit a model on the training split and write the best epoch's as models/bundle/."""
+"""Third stage: train a model and write the weights of its best evaluation to models/bundle/."""
 
 import os
 from functools import partial
@@ -10,11 +10,11 @@ from .config import Config
 @stage(Config)
 def main(config: Config) -> None:
     """Train in the processes that `launcher` names."""
-    # Heavy libraries only now: a wrong setting has ended in its line already.
+    # Import heavy libraries only now, so that a wrong setting is reported at once.
     from .training.fit import fit
     from .training.launchers import start
 
-    # A trial by hand asks before it drops what another one has left. The pipeline never waits.
+    # A manual run stops before it discards another run's checkpoints; under DVC it starts over.
     start(partial(fit, starts_over="DVC_STAGE" in os.environ), config)
 
 

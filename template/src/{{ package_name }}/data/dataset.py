@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import ProjectError
 
 BATCHES_PER_BUCKET = 50
-"""Batches whose rows are sorted by length together: more pad less, fewer shuffle better."""
+"""Batches whose rows are sorted by length together; more reduce both padding and shuffling."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Split:
     targets: Tensor
     """[rows, ...]."""
     offsets: Tensor | None = None
-    """[rows + 1], int64: row i is `values[offsets[i]:offsets[i + 1]]`. None for equal shapes."""
+    """[rows + 1], int64: row i is `values[offsets[i]:offsets[i + 1]]`. `None` for equal shapes."""
 
     @classmethod
     def from_rows(cls, rows: Iterable[Any], targets: Tensor) -> Self:
-        """Return the split of rows, each nested numbers or an array."""
+        """Build a split from rows, each of which is an array or nested numbers."""
         tensors = [torch.as_tensor(row) for row in rows]
         if len({tensor.shape for tensor in tensors}) == 1:
             return cls(torch.stack(tensors), targets)
@@ -70,7 +70,7 @@ class Split:
     def shuffled_batches(self, size: int, *, seed: int, epoch: int) -> list[Tensor]:
         """Return the row indices of each batch of an epoch, determined by `seed` and `epoch`.
 
-        Rows of similar length share a batch, so that little of it is padding.
+        Rows of similar length share a batch, which keeps padding short.
         """
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
         order = torch.randperm(len(self), generator=generator)

@@ -14,13 +14,13 @@ class Field(NamedTuple):
 
     type: type
     limits: Mapping[str, Any]
-    """What pydantic's Field takes: min_length, pattern, ge, le, ..."""
+    """Keyword arguments of pydantic's `Field`: min_length, pattern, ge, le, ..."""
 
 
 class Encoder(Fitted, ABC, section="encoder"):
-    """Encodes rows of one modality. Each file in data/ that `data.encoder.name` names has one.
+    """Base class of encoders, one per modality; `data.encoder.name` selects a file in data/.
 
-    A frozen dataclass, whose fields become JSON. It must not import PyTorch at the top: a server
+    Subclasses are frozen dataclasses, saved as JSON. Import PyTorch inside methods only: a server
     reads the fields of a request before it loads a model.
     """
 
@@ -29,12 +29,12 @@ class Encoder(Fitted, ABC, section="encoder"):
     columns: ClassVar[Sequence[str]]
     """The columns that a row must have."""
     example: ClassVar[Values]
-    """A row with which a model is tried."""
+    """A sample row, which a server predicts once at startup."""
 
     @staticmethod
     @abstractmethod
     def problem(values: Values) -> str:
-        """Return why a row cannot be used; empty where it can."""
+        """Return why a row cannot be used, or an empty string."""
 
     @staticmethod
     @abstractmethod
@@ -49,7 +49,7 @@ class Encoder(Fitted, ABC, section="encoder"):
     @property
     @abstractmethod
     def spec(self) -> Any:
-        """What a model has to know of its inputs."""
+        """What a model needs to know about its inputs."""
 
     @abstractmethod
     def encode(self, values: Values) -> Any:
@@ -70,5 +70,5 @@ def encoder_class(name: str) -> type[Encoder]:
 
 
 def encoder_settings(values: Mapping[str, Any]) -> Any:
-    """Return the checked settings of the encoder that they name."""
+    """Return the checked settings of the encoder `values["name"]`."""
     return typed("data.encoder", encoder_class(values["name"]).settings, values)

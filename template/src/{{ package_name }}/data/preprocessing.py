@@ -82,7 +82,7 @@ def preprocess(rows: list[Row], config: Config) -> Processed:
 
 
 def drop_duplicates(rows: list[Row], columns: Sequence[str]) -> list[Row]:
-    """Return the first row of those with the same inputs."""
+    """Return the rows without later ones that have the same inputs."""
     first: dict[tuple[str, ...], Row] = {}
     for row in rows:
         first.setdefault(tuple(row.values[name] for name in columns), row)
@@ -92,7 +92,7 @@ def drop_duplicates(rows: list[Row], columns: Sequence[str]) -> list[Row]:
 def split_rows(
     rows: list[Row], config: DataConfig, objective: type[Objective]
 ) -> dict[SplitName, list[Row]]:
-    """Return the rows of each split, in the order they came.
+    """Return the rows of each split, in their original order.
 
     Raises:
         ProjectError: A stratum of the objective, such as a label, is not in every split.
@@ -125,12 +125,11 @@ def split_groups(
     fractions: Sequence[float],
     seed: int,
 ) -> np.ndarray:
-    """Return the split (0, 1, 2, …) of each row, such that near-copies in a group cannot leak.
+    """Return the split (0, 1, 2, …) of each row, without leakage of near-duplicates in a group.
 
-    Groups stay whole, and labels are in proportion to `fractions`. Greedy: groups, large ones first
-    and those of like size in seeded order, go one by one to the split that lacks most of their
-    labels. Where each group has one label, a label with as many groups as there are splits is in
-    every split.
+    Groups stay whole, and labels are in proportion to `fractions`. Greedy: each group, from large
+    to small and in seeded order among similar sizes, joins the split that lacks most of its labels.
+    If every group has one label, a label with at least as many groups as splits is in each split.
     """
     _, group_of = np.unique(np.asarray(groups), return_inverse=True)
     _, label_of = np.unique(np.asarray(labels), return_inverse=True)
@@ -148,6 +147,6 @@ def split_groups(
 
 
 def _large_first(sizes: np.ndarray, *, seed: int) -> np.ndarray:
-    """Return the groups by falling power of two of their size, shuffled within each."""
+    """Return the groups from large to small, shuffled among sizes with the same power of two."""
     shuffled = np.random.default_rng(seed).permutation(len(sizes))
     return shuffled[np.argsort(-np.floor(np.log2(sizes[shuffled])), kind="stable")]

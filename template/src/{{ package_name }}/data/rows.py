@@ -20,7 +20,7 @@ _REFUSED = {
     rb"\0": "a NUL byte, which UTF-8 text does not have",
     rb"\r(?!\n)": "a carriage return without a line feed; lines end with LF or CRLF",
 }
-"""Signs of a damaged file, or of another encoding or system."""
+"""Bytes that indicate a damaged file or another encoding, with a description of each."""
 
 
 class Row(NamedTuple):
@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
 
 class DataError(ProjectError):
-    """A row cannot be used, or with the line 0 the whole file."""
+    """A row cannot be used, or the whole file if `line` is 0."""
 
     def __init__(self, path: Path, line: int, reason: str) -> None:
         super().__init__(f"{path}:{line}: {reason}" if line else f"{path} {reason}")

@@ -1,4 +1,4 @@
-"""What a model has to know of a dataset: how rows are encoded and what is predicted."""
+"""What a model needs to know about a dataset: how rows are encoded and what is predicted."""
 
 import json
 from collections.abc import Mapping
@@ -27,10 +27,10 @@ class DataSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the spec that `to_dict` described.
+        """Return the spec from the values that `to_dict` returned.
 
         Raises:
-            ConfigError: It described none.
+            ConfigError: The values do not describe a spec.
         """
         for name in ("encoder", "objective"):
             require(NAMED.holds(values.get(name)), name, NAMED.expected, values.get(name))
@@ -52,14 +52,14 @@ class DataSpec:
 
 
 def save_settings(folder: Path, config: Config) -> None:
-    """Write the settings that made what is in `folder` as settings.json."""
+    """Write the settings that the data in `folder` depends on to settings.json."""
     (folder / SETTINGS_JSON).write_text(json.dumps(_settings(config), indent=2) + "\n", "utf-8")
 
 
 def check_settings(folder: Path, config: Config) -> None:
-    """Raise the ConfigError that names the settings that have changed since `save_settings`.
+    """Raise a ConfigError that names the settings changed since `save_settings`.
 
-    They are part of the data, so another value would have no effect.
+    They took effect when the data was written, so a new value would be ignored.
     """
     path = folder / SETTINGS_JSON
     made_with = json.loads(path.read_text("utf-8")) if path.exists() else _settings(config)

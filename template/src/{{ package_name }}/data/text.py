@@ -19,7 +19,7 @@ _CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 def tokenize(text: str) -> Iterator[str]:
-    """Yield lower-case words and numbers; `camelCase` and `snake_case` come apart.
+    """Yield lower-case words and numbers; `camelCase` and `snake_case` are split.
 
     In scripts without spaces between words, a run of letters is one token.
     """
@@ -40,7 +40,7 @@ class TextEncoderConfig(Checked, section="data.encoder"):
 
 @dataclass(frozen=True)
 class TextSpec:
-    """What a model has to know of its inputs."""
+    """What a model needs to know about its inputs."""
 
     num_embeddings: int
     """Token ids lie in [0, num_embeddings), frequent ones first; 0 is padding."""
@@ -68,7 +68,7 @@ class TextEncoder(Encoder):
 
     @staticmethod
     def problem(values: Values) -> str:
-        """Return that a text is empty, where it is."""
+        """Return an error message if the text is empty, else an empty string."""
         return "" if values["text"] else "the text is empty"
 
     @staticmethod
@@ -86,7 +86,7 @@ class TextEncoder(Encoder):
 
     @property
     def spec(self) -> TextSpec:
-        """The range of the ids and the greatest length."""
+        """The range of the ids and the maximum length."""
         return TextSpec(len(self.tokens) + UNKNOWN + 1, self.max_tokens)
 
     def encode(self, values: Values) -> list[int]:
@@ -107,5 +107,5 @@ class TextEncoder(Encoder):
         return "tfidf", vectorizer
 
     def limits(self) -> list[str]:
-        """Return where a text is cut."""
+        """Return a sentence about the length at which a text is cut."""
         return [f"It reads the first {self.max_tokens} tokens of a text."]

@@ -1,1 +1,1 @@
-"""How good a model is, in figures, pictures and words."""
+"""Evaluation of a model: metrics, baselines, plots and the model card."""

@@ -137,10 +137,10 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def markdown(text: str) -> str:
-    """Return the text for Markdown, as entities: in tables, backslashes differ by renderer."""
+    """Return the text escaped with entities: renderers treat backslashes in tables differently."""
     return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", one_line(text))
 
 
 def markdown_code(text: str) -> str:
-    """Return the text as a code span, in a table too, with � for what would end either."""
+    """Return the text as a code span; � replaces what would end the span or a table cell."""
     return f"`{re.sub('[`|]', '�', one_line(text))}`"

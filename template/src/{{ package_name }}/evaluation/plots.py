@@ -86,7 +86,7 @@ def _name_cells(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def _names(labels: Sequence[str]) -> dict[str, Any]:
-    """Return arguments that label ticks, with labels as they are: `$` does not begin a formula."""
+    """Return arguments for tick labels that are shown literally: `$` does not start a formula."""
     lines = map(one_line, labels)
     shown = [
         line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…" for line in lines

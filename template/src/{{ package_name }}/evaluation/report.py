@@ -33,7 +33,7 @@ class Report:
 
     bundle: Bundle
     outputs: Tensor
-    """The model's, of each test row: [rows, num_outputs]."""
+    """The model's outputs for the test rows: [rows, num_outputs]."""
     targets: Tensor
     """[rows, ...]."""
     baseline_scores: Mapping[str, Tensor]
@@ -43,7 +43,7 @@ class Report:
 
     @property
     def scores(self) -> Tensor:
-        """What metrics take of the model's outputs."""
+        """The model's outputs in the form that metrics take."""
         return self.bundle.spec.objective.scores(self.outputs)
 
     @cached_property
@@ -109,7 +109,7 @@ def read_predictions(path: Path) -> list[dict[str, str]]:
 
 
 def _cell(value: Any) -> Any:
-    """Return a value for a cell of a CSV; a `'` goes before text that is a formula.
+    """Return a value for a CSV cell, with a `'` before text that spreadsheets read as a formula.
 
     See https://owasp.org/www-community/attacks/CSV_Injection. A number stays as it is.
     """
@@ -120,7 +120,7 @@ def _cell(value: Any) -> Any:
 def evaluate_bundle(bundle: Bundle, processed: Path, rows: Mapping[str, list[Row]]) -> Report:
     """Return the results of `bundle`, and of the baselines, on the test split in `processed`.
 
-    `rows` are those of each split there.
+    `rows` has the rows of each split in that folder.
     """
     split = Split.load(processed / "test.safetensors")
     return Report(
@@ -135,7 +135,7 @@ def evaluate_bundle(bundle: Bundle, processed: Path, rows: Mapping[str, list[Row
 def baselines(spec: DataSpec, train: list[Row], test: list[Row]) -> dict[str, Tensor]:
     """Return the scores that each baseline, fitted on `train`, gives to the rows of `test`.
 
-    The features are the encoder's, the estimators the objective's; the first needs no features.
+    The encoder gives the features, the objective the estimators; the first ignores the features.
     """
     inputs, others = ([row.values for row in rows] for rows in (train, test))
     targets = spec.objective.encode(inputs).numpy()

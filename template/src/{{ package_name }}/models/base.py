@@ -28,7 +28,7 @@ class Model(nn.Module, ABC):
     """The dataclass of the settings under `model`."""
 
     def __init__(self, config: Any, spec: Any, num_outputs: int) -> None:
-        """Take the model's settings, the encoder's spec and the width of the output."""
+        """Build the model from its settings, the encoder's spec and the width of the output."""
         super().__init__()
         self.config = config
 
@@ -43,7 +43,7 @@ def model_class(name: str) -> type[Model]:
 
 
 def model_settings(values: Mapping[str, Any]) -> Any:
-    """Return the checked settings of the model that they name."""
+    """Return the checked settings of the model `values["name"]`."""
     return typed("model", model_class(values["name"]).settings, values)
 
 

@@ -4,8 +4,8 @@ model.safetensors   the weights
 lineage.json        code, data, configuration and run that made the model
 config.json         model, encoder, objective; the schema's version; SHA-256 of all three files
 
-The hashes detect damage, not manipulation: who can write a bundle can write hashes that fit. The
-registry keeps the hash of what was registered and detects a replaced bundle.
+The hashes detect damage, not manipulation: anyone with write access can replace them too. The
+registry stores the hash of each registered bundle, so it detects a replaced one.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ SLACK = 4
 
 
 class BundleError(ProjectError):
-    """A folder is not a bundle, or not as it was written."""
+    """A folder is not a bundle, or its files were damaged or changed."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Bundle:
 
     @cached_property
     def version(self) -> str:
-        """A name for all that a prediction depends on: 12 digits of its SHA-256.
+        """An id of everything that a prediction depends on: 12 digits of its SHA-256.
 
-        The lineage is not part of it: the same training again gives the same version.
+        The lineage is not included: repeating the same training gives the same version.
         """
         return _sha256(_json(self._config({WEIGHTS: self._hashes[WEIGHTS]})))[:12]
 
@@ -105,7 +105,7 @@ class Bundle:
 
 @contextmanager
 def _explained(folder: Path) -> Generator[None]:
-    """Translate what a file's content can raise into a BundleError."""
+    """Translate errors caused by a file's content into a BundleError."""
     try:
         yield
     except BundleError:
@@ -152,14 +152,14 @@ def _checked_config(folder: Path) -> dict[str, Any]:
 
 
 def _sealed(config: dict[str, Any]) -> bytes:
-    """Return the content of config.json, with the hash of all the rest as the last one."""
+    """Return the content of config.json, whose last hash covers the rest of it."""
     hashes = {name: config["sha256"][name] for name in (WEIGHTS, LINEAGE)}
     own = _sha256(_json(config | {"sha256": hashes}))
     return _json(config | {"sha256": hashes | {CONFIG: own}})
 
 
 def _checked(folder: Path, name: str, config: dict[str, Any]) -> bytes:
-    """Return the content of a file, if it has the hash that `config` says."""
+    """Return the content of a file after checking it against the hash in `config`."""
     content = (folder / name).read_bytes()
     if _sha256(content) != config["sha256"][name]:
         raise _damaged(folder, name)
@@ -186,7 +186,7 @@ def _read_model(folder: Path, config: dict[str, Any], spec: DataSpec) -> Model:
 
 @contextmanager
 def _no_larger_than(num_bytes: int, *, num_tensors: int) -> Generator[None]:
-    """Stop building a model whose parameters cannot come from a file of that size.
+    """Raise a ValueError when a model is built with parameters too large for such a file.
 
     PyTorch's modules register a parameter before they fill it; until then it takes no memory.
     """

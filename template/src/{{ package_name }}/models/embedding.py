@@ -72,6 +72,6 @@ class TextEmbedding(nn.Module):
 def weighted_mean(vectors: Tensor, weights: Tensor) -> Tensor:
     """Return the mean [batch, hidden] of vectors [batch, length, hidden].
 
-    Weights [batch, length, 1] that sum to less than 1 give less than a mean.
+    Weights [batch, length, 1] that sum to less than 1 scale the mean down.
     """
     return (vectors * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)

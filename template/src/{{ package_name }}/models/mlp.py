@@ -1,4 +1,4 @@
-"""A bag of tokens and token pairs under one hidden layer: fast, and hard to beat on small data."""
+"""A bag of tokens and token pairs with one hidden layer: fast, and strong on small data."""
 
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ from .embedding import TextEmbedding, TextModelConfig
 
 
 class MLP(Model):
-    """The bag through a hidden layer to outputs."""
+    """A hidden layer between the bag of tokens and the outputs."""
 
     settings: ClassVar = TextModelConfig
 

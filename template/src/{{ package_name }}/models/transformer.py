@@ -33,7 +33,7 @@ class TransformerConfig(TextModelConfig):
 
 
 class Transformer(Model):
-    """The mean of the encoder's output joins the bag in a linear layer."""
+    """A linear layer on the mean of the encoder's output, concatenated with the bag of tokens."""
 
     settings: ClassVar = TransformerConfig
 

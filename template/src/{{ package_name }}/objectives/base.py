@@ -22,7 +22,7 @@ class Metric(NamedTuple):
     """A number by which models are compared."""
 
     function: Callable[[np.ndarray, np.ndarray], float]
-    """Of targets and scores, as `Objective.encode` and `Objective.scores` give them."""
+    """Takes targets and scores, as `Objective.encode` and `Objective.scores` return them."""
     higher_is_better: bool = True
 
 
@@ -34,11 +34,11 @@ class Table(NamedTuple):
 
 
 class Objective(Fitted, ABC, section="objective"):
-    """What a model is trained for. Each file in objectives/ that `objective.name` names has one.
+    """Base class of objectives; `objective.name` selects a file in objectives/.
 
-    A frozen dataclass, whose fields become JSON.
-    Targets are the labels of rows as tensors. Scores are outputs as metrics take them, such as
-    probabilities; baselines return them too. Predictions are what a client gets.
+    Subclasses are frozen dataclasses, saved as JSON.
+    Targets are the labels of rows as tensors. Scores are the input of metrics, such as
+    probabilities; baselines return them too. Predictions are what a client receives.
     """
 
     settings: ClassVar[type]
@@ -46,19 +46,18 @@ class Objective(Fitted, ABC, section="objective"):
     columns: ClassVar[Sequence[str]]
     """The columns that a row must have."""
     metrics: ClassVar[Mapping[str, Metric]]
-    """By name; each is in the reports and the tracker, and a choice of `training.monitor` and
-    `registry.metric`."""
+    """Metrics by name, for reports, tracking, `training.monitor` and `registry.metric`."""
     prediction: ClassVar[type]
-    """The NamedTuple that a client gets; its first field is the prediction itself."""
+    """The NamedTuple that a client receives; its first field is the prediction itself."""
 
     @staticmethod
     @abstractmethod
     def problem(values: Values, settings: Any) -> str:
-        """Return why a row cannot be used; empty where it can."""
+        """Return why a row cannot be used, or an empty string."""
 
     @staticmethod
     def stratum(values: Values) -> str:
-        """Return the stratum of a row: each is in every split, in about the same share."""
+        """Return the stratum of a row; all splits have about the same share of each stratum."""
         return ""
 
     @classmethod
@@ -81,7 +80,7 @@ class Objective(Fitted, ABC, section="objective"):
 
     @abstractmethod
     def scores(self, outputs: Tensor) -> Tensor:
-        """Return what metrics take of outputs [rows, num_outputs]."""
+        """Return the scores, which metrics take, of outputs [rows, num_outputs]."""
 
     @abstractmethod
     def predictions(self, scores: Tensor) -> list[Any]:
@@ -89,7 +88,7 @@ class Objective(Fitted, ABC, section="objective"):
 
     @abstractmethod
     def actual(self, targets: Tensor) -> list[Any]:
-        """Return the right predictions."""
+        """Return the correct predictions."""
 
     @abstractmethod
     def baselines(self) -> dict[str, Any]:
@@ -116,7 +115,7 @@ class Objective(Fitted, ABC, section="objective"):
 
     @abstractmethod
     def about(self) -> dict[str, Any]:
-        """Return what `GET /model` says of the objective."""
+        """Return the fields about the objective in the answer to `GET /model`."""
 
     def measure(self, targets: Tensor, scores: Tensor) -> dict[str, float]:
         """Return every metric of the scores."""
@@ -146,5 +145,5 @@ def objective_class(name: str) -> type[Objective]:
 
 
 def objective_settings(values: Mapping[str, Any]) -> Any:
-    """Return the checked settings of the objective that they name."""
+    """Return the checked settings of the objective `values["name"]`."""
     return typed("objective", objective_class(values["name"]).settings, values)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INVERSE_REGULARISATION = 10.0
-"""Of the baseline; best of 1, 3, 10 and 30 on the validation split of the default data."""
+"""`C` of the baseline; best of 1, 3, 10 and 30 on the validation split of the default data."""
 
 LABELS = Rule(
     "two or more names that differ",
@@ -66,7 +66,7 @@ def accuracy(targets: np.ndarray, scores: np.ndarray) -> float:
 def macro_f1(targets: np.ndarray, scores: np.ndarray) -> float:
     """Return F1 averaged over labels with equal weight; 0 for a label that is never right.
 
-    The same as scikit-learn's, whose import takes longer than that of PyTorch.
+    Equal to scikit-learn's `f1_score`, which takes longer to import than PyTorch.
     """
     predicted = scores.argmax(axis=-1)
     size = scores.shape[-1]
@@ -91,7 +91,7 @@ class Classification(Objective):
     """In the order of the outputs."""
     label_smoothing: Fraction = 0.0
     weights: tuple[float, ...] | None = None
-    """Weight of each label in the loss; None for equal weights."""
+    """Weight of each label in the loss; `None` for equal weights."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,7 +101,7 @@ class Classification(Objective):
 
     @staticmethod
     def problem(values: Values, settings: ClassificationConfig) -> str:
-        """Return that a label is empty, or not one of those allowed."""
+        """Return an error message if the label is empty or not allowed, else an empty string."""
         label, allowed = values["label"], settings.labels
         if not label:
             return "the label is empty"
@@ -142,7 +142,7 @@ class Classification(Objective):
         """Return the mean cross-entropy in nats."""
         if self.weights is None:
             return functional.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
-        # PyTorch would divide by the sum of weights: then parts of a batch would not add up to it.
+        # PyTorch's mean divides by the sum of weights, which differs between parts of a batch.
         weight = outputs.new_tensor(self.weights)
         losses = functional.cross_entropy(
             outputs, targets, weight, reduction="none", label_smoothing=self.label_smoothing
@@ -204,7 +204,7 @@ class Classification(Objective):
         return {"Each label": Table(("label", "precision", "recall", "F1", "test rows"), rows)}
 
     def limits(self, targets: Tensor, scores: Tensor) -> list[str]:
-        """Return the most frequent mistake, and what accuracy and confidence are worth."""
+        """Return sentences about the most frequent mistake, the confidence and the accuracy."""
         num_rows, share = len(targets), accuracy(targets.numpy(), scores.numpy())
         noise = 1.96 * math.sqrt(share * (1 - share) / num_rows)
         confidence = scores.max(dim=-1).values.mean().item()
@@ -235,7 +235,7 @@ class Classification(Objective):
 
 
 def _weights(counts: Mapping[str, int], wanted: str | dict[str, Any]) -> tuple[float, ...] | None:
-    """Return a weight for each label, such that the mean over rows is 1; None for all alike."""
+    """Return a weight for each label, such that the mean over rows is 1; `None` for equal ones."""
     if wanted == "none":
         return None
     if isinstance(wanted, dict):

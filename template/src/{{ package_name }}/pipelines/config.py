@@ -20,12 +20,12 @@ MEMORY = Rule(
 
 @dataclass(frozen=True)
 class StepConfig:
-    """The resources of a step. Null is `pipeline.default`'s, and there the cluster's default."""
+    """The resources of a step; null falls back to `pipeline.default`, then to the cluster."""
 
     cpu: Annotated[str | int | float, CPU] | None = None
-    """Cores, requested and at most: `2`, `500m`."""
+    """Request and limit of cores: `2`, `500m`."""
     memory: Annotated[str | int, MEMORY] | None = None
-    """Bytes, requested and at most: `4Gi`."""
+    """Request and limit of memory in bytes: `4Gi`."""
     accelerator: str | None = None
     """The resource name of a device, such as `nvidia.com/gpu`."""
     num_accelerators: NonNegativeInt | None = None
@@ -36,13 +36,13 @@ class StepConfig:
     """Skip the step if its image, command, settings and inputs equal those of an earlier run."""
 
     def check(self, section: str) -> None:
-        """Raise a ConfigError where a value cannot be used."""
+        """Raise a ConfigError if a value cannot be used."""
         check(self, section)
         named = not self.num_accelerators or self.accelerator
         require(bool(named), f"{section}.accelerator", "named, as nvidia.com/gpu", self.accelerator)
 
     def over(self, default: "StepConfig") -> "StepConfig":
-        """Return `default`, overridden by what is not null here."""
+        """Return `default`, overridden by the values that are not null here."""
         return replace(default, **{k: v for k, v in asdict(self).items() if v is not None})
 
 
@@ -51,7 +51,7 @@ class PipelineSection(Checked, section="pipeline"):
     """The pipeline on Kubernetes."""
 
     image: Name = "project:latest"
-    """The image of pipelines/Dockerfile; a tag of its own for each commit keeps caching right."""
+    """The image of pipelines/Dockerfile; use one tag per commit, so that caching is correct."""
     secret: str = ""
     """A Kubernetes secret that becomes environment variables of every step; empty for none."""
     secret_keys: list[str] = field(default_factory=list)
@@ -82,5 +82,5 @@ class PipelineConfig(Config):
 
 
 def given_overrides() -> list[str]:
-    """Return the settings that the running command was given, less those of the pipeline itself."""
+    """Return the overrides on the command line, without those of the pipeline itself."""
     return [given for given in sys.argv[1:] if not given.lstrip("+~").startswith("pipeline.")]

@@ -18,7 +18,7 @@ from ..errors import ProjectError
 
 DVC_YAML = Path("dvc.yaml")
 GATE = "register"
-"""The step after the last stage: where the quality gate fails, the pipeline does."""
+"""The step after the last stage; if the quality gate fails, so does the pipeline."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,18 @@ class Step:
     name: str
     command: str
     inputs: tuple[Path, ...] = ()
-    """What other steps make."""
+    """Outputs of other steps."""
     outputs: tuple[Path, ...] = ()
     metrics: tuple[Path, ...] = ()
     """Those outputs that hold metrics, as JSON."""
     sources: tuple[Path, ...] = ()
-    """What no step makes: code, and data that was there before."""
+    """Files that no step writes: code and existing data."""
 
 
 def read_steps(dvc_yaml: Path, params: str) -> list[Step]:
-    """Return the stages of dvc.yaml, each after those whose outputs it takes, and the quality gate.
+    """Return the stages of dvc.yaml in topological order, then the quality gate.
 
-    A stage of the gate's name takes its place. `${...}` in dvc.yaml is resolved with `params`, the
+    A stage with the gate's name replaces it. `${...}` in dvc.yaml is resolved with `params`, the
     text of a params.yaml.
 
     Raises:
@@ -67,7 +67,7 @@ def read_steps(dvc_yaml: Path, params: str) -> list[Step]:
 
 def _step(stage: PipelineStage, outs: Iterable[Path], folder: Path) -> Step:
     files = (dep for dep in stage.deps if not isinstance(dep, ParamsDependency))
-    # The command itself fetches what is in a bucket.
+    # The command itself fetches remote dependencies.
     deps = [_relative(dep.fs_path, folder) for dep in files if dep.protocol == "local"]
     commands = [stage.cmd] if isinstance(stage.cmd, str) else [*(stage.cmd or ())]
     if stage.wdir != str(folder):
@@ -89,7 +89,7 @@ def _gate(outs: Iterable[Path]) -> Step:
 
 
 def _among(outs: Iterable[Path], wanted: Iterable[Path]) -> tuple[Path, ...]:
-    """Return the outputs that a wanted path is, is inside or contains."""
+    """Return the outputs that equal, contain or are inside a wanted path."""
     return tuple(
         out
         for out in outs

@@ -26,7 +26,7 @@ function's text into the compiled pipeline."""
 
 
 def build(config: PipelineConfig, overrides: Sequence[str]) -> BaseComponent:
-    """Return the pipeline; `overrides` is what its parameter of that name is by default.
+    """Return the pipeline; `overrides` is the default of its parameter of that name.
 
     Raises:
         ConfigError: A step that `pipeline.steps` names is not in dvc.yaml.
@@ -107,7 +107,7 @@ def _equip(task: dsl.PipelineTask, config: StepConfig) -> None:
 def _add_secret(task: dsl.PipelineTask, config: PipelineSection) -> None:
     """Make the keys of a Kubernetes secret environment variables of a step.
 
-    It is what `use_secret_as_env` of kfp-kubernetes does, without that package.
+    This replaces `use_secret_as_env` of kfp-kubernetes, to avoid that dependency.
     """
     if config.secret:
         keys = [{"secretKey": key, "envVar": key} for key in config.secret_keys]

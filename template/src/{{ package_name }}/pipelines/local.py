@@ -22,21 +22,21 @@ KFP_LOG = RUNS / "kfp.log"
 
 @stage(PipelineConfig, "pipeline")
 def main(config: PipelineConfig) -> None:
-    """Run every step; settings that are given hold in all of them."""
+    """Run every step; overrides on the command line apply to all of them."""
     from kfp import local
 
     from .kubeflow import build
 
     pipeline = build(config, given_overrides())
     runner = local.SubprocessRunner(use_venv=False)
-    # With the name of a missing workspace, KFP neither makes one nor prints about it.
+    # With the path of a missing workspace, KFP neither creates one nor prints about it.
     workspace = str(RUNS / "workspace")
     local.init(runner, pipeline_root=str(RUNS), workspace_root=workspace, raise_on_error=True)
     RUNS.mkdir(parents=True, exist_ok=True)
     with KFP_LOG.open("w", encoding="utf-8") as file, _step_lines_only(file) as lines:
         try:
             pipeline()
-        except RuntimeError as error:  # what KFP says of a step that failed
+        except RuntimeError as error:  # KFP's error for a failed step
             raise ProjectError(f"{lines.last}; KFP's own log is {KFP_LOG}") from error
     log.info("%s: what each step made", max(RUNS.glob("*/")))
 

@@ -1,4 +1,4 @@
-"""Runs in a step: a stage's command, on nothing but the outputs of other steps."""
+"""Run a stage's command inside a step, where it has only the outputs of other steps."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from ..errors import ProjectError
 from .graph import DVC_YAML, Step, read_steps
 
 ALWAYS = (CONFIGS, DVC_YAML, Path(".copier-answers.yml"))
-"""What every step has of the project; the last has the template's version, for the lineage."""
+"""Files that every step needs; the last one has the template's version, for the lineage."""
 
 
 def run_step(
@@ -32,8 +32,8 @@ def run_step(
     """Run a stage's command as in a fresh clone of the project in this folder.
 
     `inputs` and `outputs` are the artifacts behind the stage's paths; `overrides` are settings such
-    as `training.epochs=3`, composed into the params.yaml that the command reads. Where that ends
-    in an error, so does this process, with the same exit code.
+    as `training.epochs=3`, composed into the params.yaml that the command reads. If the
+    command fails, this process ends with the same exit code.
     """
     with tempfile.TemporaryDirectory() as temporary:
         root, folder = Path.cwd(), Path(temporary)
@@ -61,10 +61,10 @@ def run_step(
 def _declared(
     name: str, command: str, folder: Path, inputs: Iterable[str], outputs: Iterable[str]
 ) -> Step:
-    """Return the step as dvc.yaml has it here, with these settings.
+    """Return the step as the image's dvc.yaml defines it, with these settings.
 
     Raises:
-        ProjectError: It is another than the one that was compiled.
+        ProjectError: It differs from the step that was compiled.
     """
     steps = read_steps(folder / DVC_YAML, (folder / PARAMS).read_text("utf-8"))
     compiled = (name, command, set(map(Path, inputs)), set(map(Path, outputs)))
@@ -78,7 +78,7 @@ def _declared(
 
 
 def _link(paths: Iterable[Path], root: Path, folder: Path) -> None:
-    """Show the project's files in the step's folder."""
+    """Link the project's files into the step's folder."""
     for path in sorted(paths):  # a folder before its contents
         link = folder / path
         if not (root / path).exists():
@@ -89,7 +89,7 @@ def _link(paths: Iterable[Path], root: Path, folder: Path) -> None:
 
 
 def _run(name: str, command: Sequence[str], root: Path, folder: Path) -> None:
-    """Run a command in the step's folder; its lines come out under the step's name."""
+    """Run a command in the step's folder; prefix its output with the step's name."""
     env = os.environ | {"PYTHONUNBUFFERED": "1"}
     repository = next((path for path in (root, *root.parents) if (path / ".git").exists()), None)
     if repository:  # for the model's lineage
@@ -101,7 +101,7 @@ def _run(name: str, command: Sequence[str], root: Path, folder: Path) -> None:
         for line in process.stdout:
             _say(name, line.rstrip())
     signal = -process.returncode if process.returncode < 0 else process.returncode - 128
-    if signal > 0:  # it could not say why itself
+    if signal > 0:  # a killed process prints no reason
         _say(name, f"error: killed by signal {signal}{', out of memory?' * (signal == SIGKILL)}")
         sys.exit(128 + signal)
     if process.returncode:

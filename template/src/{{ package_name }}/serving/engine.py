@@ -1,4 +1,4 @@
-"""The model behind a server: loaded in a thread, then asked for one batch at a time."""
+"""The model of a server: loaded in a thread, then called for one batch at a time."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class UnavailableError(HTTPException):
-    """An input cannot be answered now, but soon: a 503 that says when to try again."""
+    """The server is temporarily unavailable: a 503 with `Retry-After`."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(503, detail, headers={"Retry-After": "1"})

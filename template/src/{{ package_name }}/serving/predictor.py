@@ -10,7 +10,7 @@ from ..data.rows import Values
 from ..models.bundle import Bundle, BundleError
 
 ROWS_PER_PASS = 16
-"""64 texts in four passes, sorted by length, take a third of the time of one: less is padding."""
+"""Four passes over 64 texts sorted by length take a third of the time of one: less padding."""
 
 
 class Predictor:

@@ -11,9 +11,9 @@ from .config import ServeConfig, ServingConfig
 
 STRICT = ConfigDict(extra="forbid", strict=True)
 MAX_BYTES_PER_CHARACTER = 6
-"""Of JSON in which each character is written as an escape."""
+"""Bytes of a character that JSON writes as an escape sequence."""
 MAX_ERRORS, MAX_ERROR_CHARACTERS = 10, 100
-"""Of a 422: the answer to a bad request of any size is small."""
+"""Limits of a 422's body, which keep it small for a bad request of any size."""
 
 
 class Health(BaseModel):

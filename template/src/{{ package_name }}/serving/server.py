@@ -1,4 +1,4 @@
-"""What surrounds an app: its metrics, its address, and how its process ends."""
+"""The server process of an app: its metrics, its socket and its graceful shutdown."""
 
 import asyncio
 import logging

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class TrackingError(ProjectError):
-    """The tracking server or the registry did not do what was asked."""
+    """A request to the tracking server or the registry failed."""
 
 
 class RunStatus(StrEnum):
@@ -38,7 +38,7 @@ class Tracker:
 
     @property
     def run_id(self) -> str | None:
-        """The id of the run; None if nothing is recorded."""
+        """The id of the run; `None` if nothing is recorded."""
         return None
 
     def start(self, name: str, *, run_id: str | None = None) -> Self:
@@ -54,7 +54,7 @@ class Tracker:
             return
         try:
             self.finish(RunStatus.failed if isinstance(error, Exception) else RunStatus.killed)
-        except TrackingError as second:  # must not hide the first
+        except TrackingError as second:  # must not hide the original error
             log.warning("%s", second)
 
     def log_config(self, config: Config, *, tags: Mapping[str, str]) -> None:
@@ -71,7 +71,7 @@ class Tracker:
 
 
 def create_tracker(config: TrackingConfig) -> Tracker:
-    """Return the tracker of tracking/<config.name>/, which imports its library only now."""
+    """Return the tracker of tracking/<config.name>/; its library is imported only here."""
     if config.name == "none":
         return Tracker(config)
     return find_function("create", folder="tracking", name=config.name, setting="tracking.name")(
@@ -82,8 +82,8 @@ def create_tracker(config: TrackingConfig) -> Tracker:
 def run_name(config: Config) -> str:
     """Return a name such as `mlp-lr0.003-7f2a`.
 
-    The digits tell runs with the same settings apart. They do not come from Python's generator,
-    which is seeded: each run would get the same ones.
+    The last digits distinguish runs with the same settings. They do not come from `random`,
+    whose seed is set: each run would get the same digits.
     """
     rate = config.optimizer.learning_rate
     return f"{config.model['name']}-lr{rate:g}-{secrets.token_hex(2)}"

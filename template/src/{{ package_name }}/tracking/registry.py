@@ -1,4 +1,4 @@
-"""What a registry of models does; each back-end has its own."""
+"""The interface of a model registry, which each back-end implements."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ CHAMPIONS = Path("models/champion")
 CHAMPION = "champion"
 """The alias of the version that is served."""
 BUNDLE_VERSION = "bundle_version"
-"""The tag by which a bundle that was registered before is known again."""
+"""The tag that identifies a bundle that was registered before."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class RegisteredModel:
     name: str
     version: str
     tags: Mapping[str, str] = field(default_factory=dict)
-    """What was known of it when it was registered: lineage, bundle version, test metrics."""
+    """Lineage, bundle version and test metrics at the time of registration."""
 
 
 class Registry(ABC):
@@ -55,7 +55,7 @@ class Registry(ABC):
 
     @abstractmethod
     def download(self, model: RegisteredModel, folder: Path) -> Path:
-        """Fetch the bundle of `model` in place of what `folder` holds; return `folder`."""
+        """Replace `folder` with the bundle of `model`; return `folder`."""
 
     def load(self, model: RegisteredModel) -> "Bundle":
         """Return the bundle of `model`, fetched into models/champion/.
@@ -75,10 +75,10 @@ class Registry(ABC):
 
 
 def create_registry(config: TrackingConfig) -> Registry:
-    """Return the registry of tracking/<config.name>/, which imports its library only now.
+    """Return the registry of tracking/<config.name>/; its library is imported only here.
 
     Raises:
-        TrackingError: The project tracks nothing.
+        TrackingError: `tracking.name` is `none`.
     """
     if config.name == "none":
         raise TrackingError("tracking=none has no registry; choose another tracker")

@@ -1,1 +1,1 @@
-"""From a split to trained weights: the loop, what watches it, and how it resumes after a stop."""
+"""Training: the loop, its callbacks, optimizers, checkpoints and launchers."""

@@ -1,4 +1,4 @@
-"""From rows of a split to the parts of a batch on a device, in this thread or ahead of it."""
+"""Batches of a split in parts on a device, prepared in this thread or ahead in others."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ class Part(NamedTuple):
     targets: Tensor
     """[rows, ...]."""
     weight: float
-    """By which the mean loss over these rows counts in that of the batch."""
+    """Weight of the mean loss over these rows in the loss of the batch."""
 
 
 Batch = list[Part]
@@ -34,7 +34,7 @@ def prepared(
 ) -> Iterator[Batch]:
     """Yield this rank's shard of each batch of row indices, in parts, on the device.
 
-    The order and the content are the same however many threads prepare them.
+    The order and the content do not depend on the number of threads that prepare them.
     """
     prepare = partial(to_parts, split, num_parts=config.accumulation_steps, device=device)
     if config.num_data_workers:
@@ -53,7 +53,7 @@ def to_parts(split: Split, indices: Tensor, *, num_parts: int, device: torch.dev
 
 
 def _copied(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return the tensor on the device; the host does not wait for a GPU to copy it."""
+    """Return the tensor on the device; a copy to a GPU is asynchronous."""
     if device.type == "cuda":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=device.type == "cuda")

@@ -1,4 +1,4 @@
-"""What watches the training loop: progress, history, tracking, checkpoints, signals."""
+"""Callbacks of the training loop: progress, history, tracking, checkpoints, signals."""
 
 import csv
 import logging
@@ -52,7 +52,7 @@ class ProgressBar(Callback):
 
 
 class History(Callback):
-    """Writes each evaluation's figures as a line of a CSV, which is whole at any instant."""
+    """Writes the metrics of each evaluation as a line of a CSV, which is replaced atomically."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -60,7 +60,7 @@ class History(Callback):
         self._is_behind = False
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Keep the lines up to the step from which training resumes; none where it starts."""
+        """Keep the lines up to the step from which training resumes; none for a new run."""
         if self.path.exists():
             with self.path.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
@@ -78,7 +78,7 @@ class History(Callback):
             log.warning("%s cannot be written: %s; training continues", self.path, error)
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Write what could not be written before; what ended training is not hidden by that."""
+        """Write lines that could not be written before, without hiding an error in training."""
         if self._is_behind:
             with nullcontext() if sys.exception() is None else suppress(OSError):
                 self._write()
@@ -92,7 +92,7 @@ class History(Callback):
 
 
 class Tracking(Callback):
-    """Sends what was logged, and the figures of each evaluation, to the tracker."""
+    """Sends logged metrics, and those of each evaluation, to the tracker."""
 
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
@@ -139,7 +139,7 @@ class Checkpointing(Callback):
         """Write the state after this step.
 
         Raises:
-            CheckpointError: It cannot be written, and `training.on_save_error` says stop.
+            CheckpointError: It cannot be written, and `training.on_save_error` is `stop`.
         """
         checkpoint = Checkpoint(trainer.state_dict(), self.settings, self.run_id)
         if rank() > 0:
@@ -154,7 +154,7 @@ class Checkpointing(Callback):
 
 
 class Interruption(Callback):
-    """Saves a checkpoint after the step in which a signal came; exits with 128 + its number.
+    """Saves a checkpoint after the step in which a signal arrives; exits with 128 + its number.
 
     A second signal ends the process at once. Processes that train together stop after the same
     step, at the next log, and get each signal twice: from the terminal and from their launcher,

@@ -57,10 +57,10 @@ class Checkpoint:
         return self.trainer["progress"]["best_step"]
 
     def save(self, path: Path) -> None:
-        """Write the checkpoint in one step: whatever happens, a file of that name is whole.
+        """Write the checkpoint atomically: a file of that name is always complete.
 
         Raises:
-            OSError: It cannot be written, and is not there.
+            OSError: It cannot be written; no file is left.
         """
         content = io.BytesIO()
         torch.save(vars(self), content)
@@ -93,22 +93,22 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of a run that is not complete: those of the last steps, and the best.
+    """The checkpoints of an unfinished run: those of the last steps, and the best.
 
-    Of a complete run the best is left, under a name that is not a step's.
+    After a run has finished, only the best is kept, as best.pt.
     """
 
     folder: Path
 
     def steps(self) -> list[Path]:
-        """Return the files, the one of the last step at the end."""
+        """Return the files, sorted by step."""
         return sorted(self.folder.glob("step-*.pt"))
 
     def save(self, checkpoint: Checkpoint, *, keep: int) -> None:
         """Write the checkpoint, and delete all but the best and the last `keep`.
 
         Raises:
-            OSError: It cannot be written. Those that were there still are.
+            OSError: It cannot be written. Existing checkpoints are kept.
         """
         path = self._path(checkpoint.step)
         checkpoint.save(path)
@@ -117,14 +117,14 @@ class Checkpoints:
         self._delete_except(*done[-keep:], self._path(checkpoint.best_step))
 
     def load(self, step: int) -> Checkpoint | None:
-        """Return the checkpoint of a step; None where it is missing or damaged."""
+        """Return the checkpoint of a step, or `None` if it is missing or damaged."""
         try:
             return Checkpoint.load(self._path(step))
         except CheckpointError:
             return None
 
     def newest(self) -> tuple[Path, Checkpoint] | None:
-        """Return the newest that is whole, and say which are not; None where there is none."""
+        """Return the newest checkpoint that is not damaged, or `None`; log those that are."""
         for path in reversed(self.steps()):
             try:
                 return path, Checkpoint.load(path)
@@ -133,9 +133,9 @@ class Checkpoints:
         return None
 
     def restart_from(self, source: Path, checkpoint: Checkpoint) -> Path:
-        """Replace all by the checkpoint at `source` and the best of its run, which lies beside it.
+        """Replace all by the checkpoint at `source` and the best of its run, from the same folder.
 
-        Return where the checkpoint lies now.
+        Return the new path of the checkpoint.
         """
         best = Checkpoints(source.parent).load(checkpoint.best_step)
         run = {self._path(one.step): one for one in (best, checkpoint) if one}
@@ -145,14 +145,14 @@ class Checkpoints:
         return self._path(checkpoint.step)
 
     def complete(self, best_step: int) -> None:
-        """Keep the best only, as best.pt: the run that they belong to is over."""
+        """Keep only the best, as best.pt, after the run has finished."""
         best = self._path(best_step)
         self._delete_except(best)
         if best.exists():
             best.replace(self.folder / "best.pt")
 
     def clear(self) -> None:
-        """Delete all: they belong to another run."""
+        """Delete all checkpoints, as those of another run."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._delete_except()
 
@@ -173,9 +173,9 @@ def find_checkpoint(
     *,
     starts_over: bool = False,
 ) -> tuple[Path, Checkpoint] | None:
-    """Return the checkpoint that `config.resume` says to continue from, or None to start again.
+    """Return the checkpoint that `config.resume` selects, or `None` to start a new run.
 
-    With `starts_over`, `resume=auto` starts again where it finds other settings, data or weights.
+    With `starts_over`, `resume=auto` starts a new run if settings, data or weights differ.
 
     Raises:
         CheckpointError: The named checkpoint is damaged; settings or data have changed since, and
@@ -210,12 +210,12 @@ def _shapes(weights: Mapping[str, Tensor]) -> dict[str, str]:
 
 def settings_of(config: Config, *, data_hash: str) -> dict[str, str]:
     """Return all that a run's result depends on, by name."""
-    # The data by what it is, wherever it came from.
+    # The hash identifies the data, regardless of where it came from.
     return flat(made_by(config) | {"data": data_hash, "processes": world_size()})
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make what was renamed in the folder survive a power failure; Windows has no such call."""
+    """Sync the folder, so that a rename survives a power failure; Windows has no such call."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

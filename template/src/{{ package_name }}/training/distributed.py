@@ -1,7 +1,7 @@
-"""The processes that train one model: which one this is, where it computes, what they exchange.
+"""The processes that train one model: their ranks, their devices and what they exchange.
 
 A launcher sets RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE, as torchrun does. A process
-without them trains alone, and what it exchanges are its own values.
+without them trains alone, and exchanges return its own values.
 """
 
 import os
@@ -48,7 +48,7 @@ def process_group(device: torch.device) -> Generator[None]:
     try:
         yield
     except Exception:
-        # Gloo's threads would abort the exit. NCCL's would wait for ranks that do not come.
+        # Gloo's threads would abort the exit; destroying an NCCL group would wait for other ranks.
         if device.type != "cuda":
             distributed.destroy_process_group()
         raise
@@ -58,10 +58,10 @@ def process_group(device: torch.device) -> Generator[None]:
 def choose_device(device: Device) -> torch.device:
     """Return the device; `auto` is CUDA, then MPS, then the CPU.
 
-    Processes that share a machine take a GPU each. MPS is for one process.
+    Processes that share a machine take a GPU each. MPS supports only one process.
 
     Raises:
-        ConfigError: The device is not on this machine, or not as often as there are processes.
+        ConfigError: This machine does not have the device, or has fewer than processes.
     """
     num_processes = local_world_size()
     present = {
@@ -81,7 +81,7 @@ def choose_device(device: Device) -> torch.device:
 
 
 def set_threads(config: LauncherConfig) -> None:
-    """Give PyTorch the configured threads; 0 shares the cores among the machine's processes."""
+    """Set PyTorch's number of threads; 0 divides the cores among the machine's processes."""
     # macOS does not say which cores a process may use.
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     torch.set_num_threads(config.num_threads or max(1, (usable or 1) // local_world_size()))
@@ -120,14 +120,14 @@ def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
 def data_parallel(model: nn.Module) -> nn.Module:
     """Return the model, wrapped so that `backward` averages gradients over all ranks.
 
-    After its first step it packs gradients anew: three ranks and more then add them in another
-    order, so that a run that was interrupted differs from a whole one in the last digits.
+    DDP rebuilds its gradient buckets after the first step. With three or more ranks this changes
+    the order of summation: a resumed run may differ from an uninterrupted one in the last digits.
     """
     return DistributedDataParallel(model) if world_size() > 1 else model
 
 
 def accumulating(model: nn.Module, more_follows: bool) -> AbstractContextManager:
-    """Return the block for a `backward` that averages nothing where more follow in the step."""
+    """Return a context for `backward` that skips averaging if more parts of the step follow."""
     if more_follows and isinstance(model, DistributedDataParallel):
         return model.no_sync()
     return nullcontext()
@@ -136,8 +136,8 @@ def accumulating(model: nn.Module, more_follows: bool) -> AbstractContextManager
 def shard(indices: Tensor, rank: int, world_size: int) -> tuple[Tensor, float]:
     """Return a rank's rows of a batch, and the weight of the mean loss over them.
 
-    The mean over ranks of weight times mean loss is the mean loss of the whole batch, however
-    uneven the shards. Where there are fewer rows than ranks, the rest take one with weight 0.
+    The mean over ranks of weight times mean loss is the mean loss of the whole batch, even if
+    shards differ in size. If rows are fewer than ranks, the other ranks take one with weight 0.
     """
     if world_size == 1:
         return indices, 1.0

@@ -1,4 +1,4 @@
-"""The training of a model, as one process runs it: alone, or as one of a group that shares it."""
+"""The training of a model in one process, which may be one of a group."""
 
 import logging
 from contextlib import ExitStack
@@ -55,9 +55,9 @@ KEPT = Checkpoints(CHECKPOINTS)
 
 @file_errors()
 def fit(config: Config, *, starts_over: bool = False) -> None:
-    """Train, or continue a run that was interrupted, and save the bundle of the best weights.
+    """Train, or resume an interrupted run, and save the bundle of the best weights.
 
-    With `starts_over`, train from the start where that run had other settings.
+    With `starts_over`, start a new run if the interrupted one had other settings.
     """
     check_schedule(config.schedule)
     check_optimizer(config.optimizer)
@@ -66,12 +66,12 @@ def fit(config: Config, *, starts_over: bool = False) -> None:
     set_threads(config.launcher)
     device = choose_device(config.launcher.device)
     with process_group(device), ExitStack() as held:
-        # By the process that writes, not by its launcher, which it may outlive.
+        # The lock is held by the process that writes, which may outlive its launcher.
         from_main(lambda: held.enter_context(running("train")))
         if rank() > 0:
-            logging.disable(logging.INFO)  # what rank 0 says is true of all
-        # Whatever refers to the group goes with this frame, while there is the group: freed later,
-        # it would wait for a thread that waits for Python.
+            logging.disable(logging.INFO)  # rank 0 logs for all
+        # A function of its own frees all references to the group before the group is destroyed:
+        # freed later, they would wait for a thread that waits for the GIL.
         best_step = _fit(config, device, chosen, starts_over=starts_over)
         if rank() == 0:
             KEPT.complete(best_step)
@@ -86,7 +86,7 @@ def _fit(config: Config, device: torch.device, chosen: list[Callback], *, starts
     settings = settings_of(config, data_hash=lineage.data_hash)
     path = from_main(lambda: _checkpoint(config, settings, model, starts_over=starts_over))
     checkpoint = Checkpoint.load(path) if path else None
-    # Only rank 0 is recorded.
+    # Only rank 0 is tracked.
     recorded = config.tracking if rank() == 0 else TrackingConfig()
     run_id = checkpoint.run_id if checkpoint else None
     with create_tracker(recorded).start(run_name(config), run_id=run_id) as tracker:
@@ -109,7 +109,7 @@ def _fit(config: Config, device: torch.device, chosen: list[Callback], *, starts
 
 
 def _new_model(config: Config, spec: DataSpec) -> Model:
-    """Return the model with the same weights on every rank, ready to draw another dropout."""
+    """Return a model with the same weights on every rank, then seed each rank's dropout."""
     seed_everything(config.seed, deterministic=config.training.deterministic)
     try:
         model = build_model(config.model, spec)
@@ -125,9 +125,9 @@ def _new_model(config: Config, spec: DataSpec) -> Model:
 def _checkpoint(
     config: Config, settings: dict[str, str], model: Model, *, starts_over: bool
 ) -> Path | None:
-    """Return the checkpoint to continue from; None where training starts.
+    """Return the checkpoint to resume from, or `None` for a new run.
 
-    What another run left is deleted: a restart of this one must not find it.
+    Checkpoints of another run are deleted, so that a restart of this one does not find them.
     """
     weights = model.state_dict()
     found = find_checkpoint(config, KEPT, settings, weights, starts_over=starts_over)
@@ -142,7 +142,7 @@ def _checkpoint(
 
 
 def _callbacks(config: Config, tracker: Tracker, settings: dict[str, str]) -> list[Callback]:
-    """Return what always watches; a checkpoint is made when all else has seen the step."""
+    """Return the built-in callbacks; a checkpoint is saved after the others have seen the step."""
     checkpointing = Checkpointing(KEPT, settings=settings, run_id=tracker.run_id)
     on_every_rank: list[Callback] = [checkpointing, Interruption(checkpointing)]
     if not config.training.overfit_batches:  # where only the training loss counts
@@ -156,7 +156,7 @@ def _callbacks(config: Config, tracker: Tracker, settings: dict[str, str]) -> li
 
 
 def _resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
-    """Continue from the checkpoint; where its run's best weights are gone, forget them."""
+    """Resume from the checkpoint; if the best weights so far are missing, reset the best step."""
     try:
         trainer.load_state_dict(checkpoint.trainer)
     except (KeyError, RuntimeError, ValueError) as error:
@@ -171,7 +171,7 @@ def _resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
 
 
 def _save_bundle(trainer: Trainer, spec: DataSpec, lineage: Lineage) -> None:
-    """Write the bundle of the best weights; of the last where those could not be kept."""
+    """Write the bundle of the best weights, or of the last if the best could not be saved."""
     best_step = trainer.progress.best_step
     if best := KEPT.load(best_step):
         trainer.load_state_dict(best.trainer)

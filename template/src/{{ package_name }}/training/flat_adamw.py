@@ -1,4 +1,4 @@
-"""AdamW that sees all weights as one vector: a step costs less than one on dozens of tensors."""
+"""AdamW on all weights as one vector: a step takes less time than on dozens of tensors."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,15 +9,15 @@ from torch.optim import Optimizer
 from torch.optim.adamw import adamw
 
 KERNEL = getattr(torch, "_fused_adamw_", None)
-"""What torch.optim.AdamW calls in the end. It is private, and may be None."""
+"""The kernel of torch.optim.AdamW. It is private, so it may be missing (`None`)."""
 
 
 class FlatAdamW(Optimizer):
     """AdamW (Loshchilov & Hutter 2019, arXiv:1711.05101) of one vector that holds every parameter.
 
     Each parameter becomes a view of its part of that vector, and its gradient one of the vector's
-    gradient, so the model sees no difference; it has to stay on its device. A parameter that no
-    loss reaches has a gradient of zero instead of None.
+    gradient. The model needs no change, but must stay on its device. A parameter that the loss does
+    not depend on has a gradient of zero instead of `None`.
     """
 
     def __init__(
@@ -58,14 +58,14 @@ class FlatAdamW(Optimizer):
         self._grads.zero_()
 
     def step(self, closure: Any = None) -> Any:
-        """Change the weights."""
+        """Update the weights."""
         assert closure is None, "gradients are computed before"
         self.step_where(self._one)
 
     def step_where(self, is_taken: Tensor) -> None:
-        """Change the weights, unless `is_taken`, a scalar on the device, is 0 instead of 1.
+        """Update the weights, unless `is_taken`, a scalar on the device, is 0 instead of 1.
 
-        PyTorch's hooks around `step`, which take as long as this, do not see it.
+        This skips PyTorch's hooks around `step`, which take as long as the update.
         """
         [group] = self.param_groups
         state = self.state[group["params"][0]]

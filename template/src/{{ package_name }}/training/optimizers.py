@@ -49,12 +49,12 @@ class Muon(Optimizer):
         self._share_groups()
 
     def _share_groups(self) -> None:
-        """Make our groups those of the parts: a learning rate that is set here is set there."""
+        """Share the parameter groups of both optimizers, so that a new learning rate applies."""
         self.param_groups = [group for part in self._parts for group in part.param_groups]
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """Change the weights."""
+        """Update the weights."""
         for part in self._parts:
             part.step()
 
@@ -63,14 +63,14 @@ class Muon(Optimizer):
         return {"parts": [part.state_dict() for part in self._parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue where `state_dict` was taken."""
+        """Restore what `state_dict` returned."""
         for part, state in zip(self._parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self._share_groups()
 
 
 OWN: dict[str, type[Optimizer]] = {"flat_adamw": FlatAdamW, "muon": Muon}
-"""By the name that `optimizer.name` gives, beside PyTorch's and those of files in training/."""
+"""Built-in optimizers by name, in addition to PyTorch's and those of files in training/."""
 
 
 def build_optimizer(config: OptimizerConfig, model: nn.Module) -> Optimizer:
@@ -113,7 +113,7 @@ def check_optimizer(config: OptimizerConfig) -> dict[str, Any]:
         parameter.grad = torch.ones_like(parameter)
     try:
         optimizer.step()
-    except Exception as error:  # a class of somebody else may raise anything
+    except Exception as error:  # a third-party class may raise anything
         given = f" with optimizer.arguments={config.arguments}" if config.arguments else ""
         raise ConfigError(f"optimizer.name={config.name} cannot be used{given}: {error}") from error
     return _own_arguments(type(optimizer)) | config.arguments
@@ -132,16 +132,16 @@ def decay_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Paramete
 
 
 def parameters_of(optimizer: Optimizer) -> list[Tensor]:
-    """Return what the optimizer changes."""
+    """Return the parameters that the optimizer updates."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
-    """Scale the gradients down to the L2 norm `max_norm`; return what it was, a scalar."""
+    """Scale the gradients down to the L2 norm `max_norm`; return the norm before, a scalar."""
     grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if len(grads) != 1:
         return nn.utils.clip_grad_norm_(parameters, max_norm)
-    # One vector, as `flat_adamw` has it: half the time.
+    # A single vector, as with `flat_adamw`, takes half the time.
     norm = torch.linalg.vector_norm(grads[0])
     grads[0].div_((norm / max_norm).clamp_(min=1.0))
     return norm
@@ -151,16 +151,16 @@ def step(optimizer: Optimizer, grad_norm: Tensor, *, learning_rate: float) -> No
     """Take a step at this rate, unless the norm of the gradients is not finite."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
-    is_finite = grad_norm < math.inf  # NaN is not either
+    is_finite = grad_norm < math.inf  # false for NaN too
     if isinstance(optimizer, FlatAdamW):
-        # It leaves the step out on the device itself, so that the host need not wait to know.
+        # It skips the step on the device, so that the host does not have to wait for the norm.
         optimizer.step_where(is_finite.float())
     elif is_finite:
         optimizer.step()
 
 
 def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
-    """Continue from a state of `Optimizer.state_dict`, with the arguments of the present config."""
+    """Continue from a state of `Optimizer.state_dict`, with the arguments of the current config."""
     options = [{k: v for k, v in g.items() if k != "params"} for g in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, own in zip(optimizer.param_groups, options, strict=True):
@@ -178,7 +178,7 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
 
 
 def _own_arguments(kind: type[Optimizer]) -> dict[str, Any]:
-    """Return what `kind` takes beside parameters, rate and decay, with its defaults."""
+    """Return the other arguments of `kind`, besides parameters, rate and decay, with defaults."""
     _, *parameters = inspect.signature(kind).parameters.values()
     return {p.name: p.default for p in parameters if p.name not in ("lr", "weight_decay")}
 

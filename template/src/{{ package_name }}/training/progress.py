@@ -1,4 +1,4 @@
-"""How far training has come, and what the steps since the last log gave."""
+"""The progress of training, and the losses and gradient norms since the last log."""
 
 import math
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from torch import Tensor
 
 @dataclass
 class Progress:
-    """How far training has come. The place in the epoch and the schedule follow from `step`."""
+    """The progress of training. The position in the epoch and the schedule follow from `step`."""
 
     step: int = 0
     """Optimizer steps done."""
     best: float | None = None
-    """The best value of the monitored metric; None before there was one."""
+    """The best value of the monitored metric; `None` before the first one."""
     best_step: int = 0
     """The step after which it was reached."""
     num_worse: int = 0
     """Evaluations since then."""
     learning_rate_scale: float = 1.0
-    """What `training.on_nonfinite=lower` has made of the learning rate."""
+    """Factor of the learning rate, which `training.on_nonfinite=lower` reduces."""
     logged_step: int = 0
     """The step after which figures were logged last."""
     loss_sum: float = 0.0
@@ -28,7 +28,7 @@ class Progress:
     num_losses: int = 0
 
     def record(self, value: float, *, sign: int, min_delta: float) -> None:
-        """Count an evaluation: as the best, or as one that is worse, as NaN always is."""
+        """Count an evaluation as the best or as worse; NaN is always worse."""
         least = -math.inf if self.best is None else sign * self.best + min_delta
         if sign * value > least:
             self.best, self.best_step, self.num_worse = value, self.step, 0
@@ -36,7 +36,7 @@ class Progress:
             self.num_worse += 1
 
     def take_train_loss(self) -> float:
-        """Return the mean loss since the last evaluation, and start the next."""
+        """Return the mean loss since the last evaluation, and reset it."""
         loss = mean(self.loss_sum, self.num_losses)
         self.loss_sum, self.num_losses = 0.0, 0
         return loss
@@ -45,7 +45,7 @@ class Progress:
 class Window:
     """Loss and norm of the gradients of each step since the last log.
 
-    They stay on the device until then: to read them is to wait for it.
+    They stay on the device, because reading them waits for it.
     """
 
     def __init__(self, steps: Tensor | None = None) -> None:
@@ -61,12 +61,12 @@ class Window:
         return figures.view(-1, 2)
 
     def finite_steps(self) -> Tensor:
-        """Return those with finite gradients."""
+        """Return the steps with finite gradients."""
         # The same steps on every rank, since the norm is that of the averaged gradients.
         steps = self.steps()
         return steps[steps[:, 1] < math.inf]
 
 
 def mean(total: float, count: float) -> float:
-    """Return the mean; NaN where there is nothing to average."""
+    """Return the mean, or NaN if `count` is 0."""
     return total / count if count else math.nan

@@ -1,4 +1,4 @@
-"""How the learning rate changes, as pure functions of how far training has come."""
+"""Learning rate schedules, as pure functions of the progress of training."""
 
 import math
 from collections.abc import Callable
@@ -10,9 +10,9 @@ Schedule = Callable[[float, ScheduleConfig], float]
 
 
 def scheduled(step: int, num_steps: int, config: ScheduleConfig) -> float:
-    """Return the share of the highest rate, in [0, 1], of the step that follows `step` others.
+    """Return the learning rate after `step` steps as a fraction of the peak, in [0, 1].
 
-    It rises linearly, then the schedule decides from the share of the other steps that are done.
+    It rises linearly during warm-up; then the schedule takes the share of the other steps done.
     """
     num_warmup_steps = math.ceil(config.warmup_fraction * num_steps)
     if step < num_warmup_steps:
@@ -22,7 +22,7 @@ def scheduled(step: int, num_steps: int, config: ScheduleConfig) -> float:
 
 
 def constant(done: float, config: ScheduleConfig) -> float:
-    """Stay."""
+    """Stay at the peak."""
     return 1.0
 
 
@@ -32,22 +32,22 @@ def cosine(done: float, config: ScheduleConfig) -> float:
 
 
 def linear(done: float, config: ScheduleConfig) -> float:
-    """Fall to zero along a line."""
+    """Fall to zero linearly."""
     return 1 - done
 
 
 def wsd(done: float, config: ScheduleConfig) -> float:
-    """Stay, then fall to zero along a line (Hu et al. 2024, arXiv:2404.06395)."""
+    """Stay at the peak, then fall to zero linearly (Hu et al. 2024, arXiv:2404.06395)."""
     return min(1.0, (1 - done) / config.decay_fraction) if config.decay_fraction else 1.0
 
 
 SCHEDULES: dict[str, Schedule] = {
     function.__name__: function for function in (constant, cosine, linear, wsd)
 }
-"""By the name that `schedule.name` gives."""
+"""The schedules by `schedule.name`."""
 
 
 def check_schedule(config: ScheduleConfig) -> None:
-    """Raise the ConfigError that names the schedules there are, unless `schedule.name` is one."""
+    """Raise a ConfigError that lists the schedules, unless `schedule.name` is one of them."""
     choices = ", ".join(SCHEDULES)
     require(config.name in SCHEDULES, "schedule.name", f"one of {choices}", config.name)

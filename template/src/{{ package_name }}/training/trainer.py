@@ -48,30 +48,30 @@ class TrainingError(ProjectError):
 
 
 class Callback:
-    """Called by the trainer, on every rank; does nothing unless overridden."""
+    """Base class of callbacks, which the trainer calls on every rank. Methods do nothing here."""
 
     def on_fit_start(self, trainer: "Trainer") -> None:
-        """See the state before the first step, or the first since an interruption."""
+        """Run before the first step of a new or resumed run."""
 
     def on_log(self, trainer: "Trainer", metrics: Mapping[str, float]) -> None:
-        """See what the steps since the last call gave."""
+        """Run with the metrics of the steps since the last call."""
 
     def on_evaluation(self, trainer: "Trainer", metrics: Mapping[str, float]) -> None:
-        """See the figures of the validation split, and of training since the last evaluation."""
+        """Run with the metrics of validation, and of training since the last evaluation."""
 
     def on_step_end(self, trainer: "Trainer") -> None:
-        """See the state after a step, from which training can resume; the last of these calls."""
+        """Run after a step, after `on_log` and `on_evaluation`; training can resume from here."""
 
     def on_fit_end(self, trainer: "Trainer") -> None:
-        """See the state when training is over, or was ended by an error."""
+        """Run when training has ended, normally or with an error."""
 
 
 class Trainer:
-    """Fits a model to a split, as an objective says.
+    """Fits a model to a split with the loss of an objective.
 
-    Where processes train together, each has a trainer and takes its shard of every batch: the
-    steps, the schedule and the gradients are those of one process. Every rank has to call each
-    method, for in most of them the ranks meet.
+    With several processes, each has a trainer and takes its shard of every batch: the steps, the
+    schedule and the gradients are those of one process. Every rank must call each method, since
+    most of them synchronize the ranks.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Trainer:
         self.optimizer = build_optimizer(config.optimizer, self.model)
         self.weights = parameters_of(self.optimizer)
         self.average = self._new_average()
-        """The moving average of the weights, where there is one."""
+        """The moving average of the weights, or `None`."""
         # `self.model` stays as it is: the wrappers would change the names in its `state_dict`.
         self.parallel_model = data_parallel(self.model)
         compiled = self.config.compile
@@ -124,11 +124,11 @@ class Trainer:
         return self.is_due(interval) or self.progress.step == self.num_steps
 
     def is_due(self, interval: int | None) -> bool:
-        """Return whether this step is the last of `interval` steps; None for never."""
+        """Return whether the step is a multiple of `interval`; `None` means never."""
         return interval is not None and self.progress.step % interval == 0
 
     def fit(self, train: Split, validation: Split) -> Progress:
-        """Train until the steps are done or a callback says stop; return how far it came."""
+        """Train until all steps are done or a callback stops it; return the progress."""
         self._plan(len(train))
         self._call("on_fit_start")
         try:
@@ -149,22 +149,22 @@ class Trainer:
         """Take one optimizer step. The host does not wait for the device."""
         self.optimizer.zero_grad()
         losses = [self._backward(part, is_last=part is batch[-1]) for part in batch]
-        # One gradient that is not finite makes the norm so: no other check is needed.
+        # A gradient that is not finite makes the norm so too: no other check is needed.
         grad_norm = clip_grad_norm(self.weights, self.config.max_grad_norm)
         step(self.optimizer, grad_norm, learning_rate=self.learning_rate(self.progress.step))
         self.progress.step += 1
-        # Also after a step that was left out: only the device knows of it yet.
+        # Also after a skipped step, since only the device knows of it yet.
         if self.average:
             self.average.update_parameters(self.model)
         self.window.add(reduce(torch.add, losses), grad_norm)
 
     def _backward(self, part: Part, *, is_last: bool) -> Tensor:
-        """Add the part's gradients; return what its loss adds to that of the batch."""
+        """Accumulate the part's gradients; return its share of the batch's loss."""
         # The ranks exchange gradients once in a step, with those of the last part.
         with accumulating(self.parallel_model, not is_last):
             with self.autocast:
                 loss = self.objective.loss(self.forward(part.inputs), part.targets)
-                # Parts and shards may differ in size; so weighted they add up to the batch's mean.
+                # The weights make parts and shards of any size add up to the batch's mean.
                 if part.weight != 1:
                     loss = loss * part.weight
             loss.backward()
@@ -172,16 +172,16 @@ class Trainer:
         return loss.detach()
 
     def learning_rate(self, step: int) -> float:
-        """Return the rate of the step that follows `step` others."""
+        """Return the learning rate after `step` steps."""
         # A function of the step alone, so that a run which resumes needs no state of a scheduler.
         share = scheduled(step, self.num_steps, self.schedule)
         return self.peak_rate * share * self.progress.learning_rate_scale
 
     def log(self) -> dict[str, float]:
-        """Return what the steps since the last log gave. Here the host waits for the device.
+        """Return the metrics of the steps since the last log. Here the host waits for the device.
 
         Raises:
-            TrainingError: Gradients were not finite, and `training.on_nonfinite` says stop.
+            TrainingError: Gradients were not finite, and `training.on_nonfinite` is `stop`.
         """
         progress = self.progress
         finite = self.window.finite_steps()
@@ -205,7 +205,7 @@ class Trainer:
         return metrics
 
     def _respond(self, num_finite: int) -> None:
-        """Do what the configuration says, unless all steps since the last log were finite."""
+        """Apply `training.on_nonfinite`, unless all steps since the last log were finite."""
         num_bad = self.progress.step - self.progress.logged_step - num_finite
         if not num_bad:
             return
@@ -224,8 +224,8 @@ class Trainer:
                 log.warning("%s: left out", message)
 
     def evaluate(self, validation: Split) -> dict[str, float]:
-        """Return the figures since the last evaluation, and remember whether they are the best."""
-        # Every rank gets the figures of one, so that all of them stop at the same step.
+        """Return the metrics since the last evaluation, and record whether they are the best."""
+        # Every rank gets the metrics of rank 0, so that all of them stop at the same step.
         metrics = from_main(lambda: evaluate(self.evaluated_model, self.objective, validation))
         self.model.train()
         value = metrics[self.config.monitor]
@@ -238,12 +238,12 @@ class Trainer:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that is needed to resume after this step as if nothing had happened.
+        """Return the state from which training can resume after this step.
 
         Raises:
-            TrainingError: A step since the last log was bad, and `training.on_nonfinite` says stop.
+            TrainingError: A step was not finite, and `training.on_nonfinite` is `stop`.
         """
-        # Else whoever resumes would find the bad step in the window, and end with it each time.
+        # Otherwise a resumed run would find the bad step in the window and stop again each time.
         if self.config.on_nonfinite is OnNonFinite.stop:
             self._respond(len(self.window.finite_steps()))
         average = {"average": self.average.state_dict()} if self.average else {}
@@ -256,15 +256,15 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where `state_dict` was taken."""
+        """Restore what `state_dict` returned."""
         self.model.load_state_dict(state["model"])
         load_optimizer(self.optimizer, state["optimizer"])
-        # One that the run did not have before begins with the weights that were just loaded.
+        # An average that is new to the run starts from the weights that were just loaded.
         self.average = self._new_average()
         if self.average and "average" in state:
             self.average.load_state_dict(state["average"])
         self.progress = Progress(**state["progress"])
-        # A rank that the run did not have before draws from its own seed.
+        # A rank that is new to the run draws from its own seed.
         self.window = Window(state["window"][rank() % len(state["window"])].to(self.device))
         if rank() < len(state["rng"]):
             set_rng_state(state["rng"][rank()], self.device)
@@ -274,7 +274,7 @@ class Trainer:
         return moving_average(self.model, decay) if decay else None
 
     def _plan(self, num_rows: int) -> None:
-        """Count the steps that there will be."""
+        """Compute the number of steps."""
         num_batches = math.ceil(num_rows / self.config.batch_size)
         self.steps_per_epoch = min(num_batches, self.config.overfit_batches or num_batches)
         steps = self.config.epochs * self.steps_per_epoch
@@ -283,7 +283,7 @@ class Trainer:
         self._start_clock()
 
     def _batches(self, train: Split) -> Iterator[Tensor]:
-        """Yield the row indices of each batch that is left."""
+        """Yield the row indices of each remaining batch."""
         # Seed, epoch and position decide them, so a run may resume in the middle of an epoch.
         step = self.progress.step
         while step < self.num_steps:
@@ -303,8 +303,8 @@ class Trainer:
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager:
-    """Return the block in which a forward pass computes in the given precision."""
-    # It has the range of float32: gradients need no scaling, as they would in float16.
+    """Return a context in which a forward pass uses the given precision."""
+    # bfloat16 has the range of float32: gradients need no scaling, unlike in float16.
     is_bfloat16 = precision is Precision.bfloat16
     if is_bfloat16 or (precision is Precision.auto and device.type == "cuda"):
         return torch.autocast(device.type, torch.bfloat16)

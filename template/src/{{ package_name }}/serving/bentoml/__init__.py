@@ -95,14 +95,14 @@ def create_service(
             """Predict several inputs."""
             return engine.predict(inputs)
 
-    add_middleware: Any = PredictionService.add_asgi_middleware  # annotated as if for functions
+    add_middleware: Any = PredictionService.add_asgi_middleware  # wrongly annotated in BentoML
     add_middleware(RequestMetrics, registry=engine.registry)
     add_middleware(Gate, engine=engine, config=config, schema=schema)
     return PredictionService
 
 
 class FromGate(bentoml.IODescriptor):
-    """Reads a request: the inputs that `Gate` has checked, in the only field, which is batched."""
+    """Reads the inputs that `Gate` has checked into the only field, which BentoML batches."""
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: Any) -> Self:
@@ -131,7 +131,7 @@ class ToBatch(bentoml.IODescriptor):
 
 
 def _spec(how: type[bentoml.IODescriptor], model: type[BaseModel]) -> Any:
-    """Return `how`, documented as `model`."""
+    """Return a subclass of `how` with the fields of `model`, for the API's documentation."""
     return create_model(model.__name__, __base__=(how, model))
 
 

@@ -92,7 +92,7 @@ class Gate:
 
 
 def _decode(body: bytes, content_type: str) -> Any:
-    """Return the parsed JSON; if the type is another, the body itself, which validation refuses."""
+    """Return the parsed JSON; for another type the body itself, which validation rejects."""
     media_type = content_type.partition(";")[0].strip().lower()
     is_json = media_type == "application/json" or (
         media_type.startswith("application/") and media_type.endswith("+json")

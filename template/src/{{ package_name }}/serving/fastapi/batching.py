@@ -17,7 +17,7 @@ class Item(NamedTuple):
     input: Any
     output: asyncio.Future[Any]
     deadline: float
-    """When it has waited too long, in the event loop's time."""
+    """The time until which it may wait, on the event loop's clock."""
 
 
 class Batcher:

@@ -1,8 +1,8 @@
 """Runs and models in MLflow: on the server that MLFLOW_TRACKING_URI names, else in mlflow.db.
 
-The process that trains appends what it records to a journal on this disk (tracker.py), and another
-one sends that to MLflow (delivery.py): once a run has begun, no server delays or ends it. The next
-run delivers what is left, and so does `python -m <package>.tracking.mlflow.delivery`.
+The training process appends records to a journal on disk (tracker.py), and a second process sends
+them to MLflow (delivery.py): once a run has begun, a server cannot delay or end it. The next run
+delivers what is left, and so does `python -m <package>.tracking.mlflow.delivery`.
 """
 
 from ...config import TrackingConfig

@@ -4,8 +4,8 @@
     .tracking/<run id>.<time>/<name>/         a copy of each folder that was recorded
     .tracking/<run id>.<time>/attempted       there once something may have been sent
 
-What the server has is not noted here: the server is asked, wherever it may have a point already.
-That is when a run resumes, after a request that failed, and for a journal that an earlier run left.
+A journal does not record what was sent. The server is queried when it may have a point already:
+when a run resumes, after a failed request, and for a journal that an earlier run left.
 `python -m <package>.tracking.mlflow.delivery`, in the project's root, delivers all that is left.
 """
 
@@ -38,22 +38,22 @@ LINES = "journal.jsonl"
 ATTEMPTED = "attempted"
 
 MAX_INTERVAL_S = 10
-"""Between deliveries; each interval is twice the one before."""
+"""Longest interval between deliveries; each interval is twice the one before."""
 MAX_SILENT_INTERVAL_S = 60
-"""Between attempts to reach a server that does not answer."""
+"""Longest interval between attempts to reach a server that does not answer."""
 SAMPLE_EVERY_S = 5
-"""Between system metrics, unless MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL is set."""
+"""Interval of system metrics, unless MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL is set."""
 
 Record = dict[str, Any]
-"""One of: since (the first); metrics, step and time; settings and tags; folder; status and time.
+"""Has the keys since (in the first); metrics, step, time; settings, tags; folder; or status, time.
 Times are in milliseconds since 1970."""
 
 
 class Delivery:
     """Sends the records of one journal, in their order.
 
-    A point is known by its name and step. If the server is still working on an earlier request when
-    it is asked what it has, it gets some points twice: MLflow's databases keep one of equal rows.
+    A point is identified by its name and step. If the server is queried while it still processes an
+    earlier request, some points are sent twice; MLflow's databases keep one of equal rows.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -62,9 +62,9 @@ class Delivery:
         self._client = connect()
         self._lines = (folder / LINES).open("rb")
         self._since_ms = 0
-        """Points that the server has from before this time do not count; 0: all count."""
+        """Points on the server from before this time are ignored; 0 ignores none."""
         self._steps: dict[str, set[int]] = {}
-        """By metric, the steps that the server has."""
+        """The steps that the server has, by metric."""
         self._may_have_some = (folder / ATTEMPTED).exists()
         (folder / ATTEMPTED).touch()
 
@@ -109,7 +109,7 @@ class Delivery:
         self._client.log_batch(self._run_id, points)
 
     def _is_new(self, name: str, step: int) -> bool:
-        """Return whether the server lacks this point, which is sent then."""
+        """Return whether the server lacks this point, so that it must be sent."""
         if name not in self._steps:
             self._steps[name] = self._recorded_steps(name) if self._may_have_some else set()
         is_new = step not in self._steps[name]

@@ -1,4 +1,4 @@
-"""The MLflow that records this project's runs: where it is, and its errors in one line."""
+"""Connects to the MLflow that records this project's runs, and shortens its errors to a line."""
 
 import logging
 import os
@@ -32,7 +32,7 @@ def connect() -> MlflowClient:
     """Return a client of the server or the database that records this project's runs.
 
     Raises:
-        TrackingError: There can be none at this address. A server is not asked yet.
+        TrackingError: The address is not valid. No request is sent to a server yet.
     """
     file = database()
     if file and file.exists() and not _is_database(file):  # MLflow would retry for minutes

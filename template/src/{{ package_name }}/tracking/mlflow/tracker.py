@@ -1,4 +1,4 @@
-"""One run in MLflow: the process that trains writes it to a journal, and waits for no server."""
+"""Records a run in MLflow through a journal, so that training does not wait for a server."""
 
 import fcntl
 import json
@@ -32,7 +32,7 @@ DELIVER = f"python -m {delivery.__name__}"
 START_AFTER_S = 3
 """A run that is shorter is delivered at its end."""
 EXIT_WAIT_S = 4
-"""What a run waits at its end, at most, for the rest to be delivered."""
+"""Longest time that a run waits at its end for the rest to be delivered."""
 
 
 class MlflowTracker(Tracker):
@@ -52,7 +52,7 @@ class MlflowTracker(Tracker):
         """Begin a run called `name`, or continue the run `run_id` if the server knows it.
 
         Raises:
-            TrackingError: The server does not answer. From here on it is not waited for.
+            TrackingError: The server does not answer. Later methods do not wait for it.
         """
         experiment = self._client.get_experiment_by_name(self.config.experiment)
         deliver_leftovers()  # one may be of this run
@@ -64,8 +64,8 @@ class MlflowTracker(Tracker):
         elif run_id:
             log.info("run %s is not recorded at %s; a new run begins", run_id, shown_uri())
         self._journal = Journal(self._run_id)
-        # A run that did not finish repeats the points after its last checkpoint. One that did is
-        # measured again, by `evaluate`, and gets new points at the same steps.
+        # An unfinished run repeats the points after its last checkpoint. A finished one is
+        # evaluated again and gets new points at the same steps.
         repeats = known is not None and known.info.status != RunStatus.finished
         self._journal.append(since=0 if repeats else now_ms())
         metrics = self.config.system_metrics
@@ -82,10 +82,10 @@ class MlflowTracker(Tracker):
         return run if run.info.lifecycle_stage == "active" else None
 
     def _experiment_id(self, experiment: Experiment | None) -> str:
-        """Return the experiment's id; beside a SQLite database it keeps its files in mlruns.
+        """Return the experiment's id; with a SQLite database, its files are in mlruns beside it.
 
         Raises:
-            TrackingError: It keeps them where the database was before: MLflow stores whole paths.
+            TrackingError: The database was moved, and MLflow stores absolute paths of the files.
         """
         name, file = self.config.experiment, database()
         root = (file.parent / ARTIFACTS).as_uri() if file else None
@@ -102,7 +102,7 @@ class MlflowTracker(Tracker):
     def log_config(self, config: Config, *, tags: Mapping[str, str]) -> None:
         """Record every setting as a parameter, all of them as config.yaml, and tags.
 
-        A parameter of a run that resumes keeps its first value; config.yaml has the last.
+        A resumed run keeps the first value of each parameter; config.yaml has the last.
         """
         self._journal.append(settings=asdict(config), tags=dict(tags))
 
@@ -116,7 +116,7 @@ class MlflowTracker(Tracker):
         self._journal.append_folder(folder, name)
 
     def finish(self, status: RunStatus = RunStatus.finished) -> None:
-        """End the run. What the server does not take within seconds is left to the next run."""
+        """End the run. Records that are not delivered within seconds are left to the next run."""
         self._journal.append(status=status, time=now_ms())
         self._journal.close()
         if not self._forwarder.finish():
@@ -125,7 +125,7 @@ class MlflowTracker(Tracker):
 
 
 class Forwarder:
-    """Delivers a journal from a process of its own, so that training waits for nothing.
+    """Delivers a journal from a separate process, so that training does not wait.
 
     In the process that trains, MLflow's client would take a quarter of the time of a small model's
     steps. A short run is delivered at its end, without that process.
@@ -170,21 +170,21 @@ class Forwarder:
 
 
 class Journal:
-    """The file to which one process appends what it records of one run.
+    """The file to which one process appends the records of one run.
 
-    A record is there once `append` has returned, whatever becomes of the process. (Not of the
-    machine: nothing waits for the disk.) The folder is removed once all of it is delivered.
+    Once `append` has returned, a record survives the end of the process, but not a power failure,
+    since the file is not synced. The folder is removed once all of it is delivered.
     """
 
     def __init__(self, run_id: str) -> None:
         self.folder = JOURNALS / f"{run_id}.{now_ms()}"
         self.folder.mkdir(parents=True)
         self._file = (self.folder / LINES).open("ab")
-        fcntl.flock(self._file, fcntl.LOCK_EX)  # until this process ends: it is not a leftover
+        fcntl.flock(self._file, fcntl.LOCK_EX)  # other processes deliver only unlocked journals
         self._has_warned = False
 
     def append(self, **record: Any) -> None:
-        """Write a record; on a full disk it waits in the file's buffer while there is room."""
+        """Write a record; on a full disk it stays in the file's buffer while there is room."""
         try:
             self._file.write(json.dumps(record).encode() + b"\n")
             self._file.flush()

@@ -1,4 +1,4 @@
-"""How W&B is reached, and its errors in one line."""
+"""Whether W&B is online or offline, and its errors as one line."""
 
 import os
 import re
@@ -23,7 +23,7 @@ OFFLINE = "record offline with WANDB_MODE=offline"
 
 
 def recordings() -> Path:
-    """Return the folder of runs that were recorded here: `wandb` in WANDB_DIR, or in this one."""
+    """Return the folder of recorded runs: `wandb` in WANDB_DIR or in the current folder."""
     return Path(os.environ["WANDB_DIR"], "wandb")
 
 
@@ -31,7 +31,7 @@ def is_online() -> bool:
     """Return whether runs go to the server: unless WANDB_MODE or `wandb offline` says offline.
 
     Raises:
-        TrackingError: There is no key. Neither the user nor the server was asked.
+        TrackingError: There is no API key. The user is not prompted for one.
     """
     if os.environ.get("WANDB_MODE") == "disabled":
         raise TrackingError("WANDB_MODE=disabled records nothing; set tracking=none, or unset it")

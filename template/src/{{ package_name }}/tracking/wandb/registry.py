@@ -1,4 +1,4 @@
-"""W&B's registry: a version is one of an artifact of the project, linked to the organisation's."""
+"""W&B's registry: versions of a project's artifact, linked to the organisation's registry."""
 
 import json
 import logging
@@ -38,9 +38,9 @@ class WandbRegistry(Registry):
     def register(
         self, name: str, bundle: Path, *, run: Tracker, description: str, tags: Mapping[str, str]
     ) -> RegisteredModel:
-        """Return the version of the artifact `name` that the files of `bundle` are.
+        """Return the version of the artifact `name` that has the files of `bundle`.
 
-        Files that were registered before, by whichever run, are the version they were then.
+        Files that any run has registered before keep their version.
         """
         assert isinstance(run, WandbTracker)
         artifact = run.log_artifact(bundle, name).wait()
@@ -77,10 +77,10 @@ class WandbRegistry(Registry):
 
 
 class OfflineRegistry(Registry):
-    """Versions and the champion beside offline runs, from which nothing can be read back.
+    """Versions and the champion, kept beside offline runs, which cannot be read back.
 
     <model>/v0/bundle/      the files of version v0
-    <model>/v0/tags.json    what was known of it when it was registered
+    <model>/v0/tags.json    lineage and metrics at the time of registration
     <model>/champion        the name of the version that has the alias
     """
 

@@ -1,7 +1,7 @@
 """One run in Weights & Biases. A project of W&B is an experiment here.
 
-Every figure is logged beside `step`, which the charts have as their x-axis: a run may resume after
-an evaluation, and W&B drops what comes with a step of its own that is lower than one before.
+Metrics are logged together with `step`, the x-axis of the charts, instead of with W&B's own step:
+W&B drops values whose own step is lower than an earlier one, as after a run has resumed.
 """
 
 import json
@@ -31,7 +31,7 @@ class WandbTracker(Tracker):
     """Records one run on the server; a folder is an artifact of it."""
 
     _mode: Literal["offline"] | None = None
-    """None: what WANDB_MODE says."""
+    """`None` uses WANDB_MODE."""
 
     def __init__(self, config: TrackingConfig) -> None:
         super().__init__(config)
@@ -58,7 +58,7 @@ class WandbTracker(Tracker):
             settings=wandb.Settings(
                 root_dir=str(recordings().parent.resolve()),
                 console="off",
-                reinit="create_new",  # this run is no one else's `wandb.run`
+                reinit="create_new",  # do not reuse a run of other code
                 x_disable_stats=not self.config.system_metrics,
             ),
         )

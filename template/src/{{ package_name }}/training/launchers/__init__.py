@@ -1,9 +1,9 @@
-"""Starts the processes that train, and starts them again when one is lost.
+"""Start the processes that train, and restart them when one is lost.
 
 A launcher is a file in this folder with a function `launch(run, config)`. It returns when
 `run(config)` has returned in each of launcher.num_workers processes, which find RANK, WORLD_SIZE,
 LOCAL_RANK and LOCAL_WORLD_SIZE in their environment. It raises the ProjectError that one of them
-raised, or a WorkerError, and then none of them is left.
+raised, or a WorkerError, after all of them have ended.
 """
 
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class WorkerError(ProjectError):
-    """A worker failed or was killed. Carries its traceback, where it left one."""
+    """A worker failed or was killed. Contains its traceback, if there is one."""
 
     def __init__(self, message: str, traceback: str = "") -> None:
         super().__init__(message)
@@ -31,10 +31,10 @@ class WorkerError(ProjectError):
 def start(run: Run, config: Config) -> None:
     """Run `run(config)` in the processes that the launcher starts.
 
-    When a worker is lost, all are started again from the last checkpoint, whatever `resume` says.
+    When a worker is lost, all resume from the last checkpoint, regardless of `resume`.
 
     Raises:
-        WorkerError: A worker was lost once more than launcher.max_restarts.
+        WorkerError: Workers were lost more often than launcher.max_restarts.
     """
     launch: Launch = find_function(
         "launch", folder="training/launchers", name=config.launcher.name, setting="launcher.name"

@@ -8,7 +8,7 @@ from . import Run
 
 
 def launch(run: Run, config: Config) -> None:
-    """Run `run(config)` here. Where torchrun has restarted the group, it resumes."""
+    """Run `run(config)` here. If torchrun has restarted the group, it resumes."""
     if int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0:
         config = replace(config, resume="auto")
     run(config)

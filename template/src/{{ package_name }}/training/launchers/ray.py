@@ -18,21 +18,21 @@ from ...errors import ProjectError
 from . import Run, WorkerError
 
 # Read when Ray is imported.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no reports to its makers
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics
 os.environ.setdefault("RAY_COLOR_PREFIX", "1" if sys.stderr.isatty() else "0")
 os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # workers stay in the project's root
-os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # a lost node is a lost worker to us
+os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # handle a lost node as a lost worker
 
 import ray
 import ray.train.torch
 from ray.exceptions import RayError
 
-# Annotated as two versions of Ray Train at once, of which only the newer one runs.
+# Ray annotates it as two versions of Ray Train, of which only the newer one is used.
 train: Any = ray.train
 
 
 def launch(run: Run, config: Config) -> None:
-    """Run `run(config)` in launcher.num_workers actors, each with a core, and a GPU if it trains.
+    """Run `run(config)` in launcher.num_workers actors, each with a core, and a GPU for CUDA.
 
     All of them work in this folder: on a cluster every node has it at the same path.
     """
@@ -50,7 +50,7 @@ def launch(run: Run, config: Config) -> None:
             scaling_config=train.ScalingConfig(num_workers=num_workers, use_gpu=use_gpu),
             run_config=train.RunConfig(
                 storage_path=storage,
-                # Ours restart with `resume=auto`, and not after an error of the user's.
+                # `start` restarts workers, with `resume=auto` and not after a ProjectError.
                 failure_config=train.FailureConfig(max_failures=0, max_preemption_failures=0),
                 logging_config=train.LoggingConfig("CRITICAL"),
             ),
@@ -88,14 +88,14 @@ def _cluster(config: LauncherConfig) -> Generator[None]:
 
 
 def _require_answer(address: str) -> None:
-    """Raise an OSError where nobody listens at host:port; Ray would retry for minutes."""
+    """Raise an OSError if nothing listens at host:port; Ray would retry for minutes."""
     host, _, port = address.rpartition(":")
     if port.isdigit() and "://" not in address:
         socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _device(config: LauncherConfig) -> Device:
-    """Return where the workers train; `auto` is CUDA where the cluster has a GPU for each."""
+    """Return where the workers train; `auto` is CUDA if the cluster has a GPU for each."""
     if config.device is not Device.auto:
         return config.device
     has_gpus = ray.cluster_resources().get("GPU", 0) >= config.num_workers
@@ -103,7 +103,7 @@ def _device(config: LauncherConfig) -> Device:
 
 
 def _explain(error: Exception) -> ProjectError:
-    """Return what a worker raised where the user can fix it; else which one was lost, and how."""
+    """Return the ProjectError that a worker raised, else a WorkerError that names the worker."""
     if not isinstance(error, train.WorkerGroupError):
         return WorkerError(f"Ray Train: {' '.join(str(error).split())[:300]}")
     failures = error.worker_failures

@@ -18,7 +18,7 @@ from . import Run, WorkerError
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 """Exit codes of a worker that a signal stopped."""
 
-# What the agent reports of a failure; ours is a line.
+# The agent's own reports of a failure; WorkerError says the same in one line.
 for name in (
     "torch.distributed.elastic",
     "torch.distributed.elastic.agent.server.api",
@@ -38,7 +38,7 @@ def launch(run: Run, config: Config) -> None:
         rdzv_backend="c10d",
         rdzv_endpoint="127.0.0.1:0",
         local_addr="127.0.0.1",
-        max_restarts=0,  # ours restart with `resume=auto`, and not after an error of the user's
+        max_restarts=0,  # `start` restarts, with `resume=auto` and not after a ProjectError
     )
     errors: SimpleQueue[ProjectError] = get_context("spawn").SimpleQueue()
     try:
@@ -67,7 +67,7 @@ def _worker_error(rank: int, failure: ProcessFailure) -> WorkerError:
     if failure.exitcode < 0:
         return WorkerError(f"worker {rank} was ended by {failure.signal_name()}")
     raised = failure.error_file_data["message"]
-    if not isinstance(raised, dict):  # it raised nothing
+    if not isinstance(raised, dict):  # there is no exception
         return WorkerError(f"worker {rank} ended with exit code {failure.exitcode}")
     traceback = raised["extraInfo"]["py_callstack"]
     return WorkerError(f"worker {rank} failed: {raised['message']}", traceback)
