@@ -11,7 +11,7 @@ from ..rules import Checked, Name, PositiveFloat, PositiveInt, require, within
 class ServingConfig(Checked, section="serving"):
     """The HTTP server."""
 
-    name: Name = "fastapi"
+    name: Name = "none"
     """The folder in serving/ that holds the server."""
     model: Name = "models/bundle"
     """A bundle's folder, or `champion` for the registry's."""
