@@ -153,7 +153,8 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Delete all checkpoints, as those of another run."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.folder.exists():
+            self.folder.mkdir(exist_ok=True)  # raises if it is a file
         self._delete_except()
 
     def _delete_except(self, *kept: Path) -> None:
