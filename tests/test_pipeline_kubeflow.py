@@ -72,7 +72,7 @@ def test_a_local_run_trains_and_registers(project: Path, run_in: Run) -> None:
     assert not (project / ".dvc/cache").exists()
     assert git(project, "status", "--porcelain") == ""
 
-    # The run of `train` is the run that `register` went on with, in the project's own store.
+    # The run of `train` is the run that `register` continued, in the project's own store.
     ask = (
         "from mlflow import MlflowClient; client = MlflowClient('sqlite:///mlflow.db'); "
         "print(client.get_model_version_by_alias('toy-project', 'champion').run_id)"

@@ -16,7 +16,6 @@ from .lab import KILLED, SETTINGS, Lab, ended
 EVENTS = (*CHANGES, "os.rmdir", "os.chmod", "ctypes.dlsym", "sqlite3.connect")
 """Audit events of what changes the disk, or is about to: two folders are exchanged by ctypes."""
 
-DELIVER = "tracking.mlflow.delivery"
 Files = dict[str, bytes]
 
 
@@ -52,10 +51,6 @@ def kills(lab: Lab, trials: int, seed: int, *, stage: Stage) -> Row:
         if code != KILLED or left not in (old, new):
             row.wrong.append(f"change {number}: exit code {code}, {lab.error(folder)}: {left}")
         code = ended(_start(lab, folder, stage.command))
-        if code == 1 and lab.error(folder).endswith(f"; run `python -m {lab.package}.{DELIVER}`"):
-            row.outcomes["asked for delivery"] += 1
-            assert ended(lab.start_command(folder, DELIVER)) == 0, lab.error(folder)
-            code = ended(_start(lab, folder, stage.command))
         if code or stage.made(lab, folder) != new:
             row.wrong.append(f"change {number}, again: exit code {code}: {lab.error(folder)}")
         if litter := [str(path) for path in folder.rglob(".*.new")]:
