@@ -57,16 +57,57 @@ class OnSaveError(StrEnum):
     """End the run with an error."""
 
 
+class OnMissing(StrEnum):
+    """What to do with a row that lacks a value which it needs."""
+
+    error = "error"
+    """End the stage with an error that names the row."""
+    drop = "drop"
+    """Leave the row out, and report it."""
+
+
+class OnDuplicate(StrEnum):
+    """What to do with a row whose inputs an earlier row has too."""
+
+    drop = "drop"
+    """Leave the later row out."""
+    keep = "keep"
+    """Keep both, in the same split."""
+    error = "error"
+    """End the stage with an error that names the rows."""
+
+
+class SplitBy(StrEnum):
+    """How rows are assigned to training, validation and test."""
+
+    random = "random"
+    """At random, with the same share of each label; a group stays whole."""
+    time = "time"
+    """In the order of the column `time`: the newest rows are tested."""
+    given = "given"
+    """By the column `split`, which holds `train`, `validation` or `test`."""
+
+
 @dataclass(frozen=True)
 class DataConfig(Checked, section="data"):
     """The rows, how they are split and how they are encoded."""
 
     name: Name = "docstrings"
     """The file in data/ whose `rows()` yields the dataset."""
-    path: str | None = None
-    """A CSV to use instead: columns `text` and `label`, UTF-8."""
-    group_column: Name = "module"
-    """Rows with the same value in this column stay in one split; it may be missing."""
+    path: str | dict[str, str] | None = None
+    """A file or folder to use instead of `rows()`; or one for each of `train`, `validation` and
+    `test`, which are then the splits. CSV, JSON lines or Parquet, compressed or not."""
+    columns: dict[str, Any] = field(default_factory=dict)
+    """The user's column, or list of columns, for each column that the encoder and the objective
+    need, where the names differ; and for `group`, `split`, `time` and `id`."""
+    encoding: str = "auto"
+    """The encoding of a text file; `auto` finds it."""
+    on_missing: OnMissing = OnMissing.error
+    """What to do with a row that lacks a value."""
+    on_duplicate: OnDuplicate = OnDuplicate.drop
+    """What to do with a row whose inputs an earlier row has too."""
+    split: SplitBy = SplitBy.random
+    """How rows are split; rows with the same value in the column `group` stay together."""
     validation_fraction: PositiveFloat = 0.15
     """Share of the rows on which training is monitored, in (0, 1)."""
     test_fraction: PositiveFloat = 0.15

@@ -20,7 +20,7 @@ def main(config: Config) -> None:
     rows = read_rows(require(RAW_CSV, stage="fetch"), config)
     processed = preprocess(rows, config)
     with new_folder(PROCESSED) as new:
-        processed.save(new, group_column=config.data.group_column)
+        processed.save(new, group_column=config.data.columns.get("group", "group"))
         save_settings(new, config)
     kept = sum(map(len, processed.rows.values()))
     log.info("%d rows, %d exact duplicates removed", kept, len(rows) - kept)

@@ -28,18 +28,30 @@ class Encoder(Fitted, ABC, section="encoder"):
     """The dataclass of the settings under `data.encoder`."""
     columns: ClassVar[Sequence[str]]
     """The columns that a row must have."""
-    example: ClassVar[Values]
-    """A sample row, which a server predicts once at startup."""
+    takes_others: ClassVar[bool] = False
+    """Whether all other columns of the data, except those of the objective, are inputs too."""
 
     @staticmethod
     @abstractmethod
     def problem(values: Values) -> str:
         """Return why a row cannot be used, or an empty string."""
 
-    @staticmethod
+    @property
     @abstractmethod
-    def fields() -> Mapping[str, Field]:
-        """Return the fields of a request, which are the columns of a row."""
+    def example(self) -> Values:
+        """A sample row, which a server predicts once at startup."""
+
+    @abstractmethod
+    def fields(self) -> Mapping[str, Field]:
+        """Return the fields of a request."""
+
+    def row(self, request: Mapping[str, Any]) -> Values:
+        """Return the row that a valid request describes.
+
+        Raises:
+            ValueError: The request cannot be predicted; the message says why.
+        """
+        return request
 
     @classmethod
     @abstractmethod
@@ -56,8 +68,15 @@ class Encoder(Fitted, ABC, section="encoder"):
         """Return the row as nested numbers or an array; rows may differ in the first dimension."""
 
     @abstractmethod
-    def features(self) -> tuple[str, Any]:
-        """Return a scikit-learn transformer of rows for the baseline, and its name."""
+    def features(self) -> Mapping[str, tuple[str, Any]]:
+        """Return the features of each kind of baseline, `linear` or `boosting`, that suits them.
+
+        A pair is their name and a scikit-learn transformer of rows.
+        """
+
+    @abstractmethod
+    def shown(self, values: Values) -> Mapping[str, Any]:
+        """Return a row's inputs as cells of a table, for people."""
 
     @abstractmethod
     def limits(self) -> list[str]:

@@ -59,7 +59,7 @@ def read_rows(path: Path, config: Config) -> list[Row]:
     return read_csv(
         path,
         (*encoder.columns, *objective.columns),
-        group_column=config.data.group_column,
+        group_column=config.data.columns.get("group", "group"),
         problem=lambda values: encoder.problem(values) or objective.problem(values, settings),
     )
 

@@ -5,13 +5,15 @@ import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..errors import ProjectError
 from ..lookup import find_function
 
-Values = Mapping[str, str]
-"""The values of a row, by column."""
+Values = Mapping[str, Any]
+"""The values of a row by column; `None` if one is missing.
+
+A column that stands for several of the user's holds a mapping from their names to their values."""
 
 MAX_FIELD_SIZE = 10_000_000
 """Characters of one field, at most; the csv module's own limit is 131,072."""

@@ -54,7 +54,6 @@ class TextEncoder(Encoder):
 
     settings: ClassVar = TextEncoderConfig
     columns: ClassVar = ("text",)
-    example: ClassVar = {"text": "an example"}
 
     max_tokens: Length
     """Length at which a text is cut."""
@@ -71,8 +70,12 @@ class TextEncoder(Encoder):
         """Return an error message if the text is empty, else an empty string."""
         return "" if values["text"] else "the text is empty"
 
-    @staticmethod
-    def fields() -> Mapping[str, Field]:
+    @property
+    def example(self) -> Values:
+        """A sample text."""
+        return {"text": "an example"}
+
+    def fields(self) -> Mapping[str, Field]:
         """Return the one field of a request."""
         return {"text": Field(str, {"min_length": 1, "pattern": r"\S"})}
 
@@ -94,7 +97,7 @@ class TextEncoder(Encoder):
         tokens = islice(tokenize(values["text"]), self.max_tokens)
         return [self.ids.get(token, UNKNOWN) for token in tokens] or [UNKNOWN]
 
-    def features(self) -> tuple[str, Any]:
+    def features(self) -> Mapping[str, tuple[str, Any]]:
         """Return TF-IDF of words and word pairs."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -104,7 +107,11 @@ class TextEncoder(Encoder):
             ngram_range=(1, 2),
             min_df=2,
         )
-        return "tfidf", vectorizer
+        return {"linear": ("tfidf", vectorizer)}
+
+    def shown(self, values: Values) -> Mapping[str, Any]:
+        """Return the text."""
+        return {"text": values["text"]}
 
     def limits(self) -> list[str]:
         """Return a sentence about the length at which a text is cut."""

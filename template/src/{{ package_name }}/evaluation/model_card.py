@@ -43,7 +43,7 @@ def _head(report: Report, config: Config) -> str:
 
 def _data(report: Report, config: DataConfig) -> str:
     table = _table(("split", "rows"), ((name, f"{n:,}") for name, n in report.num_rows.items()))
-    column = markdown_code(config.group_column)
+    column = markdown_code(config.columns.get("group", "group"))
     return f"""\
 ## Data
 

@@ -139,11 +139,11 @@ def baselines(spec: DataSpec, train: list[Row], test: list[Row]) -> dict[str, Te
     """
     inputs, others = ([row.values for row in rows] for rows in (train, test))
     targets = spec.objective.encode(inputs).numpy()
-    name_of_features, features = spec.encoder.features()
-    (constant_name, constant), *rest = spec.objective.baselines().items()
-    methods = {constant_name: constant} | {
-        f"{name_of_features}_{name}": make_pipeline(features, estimator) for name, estimator in rest
-    }
+    estimators = spec.objective.baselines()
+    methods = dict([estimators["constant"]])
+    for kind, (name_of_features, features) in spec.encoder.features().items():
+        name, estimator = estimators[kind]
+        methods[f"{name_of_features}_{name}"] = make_pipeline(features, estimator)
     scores = {}
     for name, method in methods.items():
         method.fit(inputs, targets)

@@ -46,7 +46,8 @@ class Objective(Fitted, ABC, section="objective"):
     columns: ClassVar[Sequence[str]]
     """The columns that a row must have."""
     metrics: ClassVar[Mapping[str, Metric]]
-    """Metrics by name, for reports, tracking, `training.monitor` and `registry.metric`."""
+    """Metrics by name, for reports, tracking, `training.monitor` and `registry.metric`. The first
+    is the default of these settings."""
     prediction: ClassVar[type]
     """The NamedTuple that a client receives; its first field is the prediction itself."""
 
@@ -64,6 +65,13 @@ class Objective(Fitted, ABC, section="objective"):
     @abstractmethod
     def fit(cls, rows: Sequence[Values], settings: Any) -> Self:
         """Return an objective that has learned what it needs from the training split."""
+
+    def tuned(self, outputs: Tensor, targets: Tensor) -> Self:
+        """Return the objective, fitted to a trained model's outputs for the validation split.
+
+        A threshold or a temperature is chosen here; the result becomes part of the bundle.
+        """
+        return self
 
     @property
     @abstractmethod
@@ -91,10 +99,11 @@ class Objective(Fitted, ABC, section="objective"):
         """Return the correct predictions."""
 
     @abstractmethod
-    def baselines(self) -> dict[str, Any]:
-        """Return scikit-learn estimators whose `predict_proba` or `predict` gives scores.
+    def baselines(self) -> dict[str, tuple[str, Any]]:
+        """Return estimators of scikit-learn and their names, by kind.
 
-        The first one ignores its inputs.
+        `constant` ignores its inputs; `linear` and `boosting` get the encoder's features of that
+        kind. Their `predict_proba` or `predict` gives scores.
         """
 
     @abstractmethod

@@ -163,15 +163,17 @@ class Classification(Objective):
         """Return the labels."""
         return [self.labels[index] for index in targets.tolist()]
 
-    def baselines(self) -> dict[str, Any]:
-        """Return the most frequent label, and logistic regression."""
+    def baselines(self) -> dict[str, tuple[str, Any]]:
+        """Return the most frequent label, logistic regression and gradient boosting."""
         from sklearn.dummy import DummyClassifier
+        from sklearn.ensemble import HistGradientBoostingClassifier
         from sklearn.linear_model import LogisticRegression
 
         regression = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=1000)
         return {
-            "majority": DummyClassifier(strategy="most_frequent"),
-            "logistic_regression": regression,
+            "constant": ("majority", DummyClassifier(strategy="most_frequent")),
+            "linear": ("logistic_regression", regression),
+            "boosting": ("gradient_boosting", HistGradientBoostingClassifier(random_state=0)),
         }
 
     def figures(self, targets: Tensor, scores: Mapping[str, Tensor]) -> dict[str, "Figure"]:

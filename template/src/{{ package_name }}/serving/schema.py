@@ -39,7 +39,7 @@ def schema_of(config: ServeConfig) -> Schema:
     encoder = encoder_class(config.data.encoder["name"])
     objective = objective_class(config.objective["name"])
     fields: dict[str, Any] = {}
-    for name, field in encoder.fields().items():
+    for name, field in encoder.fields(encoder).items():
         bounds: dict[str, Any] = {"max_length": limits.max_text_length} if field.type is str else {}
         fields[name] = (field.type, Field(**{**bounds, **field.limits}))
     request: Any = create_model("PredictRequest", __config__=STRICT, **fields)
