@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Self
 
 from ..lookup import Fitted, find_class
@@ -10,11 +11,26 @@ from .rows import Values
 
 
 class Field(NamedTuple):
-    """One field of a request."""
+    r"""One field of a request.
 
-    type: type
-    limits: Mapping[str, Any]
-    """Keyword arguments of pydantic's `Field`: min_length, pattern, ge, le, ..."""
+    The fields of a text, an image and a table, for example:
+
+    {"text": Field(str, {"min_length": 1, "pattern": r"\S"})}
+
+    {"image": Field(bytes, {"max_length": 10_000_000}, required=False),
+     "pixels": Field([Field([Field(float, {"ge": 0, "le": 255})])], required=False)}
+
+    {"features": Field({"age": Field(float, {"ge": 0, "le": 120}, required=False),
+                        "since": Field(date), "color": Field(str, {"examples": ["red"]})})}
+    """
+
+    type: Any
+    """A type that pydantic reads from JSON, where `bytes` are in base64 and dates in ISO 8601; a
+    list as `[Field]`; an object as a mapping of names to fields."""
+    limits: Mapping[str, Any] = MappingProxyType({})
+    """Keyword arguments of pydantic's `Field`: min_length, pattern, ge, le, description, ..."""
+    required: bool = True
+    """Whether a request must have it. If not, it may be null, and is `None` if it is missing."""
 
 
 class Encoder(Fitted, ABC, section="encoder"):
@@ -30,6 +46,8 @@ class Encoder(Fitted, ABC, section="encoder"):
     """The columns that a row must have."""
     takes_others: ClassVar[bool] = False
     """Whether all other columns of the data, except those of the objective, are inputs too."""
+    row_is_slow: ClassVar[bool] = False
+    """Whether `row` takes long, as to decode an image; a server then calls it in a thread."""
 
     @staticmethod
     @abstractmethod

@@ -1,15 +1,16 @@
 """The bodies of requests and responses: what the encoder reads and what the objective predicts."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from ..data.encoder import Field as RequestField
 from ..data.encoder import encoder_class
 from ..objectives.base import objective_class
 from .config import ServeConfig, ServingConfig
 
-STRICT = ConfigDict(extra="forbid", strict=True)
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, val_json_bytes="base64")
 MAX_BYTES_PER_CHARACTER = 6
 """Bytes of a character that JSON writes as an escape sequence."""
 MAX_ERRORS, MAX_ERROR_CHARACTERS = 10, 100
@@ -38,11 +39,9 @@ def schema_of(config: ServeConfig) -> Schema:
     limits = config.serving
     encoder = encoder_class(config.data.encoder["name"])
     objective = objective_class(config.objective["name"])
-    fields: dict[str, Any] = {}
-    for name, field in encoder.fields(encoder).items():
-        bounds: dict[str, Any] = {"max_length": limits.max_text_length} if field.type is str else {}
-        fields[name] = (field.type, Field(**{**bounds, **field.limits}))
-    request: Any = create_model("PredictRequest", __config__=STRICT, **fields)
+    request: Any = request_model(
+        "PredictRequest", encoder.fields(encoder), max_length=limits.max_text_length
+    )
     inputs: Any = (list[request], Field(min_length=1, max_length=limits.max_batch_size))
     predicted: dict[str, Any] = {
         name: (kind, ...) for name, kind in get_type_hints(objective.prediction).items()
@@ -54,6 +53,36 @@ def schema_of(config: ServeConfig) -> Schema:
         response,
         create_model("BatchResponse", predictions=(list[response], ...)),
     )
+
+
+def request_model(name: str, fields: Mapping[str, RequestField], *, max_length: int) -> Any:
+    """Return the model of an object; strings without a limit of their own get `max_length`."""
+    members: dict[str, Any] = {}
+    for number, (alias, field) in enumerate(fields.items()):
+        kind = _annotation(alias, field, max_length)
+        # A column may have a name that pydantic keeps for itself, hence the alias.
+        if field.required:
+            members[f"field_{number}"] = (kind, Field(alias=alias))
+        else:
+            members[f"field_{number}"] = (kind | None, Field(alias=alias, default=None))
+    return create_model(name, __config__=STRICT, **members)
+
+
+def _annotation(name: str, field: RequestField, max_length: int) -> Any:
+    """Return the type of a field with its limits, for pydantic."""
+    kind: Any = field.type
+    limits: dict[str, Any] = {}
+    if isinstance(kind, Mapping):
+        kind = request_model(name.title(), kind, max_length=max_length)
+    elif isinstance(kind, list):
+        item: Any = _annotation(name, kind[0], max_length)
+        kind = list[item]
+        limits["fail_fast"] = True  # an error for each bad item would take much memory
+    elif kind is str:
+        limits["max_length"] = max_length
+    elif kind is bytes:
+        limits["json_schema_extra"] = {"contentEncoding": "base64"}
+    return Annotated[kind, Field(**{**limits, **field.limits})]
 
 
 def max_body_bytes(config: ServingConfig) -> int:

@@ -76,7 +76,7 @@ class Gate:
             return _invalid([{"type": "json_invalid", "loc": place, "msg": "JSON decode error"}])
         except ClientDisconnect:
             return Response(status_code=400)
-        return [one.model_dump() for one in inputs]
+        return [one.model_dump(by_alias=True) for one in inputs]
 
     async def _read(self, request: Request) -> bytes:
         """Return the body, or stop reading when it is too large."""

@@ -64,7 +64,7 @@ def _routes(engine: Engine, batcher: Batcher, schema: Schema) -> APIRouter:
     async def predict(request: Request, inputs: list[Any]) -> list[Answer]:
         engine.require_loaded()
         engine.require_time(batcher.num_inside, batcher.config)
-        rows = [one.model_dump() for one in inputs]
+        rows = [one.model_dump(by_alias=True) for one in inputs]
         return await _while_connected(request, batcher.submit(rows))
 
     @router.post("/predict", response_model=schema.response)
