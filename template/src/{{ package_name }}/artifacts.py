@@ -16,7 +16,7 @@ from .errors import ProjectError
 
 CONFIGS = Path("configs")
 PARAMS = Path("params.yaml")
-RAW_CSV = Path("data/raw/dataset.csv")
+RAW = Path("data/raw/dataset.parquet")
 PROCESSED = Path("data/processed")
 CHECKPOINTS = Path("models/checkpoints")
 BUNDLE = Path("models/bundle")

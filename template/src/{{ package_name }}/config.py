@@ -121,6 +121,13 @@ class DataConfig(Checked, section="data"):
         super().__post_init__()
         held_out = self.validation_fraction + self.test_fraction
         require(held_out < 1, "data.validation_fraction + data.test_fraction", "< 1", held_out)
+        if isinstance(self.path, dict):
+            splits = ["train", "validation", "test"]
+            require(list(self.path) == splits, "data.path", f"of {', '.join(splits)}", self.path)
+        for name, column in self.columns.items():
+            names = column if isinstance(column, list) and column else [column]
+            are_names = all(isinstance(one, str) and one for one in names)
+            require(are_names, f"data.columns.{name}", "a column, or a list of columns", column)
 
 
 @dataclass(frozen=True)

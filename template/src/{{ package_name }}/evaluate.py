@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 @running("evaluate")
 def main(config: Config) -> None:
     """Write metrics, predictions, plots and the model card of models/bundle/."""
-    from .data.preprocessing import SplitName, read_rows
+    from .data.preprocessing import SplitName
+    from .data.rows import Rows
     from .data.spec import DataSpec
     from .evaluation.model_card import model_card
     from .evaluation.report import evaluate_bundle
@@ -26,7 +27,7 @@ def main(config: Config) -> None:
     processed = require(PROCESSED, stage="preprocess")
     if DataSpec.load(processed) != bundle.spec:
         raise ProjectError(f"{BUNDLE} was trained on other data than {processed}; run `make train`")
-    rows = {name.value: read_rows(processed / f"{name}.csv", config) for name in SplitName}
+    rows = {name.value: Rows(processed / f"{name}.parquet") for name in SplitName}
     report = evaluate_bundle(bundle, processed, rows)
     with new_folder(REPORTS, keep_others=True) as new:
         report.save(new)

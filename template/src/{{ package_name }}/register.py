@@ -89,16 +89,16 @@ def _champion_metric(
             f"not registered: the champion, version {champion.version}, has other {what}; "
             "set another registry.model_name for these"
         )
-    return _measure(other, config)[metric]
+    return _measure(other)[metric]
 
 
-def _measure(bundle: "Bundle", config: Config) -> dict[str, float]:
+def _measure(bundle: "Bundle") -> dict[str, float]:
     from .data.dataset import Split
-    from .data.preprocessing import read_rows
+    from .data.rows import Rows
     from .models.base import evaluate
 
     encoder, objective = bundle.spec.encoder, bundle.spec.objective
-    rows = [row.values for row in read_rows(PROCESSED / "test.csv", config)]
+    rows = [row.values for row in Rows(PROCESSED / "test.parquet")]
     split = Split.from_rows(map(encoder.encode, rows), objective.encode(rows))
     return evaluate(bundle.model, objective, split)
 

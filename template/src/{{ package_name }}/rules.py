@@ -117,7 +117,7 @@ def typed(section: str, kind: type[T], values: Any) -> T:
     known = {field.name: kinds[field.name] for field in fields(cast(Any, kind))}
     read: dict[str, Any] = {}
     for name, value in values.items():
-        _require_known(str(name), known, section=section)
+        require_known(str(name), known, section=section)
         read[name] = _read(value, known[name], _joined(section, name))
     return kind(**read)
 
@@ -156,7 +156,7 @@ def _joined(section: str, name: str) -> str:
     return f"{section}.{name}" if section else name
 
 
-def _require_known(name: str, known: Collection[str], *, section: str) -> None:
+def require_known(name: str, known: Collection[str], *, section: str) -> None:
     """Raise a ConfigError that suggests the nearest setting, unless `name` is known."""
     if name not in known:
         near = get_close_matches(name, known, n=1)

@@ -1,10 +1,14 @@
 """A split as tensors, and its batches."""
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, Self
+from tempfile import TemporaryFile
+from typing import IO, Any, Self
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -101,3 +105,34 @@ class Split:
         except (OSError, TypeError, SafetensorError) as error:
             message = f"{path} cannot be read ({error}); run `make preprocess`"
             raise ProjectError(message) from error
+
+
+def write_split(batches: Iterable[tuple[list[Any], Tensor]], path: Path) -> None:
+    """Write rows and their targets as the file that `Split.load` reads; memory holds one batch."""
+    offsets, shapes = array("q", [0]), set()
+    folder = path.parent
+    with TemporaryFile(dir=folder) as inputs, TemporaryFile(dir=folder) as labels:
+        for rows, targets in batches:
+            tensors = [torch.as_tensor(row) for row in rows]
+            shapes |= {tensor.shape for tensor in tensors}
+            offsets.extend(accumulate(map(len, tensors), initial=offsets.pop()))
+            values = torch.cat(tensors)
+            _append(values, inputs)
+            _append(targets, labels)
+        stored = _mapped(inputs, values), _mapped(labels, targets)
+        if len(shapes) == 1:
+            split = Split(stored[0].view(-1, *shapes.pop()), stored[1])
+        else:
+            split = Split(*stored, torch.frombuffer(offsets, dtype=torch.int64))
+        split.save(path)
+
+
+def _append(tensor: Tensor, file: IO[bytes]) -> None:
+    file.write(tensor.contiguous().numpy().data)
+
+
+def _mapped(file: IO[bytes], like: Tensor) -> Tensor:
+    """Return the tensors that a file holds one after the other, without reading it into memory."""
+    file.flush()
+    rows = np.memmap(file, dtype=like.numpy().dtype, mode="r+").reshape(-1, *like.shape[1:])
+    return torch.from_numpy(rows)

@@ -1,7 +1,8 @@
 """The contract of an encoder, which turns the rows of a modality into a model's inputs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -36,6 +37,8 @@ class Field(NamedTuple):
 class Encoder(Fitted, ABC, section="encoder"):
     """Base class of encoders, one per modality; `data.encoder.name` selects a file in data/.
 
+    Values of CSV files are strings without white space at the ends, those of JSON lines and Parquet
+    have their own types; in all of them `None` is a missing value. `fit` finds out what they mean.
     Subclasses are frozen dataclasses, saved as JSON. Import PyTorch inside methods only: a server
     reads the fields of a request before it loads a model.
     """
@@ -48,6 +51,20 @@ class Encoder(Fitted, ABC, section="encoder"):
     """Whether all other columns of the data, except those of the objective, are inputs too."""
     row_is_slow: ClassVar[bool] = False
     """Whether `row` takes long, as to decode an image; a server then calls it in a thread."""
+
+    @classmethod
+    def read_folder(cls, folder: Path) -> Iterator[tuple[str, Values]] | None:
+        """Yield each example of a folder after its file's path; `None` if the folder has tables."""
+        return None
+
+    @classmethod
+    def load(cls, values: Values, folder: Path) -> Values:
+        """Return a row of a table in `folder` with the content of the files that it names.
+
+        Raises:
+            ValueError: There is no such file.
+        """
+        return values
 
     @staticmethod
     @abstractmethod
@@ -74,7 +91,10 @@ class Encoder(Fitted, ABC, section="encoder"):
     @classmethod
     @abstractmethod
     def fit(cls, rows: Iterable[Values], settings: Any) -> Self:
-        """Return an encoder that has learned what it needs from the training split."""
+        """Return an encoder that has learned what it needs from the training split.
+
+        `rows` are read from a file in each iteration, and may be more than memory holds.
+        """
 
     @property
     @abstractmethod

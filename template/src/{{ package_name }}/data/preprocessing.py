@@ -1,19 +1,31 @@
-"""Preprocessing: remove duplicates, split by group, encode and write to data/processed/."""
+"""Preprocessing: check the rows, split them, encode them and write them to data/processed/."""
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+import hashlib
+import logging
+from array import array
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from ..config import Config, DataConfig
+from ..config import Config, DataConfig, OnDuplicate, OnMissing, SplitBy
 from ..errors import ProjectError
 from ..objectives.base import Objective, objective_class, objective_settings
-from .dataset import Split
-from .encoder import encoder_class, encoder_settings
-from .rows import Row, read_csv, write_csv
+from .dataset import Split, write_split
+from .encoder import Encoder, encoder_class, encoder_settings
+from .rows import Row, Rows, Values, write_rows
 from .spec import DataSpec
+
+LISTED = 5
+"""Rows that a message names; it counts the others."""
+
+log = logging.getLogger(__name__)
 
 
 class SplitName(StrEnum):
@@ -26,101 +38,339 @@ class SplitName(StrEnum):
 
 @dataclass(frozen=True)
 class Processed:
-    """A dataset, split and encoded."""
+    """A dataset, split, with the encoder and the objective fitted to its training split."""
 
-    rows: dict[SplitName, list[Row]]
+    rows: dict[SplitName, Rows]
     spec: DataSpec
 
     def split(self, name: SplitName) -> Split:
-        """Return the encoded rows of a split."""
+        """Return the encoded rows of a split, in memory."""
         rows = [row.values for row in self.rows[name]]
         targets = self.spec.objective.encode(rows)
         return Split.from_rows(map(self.spec.encoder.encode, rows), targets)
 
-    def save(self, folder: Path, *, group_column: str) -> None:
-        """Write the splits as CSV and as tensors, and the spec."""
+    def save(self, folder: Path) -> None:
+        """Write the splits as Parquet and as tensors, and the spec; memory holds few rows."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, rows in self.rows.items():
-            written = ({**row.values, group_column: row.group} for row in rows)
-            write_csv(written, folder / f"{name}.csv")
-            self.split(name).save(folder / f"{name}.safetensors")
+            kept = (Row(row.values, row.group, row.id) for row in rows)
+            write_rows(kept, folder / f"{name}.parquet")
+            write_split(self._encoded(rows), folder / f"{name}.safetensors")
         self.spec.save(folder)
 
-
-def read_rows(path: Path, config: Config) -> list[Row]:
-    """Return the rows of a CSV, checked by the encoder and the objective that `config` names.
-
-    Raises:
-        DataError: One of them cannot be used.
-    """
-    encoder = encoder_class(config.data.encoder["name"])
-    objective = objective_class(config.objective["name"])
-    settings = objective_settings(config.objective)
-    return read_csv(
-        path,
-        (*encoder.columns, *objective.columns),
-        group_column=config.data.columns.get("group", "group"),
-        problem=lambda values: encoder.problem(values) or objective.problem(values, settings),
-    )
+    def _encoded(self, rows: Rows) -> Iterator[tuple[list[Any], Tensor]]:
+        values = iter(ValuesOf(rows))
+        while batch := list(islice(values, 1024)):
+            yield [*map(self.spec.encoder.encode, batch)], self.spec.objective.encode(batch)
 
 
-def preprocess(rows: list[Row], config: Config) -> Processed:
-    """Return `rows` without duplicates, split, with the encoder and objective fitted to training.
+def preprocess(path: Path, config: Config) -> Processed:
+    """Return the rows of a Parquet file, checked and split, with what was fitted to training.
 
     Raises:
+        DataError: Rows cannot be used.
         ProjectError: A label has too few groups to be in every split.
     """
     encoder = encoder_class(config.data.encoder["name"])
     objective = objective_class(config.objective["name"])
-    splits = split_rows(drop_duplicates(rows, encoder.columns), config.data, objective)
-    training = [row.values for row in splits[SplitName.train]]
+    survey = _survey(Rows(path), config, encoder, objective)
+    survey = replace(survey, is_kept=_without_duplicates(survey, Rows(path), config.data))
+    split_of = _assigned(survey, config.data)
+    _check_strata(survey, split_of, config.data, objective)
+    rows = {name: Rows(path, split_of == index) for index, name in enumerate(SplitName)}
+    training = ValuesOf(rows[SplitName.train])
     spec = DataSpec(
         encoder.fit(training, encoder_settings(config.data.encoder)),
         objective.fit(training, objective_settings(config.objective)),
     )
-    return Processed(splits, spec)
+    return Processed(rows, spec)
 
 
-def drop_duplicates(rows: list[Row], columns: Sequence[str]) -> list[Row]:
-    """Return the rows without later ones that have the same inputs."""
-    first: dict[tuple[str, ...], Row] = {}
-    for row in rows:
-        first.setdefault(tuple(row.values[name] for name in columns), row)
-    return list(first.values())
+@dataclass(frozen=True)
+class ValuesOf:
+    """The values of rows, read anew in each iteration."""
+
+    rows: Rows
+
+    def __iter__(self) -> Iterator[Values]:
+        return (row.values for row in self.rows)
 
 
-def split_rows(
-    rows: list[Row], config: DataConfig, objective: type[Objective]
-) -> dict[SplitName, list[Row]]:
-    """Return the rows of each split, in their original order.
+class Found:
+    """Rows with a problem: their number, and the first ones."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.first: list[tuple[str, str]] = []
+
+    def add(self, source: str, reason: str) -> None:
+        """Count a row."""
+        self.number += 1
+        if self.number <= LISTED:
+            self.first.append((source, reason))
+
+    def __str__(self) -> str:
+        """Name the first rows, and count the others."""
+        others = self.number - len(self.first)
+        listed = "; ".join(f"{source}: {reason}" for source, reason in self.first)
+        return f"{listed}; and {others} more" if others else listed
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What decides where each row goes: some bytes a row, however large the rows are."""
+
+    is_kept: np.ndarray
+    """Whether a row is used: [rows], bool."""
+    inputs: np.ndarray
+    """A hash of a row's inputs: [rows], uint64. Of ten million rows two share one by chance with
+    odds of 1 to 300,000."""
+    strata: np.ndarray
+    """Index of a row's stratum in `names`: [rows]."""
+    names: list[str]
+    """The strata, sorted."""
+    groups: np.ndarray | None
+    """A number for each group, in the order of their sorted names: [rows]."""
+    times: np.ndarray
+    """Seconds since 1970, or another number: [rows]."""
+    given: np.ndarray
+    """Index of the split that was given for a row: [rows]."""
+
+
+class Codes:
+    """Numbers that stand for the values of a column."""
+
+    def __init__(self) -> None:
+        self.codes = array("q")
+        self.code_of: dict[str, int] = {}
+
+    def append(self, value: str | None) -> None:
+        """Add a row; `None` differs from every other row."""
+        code = -1 if value is None else self.code_of.setdefault(value, len(self.code_of))
+        self.codes.append(code)
+
+    def ranked(self) -> tuple[list[str], np.ndarray]:
+        """Return the sorted values, and the index of each row's value: [rows]."""
+        names = sorted(self.code_of)
+        rank = np.empty(len(names), dtype=np.int64)
+        rank[[self.code_of[name] for name in names]] = np.arange(len(names))
+        codes = np.frombuffer(self.codes, dtype=np.int64)
+        alone = codes == -1
+        ranked = np.where(alone, len(names) + np.cumsum(alone) - 1, -1)
+        ranked[~alone] = rank[codes[~alone]]
+        return names, ranked
+
+
+def _survey(
+    rows: Rows, config: Config, encoder: type[Encoder], objective: type[Objective]
+) -> Survey:
+    """Check every row.
 
     Raises:
-        ProjectError: A stratum of the objective, such as a label, is not in every split.
+        DataError: Rows cannot be used.
     """
-    held_out = config.validation_fraction, config.test_fraction
-    strata = [objective.stratum(row.values) for row in rows]
-    split_of = split_groups(
-        strata,
-        [row.group for row in rows],
-        fractions=(1 - sum(held_out), *held_out),
-        seed=config.split_seed,
+    settings, by = objective_settings(config.objective), _split_by(config.data)
+    needed = (*encoder.columns, *objective.columns)
+    is_kept, inputs, times, given = array("b"), array("Q"), array("d"), array("b")
+    strata, groups = Codes(), Codes()
+    places: dict[str, int] = {name.value: index for index, name in enumerate(SplitName)}
+    refused, left_out = Found(), Found()
+    for row in rows:
+        values = row.values
+        reason = encoder.problem(values) or objective.problem(values, settings)
+        reason = reason or _misplaced(row, by)
+        if reason:
+            lacks = config.data.on_missing is OnMissing.drop and _lacks_value(row, needed, by)
+            (left_out if lacks else refused).add(row.source, reason)
+        is_kept.append(not reason)
+        inputs.append(0 if reason else _hash(values, encoder, objective))
+        strata.append("" if reason else objective.stratum(values))
+        groups.append(row.group)
+        times.append(0.0 if reason or by is not SplitBy.time else _moment(row.time))
+        given.append(-1 if reason or by is not SplitBy.given else places[row.split or ""])
+    if refused.number:
+        hint = "; data.on_missing=drop leaves out rows that lack a value"
+        raise UnusableError(f"{refused}{hint}")
+    if left_out.number:
+        log.warning("%d rows lack a value and are left out: %s", left_out.number, left_out)
+    names, strata_of = strata.ranked()
+    return Survey(
+        np.frombuffer(is_kept, dtype=bool).copy(),
+        np.frombuffer(inputs, dtype=np.uint64),
+        strata_of,
+        names,
+        groups.ranked()[1] if groups.code_of else None,
+        np.frombuffer(times),
+        np.frombuffer(given, dtype=np.int8),
     )
-    splits = {
-        name: [row for row, split in zip(rows, split_of, strict=True) if split == index]
-        for index, name in enumerate(SplitName)
-    }
-    for name, there in splits.items():
-        if missing := set(strata) - {objective.stratum(row.values) for row in there}:
+
+
+class UnusableError(ProjectError):
+    """Rows cannot be used; the message names the first ones."""
+
+
+def _split_by(config: DataConfig) -> SplitBy:
+    return SplitBy.given if isinstance(config.path, dict) else config.split
+
+
+def _misplaced(row: Row, by: SplitBy) -> str:
+    """Return why no split can be chosen for a row, or an empty string."""
+    if by is SplitBy.given and row.split not in list(SplitName):
+        return f"the split must be one of {', '.join(SplitName)}, got {row.split!r}"
+    if by is SplitBy.time:
+        try:
+            _moment(row.time)
+        except (TypeError, ValueError):
+            return f"the time must be a date, a time or a number, got {row.time!r:.100}"
+    return ""
+
+
+def _lacks_value(row: Row, needed: Sequence[str], by: SplitBy) -> bool:
+    values = [row.values.get(name) for name in needed]
+    values += [row.time] if by is SplitBy.time else [row.split] if by is SplitBy.given else []
+    nested = (value.values() if isinstance(value, dict) else [value] for value in values)
+    return any(one is None for each in nested for one in each)
+
+
+def _moment(value: Any) -> float:
+    """Return a time as seconds since 1970, without a zone as UTC; a number stays what it is."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            value = datetime.fromisoformat(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    return float(value)
+
+
+def _hash(values: Values, encoder: type[Encoder], objective: type[Objective]) -> int:
+    others = [name for name in values if name not in objective.columns]
+    names = others if encoder.takes_others else encoder.columns
+    inputs = repr([values[name] for name in names]).encode()
+    return int.from_bytes(hashlib.blake2b(inputs, digest_size=8).digest())
+
+
+def _without_duplicates(survey: Survey, rows: Rows, config: DataConfig) -> np.ndarray:
+    """Return whether each row is used and is the first with its inputs: [rows], bool.
+
+    Raises:
+        UnusableError: A row has the inputs of another, and `data.on_duplicate` is `error`.
+    """
+    kept = np.flatnonzero(survey.is_kept)
+    order = kept[np.argsort(survey.inputs[kept], kind="stable")]
+    sorted_inputs = survey.inputs[order]
+    is_later = np.concatenate(([False], sorted_inputs[1:] == sorted_inputs[:-1]))
+    is_kept = survey.is_kept.copy()
+    if config.on_duplicate is OnDuplicate.keep or not is_later.any():
+        return is_kept
+    is_kept[order[is_later]] = False
+    if config.on_duplicate is OnDuplicate.drop:
+        log.info("%d exact duplicates removed", is_later.sum())
+        return is_kept
+    found = Found()
+    sources = {}
+    for number, row in enumerate(rows):
+        first = sources.setdefault(int(survey.inputs[number]), row.source)
+        if survey.is_kept[number] and not is_kept[number]:
+            found.add(row.source, f"the inputs are those of {first}")
+    raise UnusableError(f"{found}; data.on_duplicate=drop leaves out such rows")
+
+
+def _assigned(survey: Survey, config: DataConfig) -> np.ndarray:
+    """Return the split of each row: [rows], int8; -1 for a row that is left out."""
+    kept = np.flatnonzero(survey.is_kept)
+    held_out = config.validation_fraction, config.test_fraction
+    fractions = (1 - sum(held_out), *held_out)
+    by = _split_by(config)
+    if by is SplitBy.given:
+        chosen = survey.given[kept]
+    elif by is SplitBy.time:
+        chosen = split_by_time(survey.times[kept], fractions=fractions)
+    else:
+        chosen = split_at_random(
+            survey.strata[kept],
+            _together(survey, kept, config),
+            fractions=fractions,
+            seed=config.split_seed,
+        )
+    split_of = np.full(len(survey.is_kept), -1, dtype=np.int8)
+    split_of[kept] = chosen
+    return split_of
+
+
+def _together(survey: Survey, kept: np.ndarray, config: DataConfig) -> np.ndarray | None:
+    """Return the group of each row that is kept; rows with the same inputs are in one."""
+    groups = None if survey.groups is None else survey.groups[kept]
+    if config.on_duplicate is not OnDuplicate.keep:
+        return groups
+    _, inputs = np.unique(survey.inputs[kept], return_inverse=True)
+    if groups is None:
+        return inputs
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    # A graph whose nodes are groups and inputs, with an edge for each row.
+    first = int(groups.max()) + 1
+    edges = groups, first + inputs
+    size = first + int(inputs.max()) + 1
+    graph = coo_array((np.ones(len(kept), dtype=np.int8), edges), shape=(size, size))
+    return connected_components(graph, directed=False)[1][groups]
+
+
+def _check_strata(
+    survey: Survey, split_of: np.ndarray, config: DataConfig, objective: type[Objective]
+) -> None:
+    """Raise a ProjectError if a split lacks a stratum that it needs."""
+    there = [set(np.unique(survey.strata[split_of == index]).tolist()) for index in range(3)]
+    is_random = _split_by(config) is SplitBy.random
+    for name, found in zip(SplitName, there, strict=True):
+        if not found:
+            raise ProjectError(f"the {name} split has no row; see data.split")
+        needed = set().union(*there) if is_random or name is SplitName.train else set()
+        if missing := needed - found:
             raise ProjectError(
-                f"{' and '.join(objective.columns)} {min(missing)!r} has no row in the {name} "
-                "split; it needs more rows (or groups), or another data.split_seed"
+                f"{' and '.join(objective.columns)} {survey.names[min(missing)]!r} has no row in "
+                f"the {name} split; it needs more rows (or groups), or another data.split_seed"
             )
-    return splits
+
+
+def split_by_time(times: np.ndarray, *, fractions: Sequence[float]) -> np.ndarray:
+    """Return the split (0, 1, 2, …) of each row, the newest in the last; equal times stay together.
+
+    A split begins at the time at which its share of the rows does.
+    """
+    ordered = np.sort(times)
+    starts = ordered[np.rint(np.cumsum(fractions[:-1]) * len(times)).astype(int)]
+    return np.searchsorted(starts, times, side="right")
+
+
+def split_at_random(
+    strata: np.ndarray,
+    groups: np.ndarray | None,
+    *,
+    fractions: Sequence[float],
+    seed: int,
+) -> np.ndarray:
+    """Return the split (0, 1, 2, …) of each row; each stratum is in proportion to `fractions`."""
+    if groups is not None:
+        return split_groups(strata, groups, fractions=fractions, seed=seed)
+    shuffled = np.random.default_rng(seed).permutation(len(strata))
+    shuffled = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    split_of = np.empty(len(strata), dtype=np.int8)
+    for rows in np.split(shuffled, np.cumsum(np.bincount(strata))[:-1]):
+        # Bounds of the splits, which leave a row to each if there are enough.
+        least = np.arange(1, len(fractions))
+        bounds = np.rint(np.cumsum(fractions[:-1]) * len(rows)).clip(least, len(rows) - least[::-1])
+        split_of[rows] = np.searchsorted(bounds, np.arange(len(rows)), side="right")
+    return split_of
 
 
 def split_groups(
-    labels: Sequence[Hashable],
-    groups: Sequence[Hashable],
+    labels: Sequence[Hashable] | np.ndarray,
+    groups: Sequence[Hashable] | np.ndarray,
     *,
     fractions: Sequence[float],
     seed: int,
@@ -131,18 +381,17 @@ def split_groups(
     to small and in seeded order among similar sizes, joins the split that lacks most of its labels.
     If every group has one label, a label with at least as many groups as splits is in each split.
     """
-    _, group_of = np.unique(np.asarray(groups), return_inverse=True)
+    _, group_of, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     _, label_of = np.unique(np.asarray(labels), return_inverse=True)
-    counts = np.zeros((group_of.max() + 1, label_of.max() + 1))  # [groups, labels]
-    np.add.at(counts, (group_of, label_of), 1)
-
-    wanted = np.outer(fractions, counts.sum(axis=0))  # [splits, labels]
+    labels_of = np.split(label_of[np.argsort(group_of, kind="stable")], np.cumsum(sizes)[:-1])
+    wanted = np.outer(fractions, np.bincount(label_of))  # [splits, labels]
     held = np.zeros_like(wanted)
-    split_of = np.empty(len(counts), dtype=np.int64)
-    for group in _large_first(counts.sum(axis=1), seed=seed):
-        split = np.argmax((1 - held / wanted) @ counts[group])
+    split_of = np.empty(len(sizes), dtype=np.int8)
+    for group in _large_first(sizes, seed=seed):
+        there, counts = np.unique(labels_of[group], return_counts=True)
+        split = np.argmax((1 - held[:, there] / wanted[:, there]) @ counts)
         split_of[group] = split
-        held[split] += counts[group]
+        held[split, there] += counts
     return split_of[group_of]
 
 

@@ -1,110 +1,199 @@
-"""A dataset as a CSV with a row for each example, which is validated when it is read."""
+"""The rows of a dataset in a Parquet file, which is written and read in batches."""
 
-import csv
-import io
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from ..errors import ProjectError
-from ..lookup import find_function
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Values = Mapping[str, Any]
-"""The values of a row by column; `None` if one is missing.
+"""The values of a row by column: str, int, float, bool, date, datetime, bytes or a list of these;
+`None` if one is missing.
 
 A column that stands for several of the user's holds a mapping from their names to their values."""
 
-MAX_FIELD_SIZE = 10_000_000
-"""Characters of one field, at most; the csv module's own limit is 131,072."""
-
-_REFUSED = {
-    rb"\0": "a NUL byte, which UTF-8 text does not have",
-    rb"\r(?!\n)": "a carriage return without a line feed; lines end with LF or CRLF",
-}
-"""Bytes that indicate a damaged file or another encoding, with a description of each."""
+ROWS_PER_BATCH, BYTES_PER_BATCH = 8192, 2**25
+"""The size of the batches that are held in memory, at most; one row may be larger."""
 
 
 class Row(NamedTuple):
     """One example."""
 
     values: Values
-    group: str
-    """Rows of one group stay in one split."""
+    group: str | None = None
+    """Rows of one group stay in one split; `None` for a row on its own."""
+    id: str = ""
+    """The value of the user's column `id`, or else `source`."""
+    source: str = ""
+    """Where the row comes from, as `data/external/mine.csv:17`."""
+    split: str | None = None
+    """The split that was given for the row."""
+    time: Any = None
+    """When the example arose."""
+
+
+_INTERNAL = {f"_{name}": name for name in Row._fields[1:]}
+"""The fields of a row by their columns in the file, beside those of its values."""
 
 
 class DataError(ProjectError):
     """A row cannot be used, or the whole file if `line` is 0."""
 
-    def __init__(self, path: Path, line: int, reason: str) -> None:
+    def __init__(self, path: Path | str, line: int, reason: str) -> None:
         super().__init__(f"{path}:{line}: {reason}" if line else f"{path} {reason}")
         self.path, self.line, self.reason = path, line, reason
 
 
-def dataset_rows(name: str) -> Iterable[Values]:
-    """Return the rows of the dataset that data/<name>.py defines, each with the same columns.
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a Parquet file, read anew in each iteration."""
+
+    path: Path
+    kept: np.ndarray | None = None
+    """Whether each row of the file is one of these: [rows of the file], bool. `None` for all."""
+
+    def __len__(self) -> int:
+        if self.kept is not None:
+            return int(self.kept.sum())
+        import pyarrow.parquet as pq
+
+        return pq.ParquetFile(self.path).metadata.num_rows
+
+    def __iter__(self) -> Iterator[Row]:
+        start = 0
+        for batch in _batches_of(self.path):
+            stop = start + len(batch)
+            kept = batch if self.kept is None else batch.filter(self.kept[start:stop])
+            yield from _rows_of(kept)
+            start = stop
+
+
+def write_rows(rows: Iterable[Row], path: Path) -> int:
+    """Write the rows; return their number.
 
     Raises:
-        ConfigError: There is no such file, or it has no `rows()`.
+        DataError: The values of a column have types that do not go together.
     """
-    return find_function("rows", folder="data", name=name, setting="data.name")()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-
-def write_csv(rows: Iterable[Values], path: Path) -> int:
-    """Write the rows, under a header with the columns of the first; return their number."""
-    number = 0
-    with path.open("w", encoding="utf-8", newline="") as file:
-        for number, row in enumerate(rows, start=1):
-            if number == 1:
-                writer = csv.DictWriter(file, row, lineterminator="\n")
-                writer.writeheader()
-            writer.writerow(row)
+    number, schema, writer = 0, pa.schema([]), None
+    try:
+        for batch in map(_to_batch, _in_batches(rows)):
+            widened = _unified(schema, batch.schema)
+            if writer is None or widened != schema:
+                writer = _widen(writer, path, widened)
+                schema = widened
+            writer.write_batch(_cast(batch, schema))
+            number += len(batch)
+    finally:
+        if writer:
+            writer.close()
+    if not number:
+        pq.write_table(schema.empty_table(), path)
     return number
 
 
-def read_csv(
-    path: Path, columns: Sequence[str], *, group_column: str, problem: Callable[[Values], str]
-) -> list[Row]:
-    """Return the rows of a UTF-8 file, with the values of these columns.
+def _in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    batch, size = [], 0
+    for row in rows:
+        batch.append(row)
+        size += sum(len(one) for one in row.values.values() if isinstance(one, str | bytes))
+        if len(batch) == ROWS_PER_BATCH or size > BYTES_PER_BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
-    The group is the value of `group_column`; without that column each row is its own group.
 
-    Raises:
-        DataError: The file is missing, not UTF-8, or has a NUL or a lone carriage return, a column
-            is missing, or `problem` returns what is wrong with a row.
-    """
-    csv.field_size_limit(MAX_FIELD_SIZE)
-    reader = csv.DictReader(io.StringIO(_decoded(path), newline=""), strict=True)
-    rows: list[Row] = []
-    line = 1
+def _to_batch(rows: list[Row]) -> "pa.RecordBatch":
+    """Return rows as columns; an internal column without any value is left out."""
+    import pyarrow as pa
+
+    names = dict.fromkeys(name for row in rows for name in row.values)
+    if clash := sorted(_INTERNAL.keys() & names):
+        reason = f"the column {clash[0]} has a name that is used for other things; rename it"
+        raise DataError(rows[0].source, 0, reason)
+    columns = {name: [row.values.get(name) for row in rows] for name in names}
+    for name, field in _INTERNAL.items():
+        values = [getattr(row, field) for row in rows]
+        if any(value is not None for value in values):
+            columns[name] = values
+    arrays = []
+    for name, values in columns.items():
+        try:
+            arrays.append(pa.array(values))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            reason = f"the column {name} has values of several types ({error})"
+            raise DataError(rows[0].source, 0, reason) from error
+    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def _unified(one: "pa.Schema", other: "pa.Schema") -> "pa.Schema":
+    """Return the schema of values of both; whole numbers become float where others are."""
+    import pyarrow as pa
+
     try:
-        found = reader.fieldnames
-        if missing := [name for name in columns if name not in (found or ())]:
-            raise DataError(path, line, f"missing column {' and '.join(missing)}; found {found}")
-        line = reader.line_num + 1
-        for row in reader:
-            values = {name: (row[name] or "").strip() for name in columns}
-            if reason := problem(values):
-                raise DataError(path, line, reason)
-            rows.append(Row(values, row.get(group_column) or f"line {line}"))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(path, line, f"not valid CSV ({error})") from error
-    return rows
+        return pa.unify_schemas([one, other], promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ProjectError(f"a column has values of several types: {error}") from error
 
 
-def _decoded(path: Path) -> str:
+def _widen(writer: Any, path: Path, schema: "pa.Schema") -> Any:
+    """Return a writer of the file with another schema, which has the rows written so far."""
+    import pyarrow.parquet as pq
+
+    if writer is None:
+        return pq.ParquetWriter(path, schema, compression="zstd")
+    writer.close()
+    old = path.with_name(f"{path.name}.narrow")
+    path.rename(old)
+    wider = pq.ParquetWriter(path, schema, compression="zstd")
+    for batch in _batches_of(old):
+        wider.write_batch(_cast(batch, schema))
+    old.unlink()
+    return wider
+
+
+def _cast(batch: "pa.RecordBatch", schema: "pa.Schema") -> "pa.RecordBatch":
+    """Return the batch with the columns of the schema, those that it lacks without values."""
+    import pyarrow as pa
+
+    there = set(batch.schema.names)
+    arrays = [
+        batch.column(field.name).cast(field.type)
+        if field.name in there
+        else pa.nulls(len(batch), field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _batches_of(path: Path) -> Iterator["pa.RecordBatch"]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
-        content = path.read_bytes()
+        with pq.ParquetFile(path) as file:
+            yield from file.iter_batches(batch_size=ROWS_PER_BATCH)
     except FileNotFoundError as error:
         raise DataError(path, 0, "does not exist; run `make fetch`") from error
-    except OSError as error:
-        raise DataError(path, 0, f"cannot be read ({error.strerror}); run `make fetch`") from error
-    for pattern, what in _REFUSED.items():
-        if found := re.search(pattern, content):
-            raise DataError(path, content.count(b"\n", 0, found.start()) + 1, what)
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(path, line, f"byte {content[error.start]:#04x} is not UTF-8") from error
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(path, 0, f"cannot be read ({error}); run `make fetch`") from error
+
+
+def _rows_of(batch: "pa.RecordBatch") -> Iterator[Row]:
+    columns = {name: batch.column(name).to_pylist() for name in batch.schema.names}
+    internal = {_INTERNAL[name]: columns.pop(name) for name in _INTERNAL.keys() & columns.keys()}
+    names, fields = list(columns), list(internal)
+    values = zip(*columns.values(), strict=True) if columns else [()] * len(batch)
+    others = zip(*internal.values(), strict=True) if internal else [()] * len(batch)
+    for cells, facts in zip(values, others, strict=True):
+        row = dict(zip(names, cells, strict=True))
+        yield Row(row, **dict(zip(fields, facts, strict=True)))

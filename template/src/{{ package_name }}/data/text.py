@@ -26,6 +26,13 @@ def tokenize(text: str) -> Iterator[str]:
     return (match[0].lower() for match in _TOKEN.finditer(_CAMEL_HUMP.sub(" ", text)))
 
 
+def joined(text: str | Mapping[str, Any]) -> str:
+    """Return the text of a row; those of several columns are joined by lines."""
+    if isinstance(text, str):
+        return text
+    return "\n".join(str(part) for part in text.values() if part is not None)
+
+
 @dataclass(frozen=True)
 class TextEncoderConfig(Checked, section="data.encoder"):
     """How a text becomes tokens."""
@@ -67,8 +74,11 @@ class TextEncoder(Encoder):
 
     @staticmethod
     def problem(values: Values) -> str:
-        """Return an error message if the text is empty, else an empty string."""
-        return "" if values["text"] else "the text is empty"
+        """Return an error message if the text is empty or no text, else an empty string."""
+        text = values["text"]
+        if text is None:
+            return "the text is empty"
+        return "" if isinstance(text, str | dict) else f"the text is not text: {text!r:.100}"
 
     @property
     def example(self) -> Values:
@@ -82,7 +92,7 @@ class TextEncoder(Encoder):
     @classmethod
     def fit(cls, rows: Iterable[Values], settings: TextEncoderConfig) -> Self:
         """Return an encoder with the tokens that occur at least `min_count` times."""
-        counts = Counter(token for row in rows for token in tokenize(row["text"]))
+        counts = Counter(token for row in rows for token in tokenize(joined(row["text"])))
         known = [token for token in counts if counts[token] >= settings.min_count]
         ordered = sorted(known, key=lambda token: (-counts[token], token))
         return cls(settings.max_tokens, tuple(ordered))
@@ -94,7 +104,7 @@ class TextEncoder(Encoder):
 
     def encode(self, values: Values) -> list[int]:
         """Return 1 to `max_tokens` ids; a text without a token is one unknown token."""
-        tokens = islice(tokenize(values["text"]), self.max_tokens)
+        tokens = islice(tokenize(joined(values["text"])), self.max_tokens)
         return [self.ids.get(token, UNKNOWN) for token in tokens] or [UNKNOWN]
 
     def features(self) -> Mapping[str, tuple[str, Any]]:
@@ -102,7 +112,7 @@ class TextEncoder(Encoder):
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         vectorizer = TfidfVectorizer(
-            preprocessor=lambda row: row["text"].lower(),
+            preprocessor=lambda row: joined(row["text"]).lower(),
             sublinear_tf=True,
             ngram_range=(1, 2),
             min_df=2,
@@ -110,8 +120,9 @@ class TextEncoder(Encoder):
         return {"linear": ("tfidf", vectorizer)}
 
     def shown(self, values: Values) -> Mapping[str, Any]:
-        """Return the text."""
-        return {"text": values["text"]}
+        """Return the text, or the text of each column."""
+        text = values["text"]
+        return text if isinstance(text, dict) else {"text": text}
 
     def limits(self) -> list[str]:
         """Return a sentence about the length at which a text is cut."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from importlib import import_module
 
-from ..config import Config, DataConfig
+from ..config import Config, DataConfig, OnDuplicate, SplitBy
 from ..lineage import config_hash, made_by
 from ..rules import flat
 from .plots import one_line
@@ -43,7 +43,6 @@ def _head(report: Report, config: Config) -> str:
 
 def _data(report: Report, config: DataConfig) -> str:
     table = _table(("split", "rows"), ((name, f"{n:,}") for name, n in report.num_rows.items()))
-    column = markdown_code(config.columns.get("group", "group"))
     return f"""\
 ## Data
 
@@ -51,14 +50,26 @@ def _data(report: Report, config: DataConfig) -> str:
 
 {table}
 
-Exact duplicates are removed. Where the data has a column {column}, rows that share
-its value stay in one split, so that near-copies do not leak into the test split. The best epoch was
-picked on the validation split; the figures below are of the test split."""
+{_split(config)} The best epoch was picked on the validation split; the figures below are of the
+test split."""
+
+
+def _split(config: DataConfig) -> str:
+    """Return how rows were assigned to splits."""
+    if config.split is SplitBy.given or isinstance(config.path, dict):
+        return "The splits came with the data."
+    if config.split is SplitBy.time:
+        return "The rows are split by time: the newest are tested."
+    group = config.columns.get("group")
+    together = f"; rows that share {markdown_code(group)} stay together" if group else ""
+    duplicates = "" if config.on_duplicate is OnDuplicate.keep else "Exact duplicates are removed. "
+    return f"{duplicates}The rows are split at random{together}."
 
 
 def _source(config: DataConfig) -> str:
     if config.path is not None:
-        return f"The rows of {markdown_code(config.path)}."
+        paths = config.path.values() if isinstance(config.path, dict) else [config.path]
+        return f"The rows of {', '.join(map(markdown_code, paths))}."
     module = import_module(f"..data.{config.name}", __package__)
     return (module.__doc__ or f"The rows of `data/{config.name}.py`.").splitlines()[0]
 

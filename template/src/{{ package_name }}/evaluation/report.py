@@ -3,11 +3,11 @@
 import csv
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from torch import Tensor
 
 from ..data.dataset import Split
-from ..data.rows import Row
+from ..data.rows import Rows
 from ..data.spec import DataSpec
 from ..models.base import predict_outputs
 from ..models.bundle import Bundle
@@ -40,6 +40,7 @@ class Report:
     """The scores that each baseline gave to the test rows."""
     num_rows: Mapping[str, int]
     """Rows of each split."""
+    test_rows: Rows
 
     @property
     def scores(self) -> Tensor:
@@ -85,20 +86,29 @@ class Report:
     def save(self, folder: Path) -> None:
         """Write metrics, predictions and figures."""
         folder.mkdir(parents=True, exist_ok=True)
-        objective = self.bundle.spec.objective
         for name, figure in self.figures.items():
             save_figure(figure, folder / f"{name}.png")
         written = {"bundle_version": self.bundle.version, **self.metrics}
         text = json.dumps(written | {"baselines": self.baselines}, indent=2)
         (folder / METRICS_JSON).write_text(text + "\n", "utf-8")
-        predictions = objective.predictions(self.scores)
         with (folder / PREDICTIONS_CSV).open("w", encoding="utf-8", newline="") as file:
             # Quoted, since some spreadsheets split cells at semicolons.
             writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-            _, *others = get_type_hints(objective.prediction)
-            writer.writerow(("actual", "predicted", *others))
-            pairs = zip(objective.actual(self.targets), predictions, strict=True)
-            writer.writerows(map(_cell, (actual, *prediction)) for actual, prediction in pairs)
+            for number, row in enumerate(self._predictions()):
+                if number == 0:
+                    writer.writerow(map(_cell, row))
+                writer.writerow(map(_cell, row.values()))
+
+    def _predictions(self) -> Iterator[dict[str, Any]]:
+        """Yield the cells of predictions.csv for each test row."""
+        objective, encoder = self.bundle.spec.objective, self.bundle.spec.encoder
+        predictions = objective.predictions(self.scores)
+        actual = objective.actual(self.targets)
+        for row, target, prediction in zip(self.test_rows, actual, predictions, strict=True):
+            results = {"id": row.id, "target": target, **prediction._asdict()}
+            shown = encoder.shown(row.values).items()
+            inputs = {f"input_{name}" if name in results else name: one for name, one in shown}
+            yield {"id": row.id, **inputs, **results}
 
 
 def read_predictions(path: Path) -> list[dict[str, str]]:
@@ -111,13 +121,16 @@ def read_predictions(path: Path) -> list[dict[str, str]]:
 def _cell(value: Any) -> Any:
     """Return a value for a CSV cell, with a `'` before text that spreadsheets read as a formula.
 
-    See https://owasp.org/www-community/attacks/CSV_Injection. A number stays as it is.
+    See https://owasp.org/www-community/attacks/CSV_Injection. A number stays as it is; a list or a
+    mapping becomes JSON.
     """
+    if isinstance(value, list | tuple | dict):
+        value = json.dumps(value, ensure_ascii=False)
     is_formula = isinstance(value, str) and value.startswith(_FORMULA_STARTS)
     return f"'{value}" if is_formula and not _NUMBER.fullmatch(value) else value
 
 
-def evaluate_bundle(bundle: Bundle, processed: Path, rows: Mapping[str, list[Row]]) -> Report:
+def evaluate_bundle(bundle: Bundle, processed: Path, rows: Mapping[str, Rows]) -> Report:
     """Return the results of `bundle`, and of the baselines, on the test split in `processed`.
 
     `rows` has the rows of each split in that folder.
@@ -129,10 +142,11 @@ def evaluate_bundle(bundle: Bundle, processed: Path, rows: Mapping[str, list[Row
         targets=split.targets,
         baseline_scores=baselines(bundle.spec, rows["train"], rows["test"]),
         num_rows={name: len(found) for name, found in rows.items()},
+        test_rows=rows["test"],
     )
 
 
-def baselines(spec: DataSpec, train: list[Row], test: list[Row]) -> dict[str, Tensor]:
+def baselines(spec: DataSpec, train: Rows, test: Rows) -> dict[str, Tensor]:
     """Return the scores that each baseline, fitted on `train`, gives to the rows of `test`.
 
     The encoder gives the features, the objective the estimators; the first ignores the features.

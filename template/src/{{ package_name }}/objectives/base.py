@@ -63,7 +63,7 @@ class Objective(Fitted, ABC, section="objective"):
 
     @classmethod
     @abstractmethod
-    def fit(cls, rows: Sequence[Values], settings: Any) -> Self:
+    def fit(cls, rows: Iterable[Values], settings: Any) -> Self:
         """Return an objective that has learned what it needs from the training split."""
 
     def tuned(self, outputs: Tensor, targets: Tensor) -> Self:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
@@ -115,7 +115,7 @@ class Classification(Objective):
         return values["label"]
 
     @classmethod
-    def fit(cls, rows: Sequence[Values], settings: ClassificationConfig) -> Self:
+    def fit(cls, rows: Iterable[Values], settings: ClassificationConfig) -> Self:
         """Return the objective with the labels of `rows`, in alphabetical order.
 
         Raises:
