@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
-from training_loops.ours import Rows
+from training_loops.ours import Rows, whole_config
 from training_loops.workloads import Encoder
 
 PEAK_TFLOPS = {"H100": 989, "H200": 989, "A100": 312, "L40": 181, "L4": 121, "4090": 165}
@@ -107,7 +107,7 @@ def ours(package: str) -> Loop:
         one = trainer.Trainer(
             size.model(),
             classification(tuple("abcdefgh")),
-            config.Config(training=settings),
+            whole_config(package, training=settings),
             device=torch.device("cuda"),
             callbacks=[Ticking(clock)],
         )

@@ -203,11 +203,14 @@ class Lab:
             for i, label, text in numbered
         ]
         encoder = {"name": "text", "max_tokens": 16, "min_count": 1}
-        whole = config.Config(data=config.DataConfig(encoder=encoder))
+        whole = config.Config(
+            data=config.DataConfig(name="docstrings", encoder=encoder),
+            model={"name": name, "hidden_size": 8, "num_bigram_buckets": 64},
+            objective={"name": "classification"},
+        )
         data = self.module("data.preprocessing").preprocess(texts, whole)
-        settings = {"name": name, "hidden_size": 8, "num_bigram_buckets": 64}
-        lineage = self.module("lineage").current_lineage(config.Config(), run_id="run-7")
-        model = self.module("models.base").build_model(settings, data.spec)
+        lineage = self.module("lineage").current_lineage(whole, run_id="run-7")
+        model = self.module("models.base").build_model(whole.model, data.spec)
         return self.bundle_module.Bundle(model, data.spec, lineage)
 
     def predicted(self, folder: Path) -> tuple[str, str, str]:

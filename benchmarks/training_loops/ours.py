@@ -35,6 +35,14 @@ class Rows:
         return list(torch.randperm(len(self), generator=generator).split(size))
 
 
+def whole_config(package: str, **sections: Any) -> Any:
+    """Return the project's configuration with these sections, of no data and no model."""
+    config = import_module(f"{package}.config")
+    none = {"name": "none"}
+    data = config.DataConfig(name="none", encoder=none)
+    return config.Config(data=data, model=none, objective=none, **sections)
+
+
 def ours(package: str) -> Loop:
     """Return the project's trainer with all that it does by default, tracking included."""
     part = lambda name: import_module(f"{package}.{name}")  # noqa: E731
@@ -77,7 +85,7 @@ def ours(package: str) -> Loop:
             ]
             device = torch.device("cpu")
             optimizer = config.OptimizerConfig(learning_rate=RATE)
-            whole = config.Config(optimizer=optimizer, training=settings)
+            whole = whole_config(package, optimizer=optimizer, training=settings)
             labels = tuple(f"label {number}" for number in range(int(work.labels.max()) + 1))
             objective = part("objectives.classification").Classification(labels)
             model = work.make()

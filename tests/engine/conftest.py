@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -36,11 +37,27 @@ collect_ignore = [
     *(["serving", "test_serve.py"] if not has("serve") else []),
     *(["test_register.py", "test_tracking.py"] if not TRACKERS else []),
     *(["training/test_ray.py"] if not has("training.launchers.ray") else []),
+    *(["image"] if not has("data.image") else []),
+    *(["tabular"] if not has("data.table") else []),
+    *(["pretrained"] if not has("models.pretrained") else []),
 ]
 
-ENCODER = {"name": "text", "max_tokens": 16, "min_count": 1}
+DATA = DataConfig(
+    name="docstrings",
+    columns={"group": "module"},
+    encoder={"name": "text", "max_tokens": 16, "min_count": 1},
+)
 SMALL = {"name": "mlp", "hidden_size": 8, "num_bigram_buckets": 64}
 """The settings of a model of a few weights."""
+
+
+C = TypeVar("C", bound=Config)
+
+
+def make_config(kind: type[C] = Config, **sections: Any) -> C:
+    """Return the default configuration of a small model, with these sections."""
+    chosen = {"data": DATA, "model": SMALL, "objective": {"name": "classification"}}
+    return kind(**chosen | sections)
 
 
 def pytest_unconfigure() -> None:
@@ -65,13 +82,13 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def processed() -> Processed:
     """The miniature dataset, split and encoded."""
-    return preprocess(make_rows(), Config(data=DataConfig(encoder=ENCODER)))
+    return preprocess(make_rows(), make_config())
 
 
 @pytest.fixture(scope="session")
 def bundle(processed: Processed) -> Bundle:
     """An untrained model of the miniature dataset."""
-    lineage = current_lineage(Config(), run_id=None)
+    lineage = current_lineage(make_config(), run_id=None)
     return Bundle(build_model(SMALL, processed.spec).eval(), processed.spec, lineage)
 
 

@@ -15,7 +15,6 @@ from typing import Any, get_type_hints
 import pytest
 import yaml
 from toy_project.compose import main as compose
-from toy_project.config import Config
 from toy_project.data.preprocessing import Processed, read_rows
 from toy_project.data.rows import DataError
 from toy_project.data.text import TextEncoder, TextEncoderConfig
@@ -25,6 +24,8 @@ from toy_project.models.embedding import TextModelConfig
 from toy_project.models.transformer import TransformerConfig
 from toy_project.objectives.classification import ClassificationConfig
 from toy_project.rules import ConfigError, typed
+
+from .conftest import make_config
 
 HUGE = "1" + "0" * 400
 HOSTILE = ("nan", "inf", "-inf", "1e308", "-1", HUGE, "x", "[1]", "'\"1e308\"'")
@@ -55,7 +56,7 @@ def said(setting: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return message
 
 
-@pytest.mark.parametrize("name", list(numeric_settings(Config())))
+@pytest.mark.parametrize("name", list(numeric_settings(make_config())))
 def test_a_number_that_makes_no_sense_is_refused(
     name: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,14 +156,14 @@ def test_a_csv_of_another_kind_is_refused(
     path = tmp_path / "data.csv"
     path.write_bytes(content)
     with pytest.raises(DataError) as caught:
-        read_rows(path, Config())
+        read_rows(path, make_config())
     assert str(caught.value) == f"{path}:{line}: {reason}"
 
 
 def test_lines_may_end_with_both(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_bytes(b'text,label\r\n"a\r\ncat",a\r\nan oak,b\r\n')
-    texts = [row.values["text"] for row in read_rows(path, Config())]
+    texts = [row.values["text"] for row in read_rows(path, make_config())]
     assert texts == ["a\r\ncat", "an oak"]
 
 

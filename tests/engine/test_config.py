@@ -1,6 +1,6 @@
 import ast
 import inspect
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields
 
 import pytest
 from toy_project import config
@@ -9,7 +9,9 @@ from toy_project.config import (
     TrainingConfig,
 )
 from toy_project.models.transformer import TransformerConfig
-from toy_project.rules import ConfigError
+from toy_project.rules import ConfigError, typed
+
+from .conftest import make_config
 
 
 @pytest.mark.parametrize(
@@ -30,8 +32,14 @@ def test_heads_must_divide_the_width():
         TransformerConfig("transformer", num_heads=7)
 
 
-def test_the_defaults_are_valid():
-    assert is_dataclass(Config())
+@pytest.mark.parametrize("missing", ["data", "data.encoder", "data.name", "model", "objective"])
+def test_what_has_neither_a_value_nor_a_default_is_named(missing):
+    settings = asdict(make_config())
+    section, _, name = missing.partition(".")
+    del (settings[section] if name else settings)[name or section]
+    with pytest.raises(ConfigError) as caught:
+        typed("", Config, settings)
+    assert str(caught.value) == f"{missing} has no value"
 
 
 def test_every_field_says_what_it_means():

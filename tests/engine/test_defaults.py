@@ -9,7 +9,7 @@ import pytest
 from miniature import CONFIGS
 from toy_project import fetch, preprocess, serve, train
 from toy_project.compose import to_config
-from toy_project.config import Config
+from toy_project.config import Config, DataConfig
 from toy_project.data.encoder import encoder_settings
 from toy_project.models.base import model_settings
 from toy_project.objectives.base import objective_settings
@@ -50,7 +50,13 @@ def test_yaml_repeats_the_defaults_of_the_dataclasses(choice):
         composed = hydra.compose("serve", [choice] if choice else [])
     config = to_config(composed, ServeConfig)
     default = ServeConfig(
-        model={"name": config.model["name"]}, objective={"name": config.objective["name"]}
+        data=DataConfig(
+            name=config.data.name,
+            columns=config.data.columns,
+            encoder={"name": config.data.encoder["name"]},
+        ),
+        model={"name": config.model["name"]},
+        objective={"name": config.objective["name"]},
     )
     theirs, ours = every_setting(config), every_setting(default)
     chosen = {f"{choice.partition('=')[0]}.name"}

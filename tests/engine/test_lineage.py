@@ -3,12 +3,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from dvc.repo import Repo
-from toy_project.config import Config, RegistryConfig
+from toy_project.config import RegistryConfig
 from toy_project.lineage import (
     config_hash,
     current_lineage,
     dvc_hash,
 )
+
+from .conftest import make_config
 
 
 def git(*arguments: str) -> str:
@@ -19,17 +21,17 @@ def git(*arguments: str) -> str:
 
 def test_the_commit_and_whether_files_differ_from_it(workspace, monkeypatch):
     monkeypatch.delenv("GIT_COMMIT", raising=False)
-    assert current_lineage(Config(), run_id=None).git_commit is None
+    assert current_lineage(make_config(), run_id=None).git_commit is None
     monkeypatch.setenv("GIT_COMMIT", "of an image")
-    assert current_lineage(Config(), run_id=None).git_commit == "of an image"
+    assert current_lineage(make_config(), run_id=None).git_commit == "of an image"
     git("init")
     Path("code.py").write_text("1", "utf-8")
     git("add", "code.py")
     git("commit", "--message", "first")
-    lineage = current_lineage(Config(), run_id="r")
+    lineage = current_lineage(make_config(), run_id="r")
     assert (lineage.git_commit, lineage.git_dirty) == (git("rev-parse", "HEAD"), False)
     Path("code.py").write_text("2", "utf-8")
-    assert current_lineage(Config(), run_id="r").git_dirty
+    assert current_lineage(make_config(), run_id="r").git_dirty
 
 
 def test_the_hash_of_a_folder_is_the_one_in_dvc_lock(workspace):
@@ -41,6 +43,6 @@ def test_the_hash_of_a_folder_is_the_one_in_dvc_lock(workspace):
 
 
 def test_the_config_hash_covers_what_makes_a_model():
-    config = Config()
+    config = make_config()
     assert config_hash(replace(config, registry=RegistryConfig(threshold=1))) == config_hash(config)
     assert config_hash(replace(config, seed=1)) != config_hash(config)

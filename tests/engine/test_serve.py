@@ -22,7 +22,7 @@ from toy_project.tracking.base import (
 )
 from toy_project.tracking.registry import create_registry
 
-from .conftest import TRACKERS
+from .conftest import TRACKERS, make_config
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside the server
 
@@ -89,7 +89,7 @@ def test_a_port_that_is_taken_is_named(workspace, monkeypatch):
 
 @pytest.mark.skipif(not TRACKERS, reason="the project has no registry")
 def test_the_champion_is_served_under_its_version(tracking, bundle_folder):
-    config = ServeConfig(tracking=tracking, serving=ServingConfig(model="champion"))
+    config = make_config(ServeConfig, tracking=tracking, serving=ServingConfig(model="champion"))
     with pytest.raises(TrackingError, match="model has no champion; run `make register`"):
         serve.load_predictor(config)
     bundle = Bundle.load(bundle_folder)
@@ -107,7 +107,9 @@ def test_the_champion_is_served_under_its_version(tracking, bundle_folder):
 
 
 def test_without_tracking_there_is_no_champion():
-    config = ServeConfig(tracking=TrackingConfig("none"), serving=ServingConfig(model="champion"))
+    config = make_config(
+        ServeConfig, tracking=TrackingConfig("none"), serving=ServingConfig(model="champion")
+    )
     with pytest.raises(TrackingError) as caught:
         serve.load_predictor(config)
     assert str(caught.value) == "tracking=none has no registry; choose another tracker"

@@ -14,7 +14,7 @@ import torch
 import yaml
 from miniature import CONFIGS
 from toy_project import data, fetch, preprocess, train, training
-from toy_project.config import Config, OptimizerConfig
+from toy_project.config import OptimizerConfig
 from toy_project.data.encoder import encoder_settings
 from toy_project.lineage import made_by
 from toy_project.models.base import model_settings
@@ -23,6 +23,7 @@ from toy_project.rules import flat
 from toy_project.training.optimizers import check_optimizer
 
 from . import commands
+from .conftest import make_config
 
 PIECES = Path(__file__).parent / "pieces"
 TABLE = "text,label\n" + "".join(f"word n{i},{'ab'[i % 2]}\n" for i in range(36))
@@ -129,7 +130,7 @@ ALL_OF: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 
 def every_setting() -> Iterator[tuple[str, str]]:
     """Yield each setting that makes a model, and the choice of a group under which it exists."""
-    for section, values in made_by(Config()).items():
+    for section, values in made_by(make_config()).items():
         if section not in ALL_OF:
             yield from (("", name) for name in flat({section: values}))
             continue

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
-from toy_project.config import Config, OptimizerConfig
+from toy_project.config import OptimizerConfig
 from toy_project.tracking.base import (
     create_tracker,
     run_name,
 )
 from toy_project.tracking.registry import create_registry
+
+from .conftest import make_config
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def bundle_of(tmp_path):
 
 def test_a_run_is_recorded_and_resumes(tracking, bundle_of):
     with create_tracker(tracking).start("first") as tracker:
-        tracker.log_config(Config(), tags={"git_commit": "abc"})
+        tracker.log_config(make_config(), tags={"git_commit": "abc"})
         tracker.log_metrics({"loss": 2.0, "accuracy": 0.5}, step=1)
         tracker.log_folder(bundle_of("1"), "model")
     with create_tracker(tracking).start("second", run_id=tracker.run_id) as again:
@@ -46,7 +48,7 @@ def test_a_run_is_recorded_and_resumes(tracking, bundle_of):
 
 
 def test_a_run_is_named_after_its_settings_and_its_digits_differ():
-    config = Config(model={"name": "mlp"}, optimizer=OptimizerConfig(learning_rate=0.02))
+    config = make_config(model={"name": "mlp"}, optimizer=OptimizerConfig(learning_rate=0.02))
     names = {run_name(config) for _ in range(8)}
     assert len(names) > 1
     assert {name.rpartition("-")[0] for name in names} == {"mlp-lr0.02"}

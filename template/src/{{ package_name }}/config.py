@@ -88,11 +88,11 @@ class SplitBy(StrEnum):
     """By the column `split`, which holds `train`, `validation` or `test`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataConfig(Checked, section="data"):
     """The rows, how they are split and how they are encoded."""
 
-    name: Name = "docstrings"
+    name: Name
     """The file in data/ whose `rows()` yields the dataset."""
     path: str | dict[str, str] | None = None
     """A file or folder to use instead of `rows()`; or one for each of `train`, `validation` and
@@ -114,7 +114,7 @@ class DataConfig(Checked, section="data"):
     """Share of the rows that only `evaluate` uses, in (0, 1)."""
     split_seed: NonNegativeInt = 0
     """Seed of the split."""
-    encoder: Choice = field(default_factory=lambda: {"name": "text"})
+    encoder: Choice
     """How a row becomes tensors: `name` is a file in data/, which defines the other settings."""
 
     def __post_init__(self) -> None:
@@ -263,7 +263,7 @@ class LauncherConfig(Checked, section="launcher"):
             require(self.address is None, "launcher.address", here, self.address)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Config(Checked):
     """The whole configuration, as configs/config.yaml composes it."""
 
@@ -273,10 +273,10 @@ class Config(Checked):
     """`auto` resumes an interrupted run, `never` starts a new one; or a checkpoint's path."""
     resume_changed: bool = False
     """Resume although settings or data have changed."""
-    data: DataConfig = field(default_factory=DataConfig)
-    model: Choice = field(default_factory=lambda: {"name": "transformer"})
+    data: DataConfig
+    model: Choice
     """`name` is a file in models/, which defines the other settings."""
-    objective: Choice = field(default_factory=lambda: {"name": "classification"})
+    objective: Choice
     """`name` is a file in objectives/, which defines the other settings."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)

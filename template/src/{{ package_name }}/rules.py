@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+from inspect import Parameter, signature
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -109,8 +110,8 @@ def typed(section: str, kind: type[T], values: Any) -> T:
     """Return the dataclass that `values`, settings or JSON, describe.
 
     Raises:
-        ConfigError: A field is unknown, or its value is not what its type says.
-        TypeError: A field is missing that has no default.
+        ConfigError: A field is unknown, its value is not what its type says, or it has neither a
+            value nor a default.
     """
     require(isinstance(values, dict), section, "a mapping", values)
     kinds = get_type_hints(kind)
@@ -119,6 +120,9 @@ def typed(section: str, kind: type[T], values: Any) -> T:
     for name, value in values.items():
         require_known(str(name), known, section=section)
         read[name] = _read(value, known[name], _joined(section, name))
+    for name, parameter in signature(kind).parameters.items():
+        if name not in read and parameter.default is Parameter.empty:
+            raise ConfigError(f"{_joined(section, name)} has no value")
     return kind(**read)
 
 

@@ -1,6 +1,7 @@
+from dataclasses import replace
+
 import pytest
 from miniature import make_rows
-from toy_project.config import Config, DataConfig
 from toy_project.data.dataset import Split
 from toy_project.data.preprocessing import (
     SplitName,
@@ -10,6 +11,8 @@ from toy_project.data.preprocessing import (
 from toy_project.data.rows import Row
 from toy_project.data.spec import DataSpec
 from toy_project.errors import ProjectError
+
+from ..conftest import DATA, make_config
 
 
 def test_the_first_of_equal_texts_is_kept():
@@ -32,7 +35,7 @@ def test_every_row_is_in_one_split_and_every_label_in_each(processed):
 
 def test_the_seed_chooses_the_split():
     def test_rows(seed: int) -> list[Row]:
-        config = Config(data=DataConfig(split_seed=seed))
+        config = make_config(data=replace(DATA, split_seed=seed))
         return preprocess(make_rows(), config).rows[SplitName.test]
 
     assert test_rows(0) == test_rows(0)
@@ -42,7 +45,7 @@ def test_the_seed_chooses_the_split():
 def test_a_label_that_cannot_be_in_every_split_is_named():
     rows = [*make_rows(), Row({"text": "lonely", "label": "rare"}, "g")]
     with pytest.raises(ProjectError, match="label 'rare' has no row in the validation split"):
-        preprocess(rows, Config())
+        preprocess(rows, make_config())
 
 
 def test_what_is_saved_is_what_was_made(processed, tmp_path):

@@ -2,9 +2,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_project.config import Config
 from toy_project.data.preprocessing import read_rows
 from toy_project.data.rows import DataError, Row
+
+from ..conftest import make_config
 
 GOOD = b"text,label,module\na cat,animal,m1\nan oak,plant,m2\n"
 
@@ -12,7 +13,7 @@ GOOD = b"text,label,module\na cat,animal,m1\nan oak,plant,m2\n"
 def read(folder: Path, content: bytes, **settings: Any) -> list[Row]:
     path = folder / "data.csv"
     path.write_bytes(content)
-    return read_rows(path, Config(**settings))
+    return read_rows(path, make_config(**settings))
 
 
 def test_good_rows_are_read(tmp_path):
@@ -54,8 +55,8 @@ def test_a_label_that_is_not_listed_is_refused(tmp_path):
 
 def test_a_missing_file_is_called_missing(tmp_path):
     with pytest.raises(DataError) as caught:
-        read_rows(tmp_path / "no.csv", Config())
+        read_rows(tmp_path / "no.csv", make_config())
     assert str(caught.value) == f"{tmp_path / 'no.csv'} does not exist; run `make fetch`"
     with pytest.raises(DataError) as caught:
-        read_rows(tmp_path, Config())
+        read_rows(tmp_path, make_config())
     assert str(caught.value) == (f"{tmp_path} cannot be read (Is a directory); run `make fetch`")

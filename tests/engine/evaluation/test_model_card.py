@@ -3,11 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
-from toy_project.config import (
-    Config,
-    DataConfig,
-    RegistryConfig,
-)
+from toy_project.config import RegistryConfig
 from toy_project.evaluation.model_card import model_card
 from toy_project.evaluation.report import Report
 from toy_project.lineage import current_lineage
@@ -15,6 +11,8 @@ from toy_project.models.bundle import Bundle
 from toy_project.objectives.classification import (
     Classification,
 )
+
+from ..conftest import DATA, make_config
 
 TARGETS = torch.tensor([0, 0, 0, 1, 1, 2])
 """Of animals, plants and stones."""
@@ -32,7 +30,7 @@ def outputs(predicted: Tensor) -> Tensor:
 def report(bundle: Bundle) -> Report:
     """The results of a model that is right four times of six."""
     return Report(
-        bundle=replace(bundle, lineage=current_lineage(Config(), run_id="run-7")),
+        bundle=replace(bundle, lineage=current_lineage(make_config(), run_id="run-7")),
         outputs=outputs(PREDICTED),
         targets=TARGETS,
         baseline_scores={"majority": torch.eye(3)[[0] * 6]},
@@ -41,7 +39,7 @@ def report(bundle: Bundle) -> Report:
 
 
 def test_the_card_has_its_sections(report: Report) -> None:
-    card = model_card(report, Config(registry=RegistryConfig(model_name="finder")))
+    card = model_card(report, make_config(registry=RegistryConfig(model_name="finder")))
     headings = [line for line in card.splitlines() if line.startswith("#")]
     assert headings == [
         "# finder",
@@ -55,13 +53,13 @@ def test_the_card_has_its_sections(report: Report) -> None:
 
 
 def test_it_says_how_much_better_than_the_baselines(report: Report) -> None:
-    card = model_card(report, Config())
+    card = model_card(report, make_config())
     assert "| **this model** | **0.667** | **0.489** |" in card
     assert "| majority | 0.500 (+0.167) | 0.222 (+0.267) |" in card
 
 
 def test_it_has_a_line_per_label_and_split(report: Report) -> None:
-    card = model_card(report, Config())
+    card = model_card(report, make_config())
     assert "| animals | 0.67 | 0.67 | 0.67 | 3 |" in card
     assert "| stones | 0.00 | 0.00 | 0.00 | 1 |" in card
     assert "| train | 1,234 |" in card
@@ -69,36 +67,36 @@ def test_it_has_a_line_per_label_and_split(report: Report) -> None:
 
 def test_it_says_where_the_model_comes_from(report: Report) -> None:
     lineage = report.bundle.lineage
-    card = model_card(report, Config())
+    card = model_card(report, make_config())
     for value in (lineage.data_hash, lineage.config_hash, "run-7", lineage.created_at):
         assert str(value) in card
     assert f"`{report.bundle.version}`" in card
 
 
 def test_settings_are_shown_only_where_they_trained_the_model(report: Report) -> None:
-    config = Config()
+    config = make_config()
     assert f"training.epochs={config.training.epochs}\n" in model_card(report, config)
     assert "training.epochs" not in model_card(report, replace(config, seed=1))
 
 
 def test_it_says_what_the_figures_are_worth(report: Report) -> None:
-    card = model_card(report, Config())
+    card = model_card(report, make_config())
     assert "It is right in 67% of the cases; its mean confidence is 65%." in card
     assert "Its most frequent mistake is plants for animals: 1 of 3." in card
 
 
 def test_a_model_without_mistakes_is_doubted(report: Report) -> None:
     perfect = replace(report, outputs=outputs(TARGETS))
-    assert "reason to doubt the split" in model_card(perfect, Config())
+    assert "reason to doubt the split" in model_card(perfect, make_config())
 
 
 def test_it_names_the_data(report: Report) -> None:
-    assert "standard library" in model_card(report, Config())
-    mine = Config(data=DataConfig(path="data/external/mine.csv"))
+    assert "standard library" in model_card(report, make_config())
+    mine = make_config(data=replace(DATA, path="data/external/mine.csv"))
     assert "The rows of `data/external/mine.csv`." in model_card(report, mine)
 
 
 def test_a_label_cannot_break_out_of_its_table(report: Report) -> None:
     spec = replace(report.bundle.spec, objective=Classification(("animals", "plants", "a|b\nc")))
     odd = replace(report, bundle=replace(report.bundle, spec=spec))
-    assert "| a&#124;b c | 0.00 |" in model_card(odd, Config())
+    assert "| a&#124;b c | 0.00 |" in model_card(odd, make_config())

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from email.message import Message
 from http.client import HTTPConnection
 from importlib import import_module
@@ -20,7 +21,6 @@ import pytest
 import uvicorn
 from miniature import CONFIGS
 from toy_project.compose import to_config
-from toy_project.config import Config, DataConfig
 from toy_project.data.preprocessing import preprocess
 from toy_project.data.rows import Row
 from toy_project.lineage import current_lineage
@@ -34,7 +34,7 @@ from toy_project.serving.engine import Engine
 from toy_project.serving.predictor import Predictor
 from toy_project.serving.schema import schema_of
 
-from ..conftest import has
+from ..conftest import DATA, has, make_config
 
 # Tests of one server. The drills are of the one that batches requests itself.
 collect_ignore = [
@@ -55,7 +55,7 @@ def running(load: Callable[[], Predictor], config: ServingConfig) -> Generator[h
     """Run a server in a thread; give a client for it."""
     name = compose().serving.name
     module = import_module(f"toy_project.serving.{name}")
-    schema = schema_of(ServeConfig(serving=config))
+    schema = schema_of(make_config(ServeConfig, serving=config))
     app = module.create_app(Engine(load), config, schema)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, log_level="warning"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -144,11 +144,11 @@ def slow_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(40)
     ]
     encoder = {"name": "text", "min_count": 1}
-    processed = preprocess(rows, Config(data=DataConfig(encoder=encoder)))
+    processed = preprocess(rows, make_config(data=replace(DATA, encoder=encoder)))
     sizes = {"hidden_size": 256, "num_layers": 4, "feedforward_size": 1024}
     model = build_model({"name": "transformer", **sizes}, processed.spec).eval()
     folder = tmp_path_factory.mktemp("slow") / "bundle"
-    Bundle(model, processed.spec, current_lineage(Config(), run_id=None)).save(folder)
+    Bundle(model, processed.spec, current_lineage(make_config(), run_id=None)).save(folder)
     return folder
 
 

@@ -21,6 +21,7 @@ from toy_project.serving.predictor import Predictor
 from toy_project.serving.schema import schema_of
 from toy_project.serving.server import run
 
+from ..conftest import make_config
 from .conftest import Serve, Served
 
 
@@ -38,7 +39,7 @@ def served_here(bundle: Bundle) -> Generator[HTTPConnection]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     config, engine = ServingConfig(port=port), Engine(lambda: Predictor(bundle))
-    app = create_app(engine, config, schema_of(ServeConfig(serving=config)))
+    app = create_app(engine, config, schema_of(make_config(ServeConfig, serving=config)))
     server = Thread(
         target=run,
         args=(app, engine, config),

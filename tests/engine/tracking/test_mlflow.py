@@ -18,7 +18,7 @@ import yaml
 from mlflow import MlflowClient
 from toy_project import register
 from toy_project.artifacts import BUNDLE, METRICS_JSON, PROCESSED
-from toy_project.config import Config, OptimizerConfig, TrackingConfig
+from toy_project.config import OptimizerConfig, TrackingConfig
 from toy_project.lineage import dvc_hash
 from toy_project.models.bundle import Bundle
 from toy_project.tracking.base import (
@@ -31,7 +31,9 @@ from toy_project.tracking.base import (
 from toy_project.tracking.mlflow import tracker as tracker_module
 from toy_project.tracking.registry import create_registry
 
-NAMED = Config(model={"name": "mlp"}, optimizer=OptimizerConfig(learning_rate=0.02))
+from ..conftest import make_config
+
+NAMED = make_config(model={"name": "mlp"}, optimizer=OptimizerConfig(learning_rate=0.02))
 CONFIG = TrackingConfig("mlflow", experiment="miniature", system_metrics=False)
 
 
@@ -47,11 +49,11 @@ def tracker(tracking) -> Tracker:
 
 def test_a_run_holds_settings_and_what_they_were_at_last(client, tracker):
     with tracker.start("a run"):
-        tracker.log_config(replace(Config(), seed=7), tags={})
-        tracker.log_config(replace(Config(), seed=8), tags={})
+        tracker.log_config(replace(make_config(), seed=7), tags={})
+        tracker.log_config(replace(make_config(), seed=8), tags={})
     run = client.get_run(tracker.run_id)
     assert run.data.params["seed"] == "7"
-    learning_rate = str(Config().optimizer.learning_rate)
+    learning_rate = str(make_config().optimizer.learning_rate)
     assert run.data.params["optimizer.learning_rate"] == learning_rate
     assert run.data.params["training.monitor"] == "accuracy"
     assert [file.path for file in client.list_artifacts(tracker.run_id)] == ["config.yaml"]

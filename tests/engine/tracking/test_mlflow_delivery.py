@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from toy_project.artifacts import BUNDLE
-from toy_project.config import Config, TrackingConfig
+from toy_project.config import TrackingConfig
 from toy_project.tracking.base import (
     RunStatus,
     Tracker,
@@ -21,6 +21,7 @@ from toy_project.tracking.base import (
 from toy_project.tracking.mlflow import delivery
 from toy_project.tracking.mlflow import tracker as tracker_module
 
+from ..conftest import make_config
 from .mlflow_server import MlflowServer
 from .proxy import Mode, Proxy
 
@@ -103,7 +104,7 @@ def test_a_frozen_server_holds_nothing_up(server, proxy, bundle_here, caplog):
     server.freeze()
     try:
         started = time.monotonic()
-        tracker.log_config(replace(Config(), seed=7), tags={"data_hash": "abc"})
+        tracker.log_config(replace(make_config(), seed=7), tags={"data_hash": "abc"})
         train(tracker)
         assert time.monotonic() - started < 1
         tracker.log_folder(bundle_here, "model")

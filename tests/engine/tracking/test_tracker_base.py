@@ -1,5 +1,5 @@
 import pytest
-from toy_project.config import Config, TrackingConfig
+from toy_project.config import TrackingConfig
 from toy_project.rules import ConfigError
 from toy_project.tracking.base import (
     RunStatus,
@@ -9,6 +9,8 @@ from toy_project.tracking.base import (
 )
 from toy_project.tracking.registry import create_registry
 
+from ..conftest import make_config
+
 
 class DyingServer(Tracker):
     def finish(self, status: RunStatus = RunStatus.finished) -> None:
@@ -17,7 +19,7 @@ class DyingServer(Tracker):
 
 def test_no_tracking_records_nothing_and_has_no_registry(tmp_path):
     with create_tracker(TrackingConfig(name="none")).start("a name", run_id="a run") as tracker:
-        tracker.log_config(Config(), tags={})
+        tracker.log_config(make_config(), tags={})
         tracker.log_metrics({"loss": 1.0}, step=0)
         tracker.log_folder(tmp_path, "model")
         assert tracker.run_id is None

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import wandb
-from toy_project.config import Config, OptimizerConfig
+from toy_project.config import OptimizerConfig
 from toy_project.tracking.base import (
     RunStatus,
     TrackingError,
@@ -19,9 +19,10 @@ from toy_project.tracking.base import (
 )
 from toy_project.tracking.registry import create_registry
 
+from ..conftest import make_config
 from .wandb_store import recordings
 
-NAMED = Config(model={"name": "mlp"}, optimizer=OptimizerConfig(learning_rate=0.02))
+NAMED = make_config(model={"name": "mlp"}, optimizer=OptimizerConfig(learning_rate=0.02))
 NO_KEY = (
     "there is no key for Weights & Biases: "
     "run `wandb login`, set WANDB_API_KEY, or record offline with WANDB_MODE=offline"
@@ -48,7 +49,7 @@ def bundle(tmp_path) -> Path:
 
 
 def test_what_an_offline_run_leaves(tracking, bundle):
-    config = replace(Config(), seed=7)
+    config = replace(make_config(), seed=7)
     tags = {"git_commit": "abc"}
     registry = create_registry(tracking)
     with create_tracker(tracking).start("a run") as tracker:
@@ -113,9 +114,9 @@ def test_a_run_that_does_not_end_well_says_how(tracking, error, expected):
 
 def test_a_run_that_resumes_is_a_second_recording(tracking):
     with create_tracker(tracking).start("a run") as tracker:
-        tracker.log_config(Config(), tags={})
+        tracker.log_config(make_config(), tags={})
     with create_tracker(tracking).start("another", run_id=tracker.run_id) as again:
-        again.log_config(replace(Config(), seed=1), tags={})
+        again.log_config(replace(make_config(), seed=1), tags={})
     assert [r.run_id for r in recordings()] == [tracker.run_id] * 2
     assert [r.config["seed"] for r in recordings()] == [0, 1]
 

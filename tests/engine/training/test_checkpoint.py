@@ -14,7 +14,9 @@ from toy_project.training.checkpoint import (
     settings_of,
 )
 
-CONFIG = Config()
+from ..conftest import make_config
+
+CONFIG = make_config()
 WEIGHTS = {"layer.weight": torch.arange(3)}
 
 

@@ -5,7 +5,6 @@ import socket
 import pytest
 import torch
 from toy_project.config import (
-    Config,
     Device,
     LauncherConfig,
     TrainingConfig,
@@ -23,7 +22,7 @@ from toy_project.training.distributed import (
 )
 from toy_project.training.trainer import Trainer
 
-from ..conftest import SMALL
+from ..conftest import SMALL, make_config
 
 CPU = torch.device("cpu")
 
@@ -61,7 +60,7 @@ def test_one_process_in_a_group_trains_as_one_without(processed, monkeypatch):
     def weights() -> list[torch.Tensor]:
         torch.manual_seed(0)
         model = build_model(SMALL, processed.spec)
-        config = Config(training=TrainingConfig(epochs=1))
+        config = make_config(training=TrainingConfig(epochs=1))
         trainer = Trainer(model, processed.spec.objective, config, device=CPU)
         trainer.fit(processed.split("train"), processed.split("validation"))
         return list(model.parameters())

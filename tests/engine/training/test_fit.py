@@ -26,7 +26,7 @@ from toy_project.training.checkpoint import (
 )
 from toy_project.training.fit import fit
 
-from ..conftest import SMALL
+from ..conftest import SMALL, make_config
 
 STEPS_PER_EPOCH = 9
 """Of the miniature dataset, in batches of 8."""
@@ -42,7 +42,7 @@ def project(workspace: Path, processed: Any) -> Path:
 
 def config(**settings: Any) -> Config:
     training = replace(TrainingConfig(epochs=3, batch_size=8), **settings)
-    return Config(
+    return make_config(
         model=SMALL,
         optimizer=OptimizerConfig(learning_rate=0.01),
         training=training,

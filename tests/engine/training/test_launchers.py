@@ -12,6 +12,8 @@ from toy_project.training.launchers import (
     start,
 )
 
+from ..conftest import make_config
+
 
 @pytest.mark.parametrize(
     ("values", "message"),
@@ -35,14 +37,14 @@ def test_a_launcher_is_checked_when_it_is_configured(values, message):
 @pytest.mark.parametrize("name", ["nope", "base", "__init__", "../local", "os.path"])
 def test_only_a_file_that_launches_is_a_launcher(name):
     with pytest.raises(ConfigError) as caught:
-        start(print, Config(launcher=LauncherConfig(name)))
+        start(print, make_config(launcher=LauncherConfig(name)))
     expected = "a file in training/launchers/ with a function launch()"
     assert str(caught.value).startswith(f"launcher.name must be {expected}, got {name!r}")
 
 
 def test_local_runs_in_this_process():
     seen: list[Config] = []
-    config = Config(resume="never")
+    config = make_config(resume="never")
     start(seen.append, config)
     assert seen == [config]
 
@@ -50,8 +52,8 @@ def test_local_runs_in_this_process():
 def test_processes_that_torchrun_restarted_continue(monkeypatch):
     seen: list[Config] = []
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    start(seen.append, Config(resume="never"))
-    assert seen == [Config(resume="auto")]
+    start(seen.append, make_config(resume="never"))
+    assert seen == [make_config(resume="auto")]
 
 
 class Losing:
@@ -68,7 +70,7 @@ class Losing:
             raise WorkerError("worker 1 was lost")
 
 
-CONFIG = replace(Config(), resume="never", launcher=LauncherConfig(max_restarts=2))
+CONFIG = replace(make_config(), resume="never", launcher=LauncherConfig(max_restarts=2))
 
 
 def test_lost_workers_start_again_from_the_last_checkpoint(monkeypatch, caplog):

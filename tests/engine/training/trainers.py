@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from toy_project.config import (
-    Config,
     OptimizerConfig,
     TrainingConfig,
 )
@@ -24,6 +23,8 @@ from toy_project.training.trainer import (
     Callback,
     Trainer,
 )
+
+from ..conftest import make_config
 
 CPU = torch.device("cpu")
 MODEL: dict[str, Any] = {
@@ -50,7 +51,7 @@ def make_trainer(
 ) -> Trainer:
     seed_everything(seed, deterministic=False)
     training = replace(TrainingConfig(epochs=4, batch_size=8), **settings)
-    config = Config(seed=seed, optimizer=optimizer, training=training)
+    config = make_config(seed=seed, optimizer=optimizer, training=training)
     return Trainer(
         build_model(model, processed.spec),
         objective or processed.spec.objective,
