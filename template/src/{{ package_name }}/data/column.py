@@ -6,7 +6,6 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any
@@ -21,8 +20,6 @@ OTHER, MISSING, KNOWN = 0, 1, 2
 """Codes of a rare or new category, of a missing one, and of the most frequent one."""
 LARGEST = 1e100
 """Numbers are cut here: squares of larger ones are infinite."""
-FARTHEST = 10.0
-"""Standard deviations from the mean at which a number is cut."""
 TAIL = 0.005
 """Share of the numbers at each end that mean and deviation see only up to its edge."""
 MAX_SAMPLE = 20_000
@@ -32,8 +29,8 @@ MAX_COUNTED = 100_000
 MAX_SHOWN = 20
 """Categories that the documentation of a request lists, at most."""
 EPOCH = datetime(1970, 1, 1)
-NUM_DATE_PARTS = 5
-"""A date's day, and its places on the circles of a year and of a week."""
+NUM_CIRCLES = 4
+"""Numbers that are the place of a date in the year and in the week, beside that of its day."""
 
 _NUMBER = re.compile(r"[+-]?(?!0\d)(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 """A number of a CSV. `007` is none: leading zeros are those of a code."""
@@ -49,6 +46,16 @@ class ColumnType(StrEnum):
     categorical = "categorical"
     boolean = "boolean"
     date = "date"
+
+
+_TYPES = {
+    bool: ColumnType.boolean,
+    int: ColumnType.numeric,
+    float: ColumnType.numeric,
+    date: ColumnType.date,
+    datetime: ColumnType.date,
+}
+_UNUSABLE = (bytes, dict, list)
 
 
 @dataclass(frozen=True)
@@ -72,17 +79,10 @@ class Column:
     def __post_init__(self) -> None:
         check(self, "encoder.inputs", largest=sys.float_info.max)
 
-    @property
+    @cached_property
     def num_codes(self) -> int:
         """Codes of a category lie in [0, num_codes); 0 for columns of another type."""
         return KNOWN + len(self.categories) if self.type is ColumnType.categorical else 0
-
-    @property
-    def num_numbers(self) -> int:
-        """Numbers that stand for a value; 0 for a category."""
-        if self.num_codes:
-            return 0
-        return (NUM_DATE_PARTS if self.type is ColumnType.date else 1) + self.has_missing
 
     @cached_property
     def _codes(self) -> dict[str, int]:
@@ -92,23 +92,13 @@ class Column:
         """Return the code of a category; `None` is a missing one."""
         return MISSING if value is None else self._codes.get(category_of(value), OTHER)
 
-    def numbers(self, value: Any) -> list[float]:
-        """Return the numbers that stand for a value: the mean if it is missing, and a flag."""
-        number = number_of(value, self.type)
-        is_missing = math.isnan(number)
-        distance = 0.0
-        if self.deviation and not is_missing:
-            distance = min(max((number - self.mean) / self.deviation, -FARTHEST), FARTHEST)
-        flag = [float(is_missing)] if self.has_missing else []
-        return [distance, *(circles(value) if self.type is ColumnType.date else ()), *flag]
-
-    def plain(self, value: Any) -> float:
-        """Return the code of a category or the number as it is; NaN if it is missing."""
-        return self.code(value) if self.num_codes else number_of(value, self.type)
+    def number(self, value: Any) -> float:
+        """Return the number for a value of another type than `categorical`; NaN if it has none."""
+        return number_of(value, self.type)
 
     def fits(self, value: Any) -> bool:
         """Return whether a value is of this type."""
-        return bool(self.num_codes) or not math.isnan(number_of(value, self.type))
+        return bool(self.num_codes) or not math.isnan(self.number(value))
 
     @property
     def example(self) -> Any:
@@ -163,18 +153,22 @@ class Summary:
         if value is None:
             self.has_missing = True
             return
-        if isinstance(value, bytes | list | dict):
+        if isinstance(value, _UNUSABLE):
             kind = type(value).__name__
             raise ProjectError(
                 f"column {self.name!r} holds a {kind}; add it to data.encoder.ignore"
             )
         kind = self.type or type_of(value)
         self.types.add(kind)
-        self.counts[category_of(value)] += 1
-        if len(self.counts) > MAX_COUNTED:
-            self.counts = Counter(dict(self.counts.most_common(MAX_COUNTED // 2)))
+        if kind is ColumnType.categorical or isinstance(value, str):
+            self._count(category_of(value))
         if kind is not ColumnType.categorical:
             self._measure(number_of(value, kind))
+
+    def _count(self, category: str) -> None:
+        self.counts[category] += 1
+        if len(self.counts) > MAX_COUNTED:
+            self.counts = Counter(dict(self.counts.most_common(MAX_COUNTED // 2)))
 
     def _measure(self, number: float) -> None:
         if math.isnan(number):
@@ -213,31 +207,37 @@ def moments(numbers: np.ndarray) -> tuple[float, float]:
 
 def type_of(value: Any) -> ColumnType:
     """Return the type that a value suggests."""
-    if isinstance(value, bool) or (isinstance(value, str) and value.lower() in ("true", "false")):
-        return ColumnType.boolean
+    if kind := _TYPES.get(type(value)):
+        return kind
     if not math.isnan(number_of(value, ColumnType.numeric)):
         return ColumnType.numeric
+    if category_of(value).lower() in ("true", "false"):
+        return ColumnType.boolean
     return ColumnType.categorical if date_of(value) is None else ColumnType.date
 
 
-def number_of(value: Any, type: ColumnType) -> float:
+def number_of(value: Any, kind: ColumnType) -> float:
     """Return the number for a value of a type; NaN if it is missing, infinite or of another."""
-    if value is None:
-        return math.nan
-    if type is ColumnType.boolean:
+    if kind is ColumnType.boolean:
         return _BOOLEANS.get(category_of(value).lower(), math.nan)
-    if type is ColumnType.date:
+    if kind is ColumnType.date:
         moment = date_of(value)
         return math.nan if moment is None else (moment - EPOCH) / timedelta(days=1)
     if isinstance(value, str) and not _NUMBER.fullmatch(value):
         return math.nan
-    if not isinstance(value, str | int | float | Decimal):
-        return math.nan
+    return _finite(value)
+
+
+def _finite(value: Any) -> float:
     try:
         number = float(value)
     except OverflowError:  # an int of more than 308 digits
-        number = math.copysign(LARGEST, value)
-    return min(max(number, -LARGEST), LARGEST) if math.isfinite(number) else math.nan
+        return math.copysign(LARGEST, value)
+    except TypeError:
+        return math.nan
+    if -LARGEST <= number <= LARGEST:
+        return number
+    return math.copysign(LARGEST, number) if math.isfinite(number) else math.nan
 
 
 def category_of(value: Any) -> str:
@@ -262,9 +262,9 @@ def date_of(value: Any) -> datetime | None:
 
 
 def circles(value: Any) -> list[float]:
-    """Return sine and cosine of a date's place in the year and in the week; 0 if missing."""
-    moment = None if value is None else date_of(value)
+    """Return sine and cosine of a date's place in the year and in the week; NaN if missing."""
+    moment = date_of(value)
     if moment is None:
-        return [0.0] * (NUM_DATE_PARTS - 1)
+        return [math.nan] * NUM_CIRCLES
     turns = moment.timetuple().tm_yday / 365.25, moment.weekday() / 7
     return [wave(2 * math.pi * turn) for turn in turns for wave in (math.sin, math.cos)]

@@ -11,9 +11,12 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 
 from ..rules import Checked, ConfigError, PositiveInt, Rule, within
-from .column import Column, ColumnType, Summary
+from .column import NUM_CIRCLES, Column, ColumnType, Summary, circles
 from .encoder import Encoder, Field
 from .rows import Values
+
+FARTHEST = 10.0
+"""Standard deviations from the mean at which a number is cut."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class TableEncoder(Encoder):
         """
         values = request["features"]
         for column in self.inputs:
-            value = self._present(values.get(column.name))
+            value = _present(values.get(column.name), self.missing)
             if value is not None and not column.fits(value):
                 raise ValueError(f"{column.name} must be a {column.type}, got {value!r:.40}")
         return values
@@ -115,22 +118,49 @@ class TableEncoder(Encoder):
     @cached_property
     def spec(self) -> TableSpec:
         """How many numbers there are, and how many codes of each categorical column."""
-        sizes = [column.num_codes for column in self.inputs]
-        return TableSpec(
-            sum(column.num_numbers for column in self.inputs), tuple(filter(None, sizes))
-        )
+        sizes = tuple(column.num_codes for column in self._categorical)
+        return TableSpec(len(self._means) + len(self._flagged), sizes)
+
+    @cached_property
+    def _categorical(self) -> list[Column]:
+        return [column for column in self.inputs if column.num_codes]
+
+    @cached_property
+    def _measured(self) -> list[Column]:
+        return [column for column in self.inputs if not column.num_codes]
+
+    @cached_property
+    def _dates(self) -> list[Column]:
+        return [column for column in self.inputs if column.type is ColumnType.date]
+
+    @cached_property
+    def _means(self) -> np.ndarray:
+        """What is subtracted from each number; 0 for a place on a circle."""
+        means = [column.mean for column in self._measured]
+        return np.array(means + [0.0] * NUM_CIRCLES * len(self._dates))
+
+    @cached_property
+    def _deviations(self) -> np.ndarray:
+        """What each number is divided by; a constant column becomes 0."""
+        deviations = [column.deviation or math.inf for column in self._measured]
+        return np.array(deviations + [1.0] * NUM_CIRCLES * len(self._dates))
+
+    @cached_property
+    def _flagged(self) -> list[int]:
+        return [place for place, column in enumerate(self._measured) if column.has_missing]
 
     def encode(self, values: Values) -> np.ndarray:
         """Return the numbers of a row, then its codes: [numbers + categories], float32."""
-        numbers: list[float] = []
-        codes: list[float] = []
-        for column in self.inputs:
-            value = self._present(values.get(column.name))
-            if column.num_codes:
-                codes.append(column.code(value))
-            else:
-                numbers += column.numbers(value)
-        return np.array(numbers + codes, dtype=np.float32)
+        present = {name: _present(value, self.missing) for name, value in values.items()}
+        numbers = [column.number(present.get(column.name)) for column in self._measured]
+        for column in self._dates:
+            numbers += circles(present.get(column.name))
+        codes = [column.code(present.get(column.name)) for column in self._categorical]
+        with np.errstate(over="ignore"):  # infinity is cut
+            distances = (np.array(numbers) - self._means) / self._deviations
+        flags = np.isnan(distances[self._flagged])
+        distances = np.nan_to_num(distances.clip(-FARTHEST, FARTHEST))
+        return np.concatenate([distances, flags, codes], dtype=np.float32)
 
     def features(self) -> Mapping[str, tuple[str, Any]]:
         """Return the vectors with codes as one-hot vectors, and the plain columns for trees."""
@@ -155,9 +185,6 @@ class TableEncoder(Encoder):
             "A category that was rare or absent in training counts as `other`.",
         ]
 
-    def _present(self, value: Any) -> Any:
-        return _present(value, self.missing)
-
     def _one_hot(self, rows: Sequence[Values]) -> np.ndarray:
         """Return [rows, numbers + codes]."""
         vectors = np.stack([self.encode(row) for row in rows])
@@ -167,12 +194,11 @@ class TableEncoder(Encoder):
 
     def _plain(self, rows: Sequence[Values]) -> np.ndarray:
         """Return [rows, columns]: numbers as they are, NaN where they are missing, and codes."""
-        return np.array(
-            [
-                [column.plain(self._present(row.get(column.name))) for column in self.inputs]
-                for row in rows
-            ]
-        )
+        table = []
+        for row in rows:
+            pairs = [(one, _present(row.get(one.name), self.missing)) for one in self.inputs]
+            table.append([one.code(v) if one.num_codes else one.number(v) for one, v in pairs])
+        return np.array(table, dtype=np.float64)
 
 
 def _present(value: Any, missing: Sequence[str]) -> Any:
