@@ -55,6 +55,13 @@ _TYPES = {
     date: ColumnType.date,
     datetime: ColumnType.date,
 }
+_FIELDS: dict[ColumnType, Any] = {
+    ColumnType.numeric: float,
+    ColumnType.categorical: str | int | float,
+    ColumnType.boolean: bool,
+    ColumnType.date: date | datetime,
+}
+"""Types of JSON."""
 _UNUSABLE = (bytes, dict, list)
 
 
@@ -96,10 +103,6 @@ class Column:
         """Return the number for a value of another type than `categorical`; NaN if it has none."""
         return number_of(value, self.type)
 
-    def fits(self, value: Any) -> bool:
-        """Return whether a value is of this type."""
-        return bool(self.num_codes) or not math.isnan(self.number(value))
-
     @property
     def example(self) -> Any:
         """A typical value: the mean or the most frequent category."""
@@ -113,23 +116,24 @@ class Column:
         return float(f"{self.mean:.4g}")
 
     def field(self) -> Field:
-        """Return the optional field of a request, whose description tells the known values."""
-        kind, known = float | None, f"{self.low:.6g} to {self.high:.6g}"
-        limits: dict[str, Any] = {"allow_inf_nan": False}
+        """Return the field of a request, whose description tells the values seen in training."""
+        description = f"{self.type}; {self._known}"
+        return Field(_FIELDS[self.type], {"description": description}, required=False)
+
+    @property
+    def _known(self) -> str:
+        """The values of the training rows."""
         match self.type:
             case ColumnType.categorical:
-                kind, limits = str | int | float | None, {}
-                known = ", ".join(self.categories[:MAX_SHOWN])
-                if len(self.categories) > MAX_SHOWN:
-                    known += f" and {len(self.categories) - MAX_SHOWN} more"
+                others = len(self.categories) - MAX_SHOWN
+                shown = ", ".join(self.categories[:MAX_SHOWN])
+                return f"known: {shown}" + (f" and {others} more" if others > 0 else "")
             case ColumnType.boolean:
-                kind, limits, known = bool | None, {}, "true, false"
+                return "true or false"
             case ColumnType.date:
-                days = (EPOCH + timedelta(days=end) for end in (self.low, self.high))
-                kind, known = str | None, " to ".join(day.date().isoformat() for day in days)
-                limits = {"json_schema_extra": {"format": "date"}}
-        description = f"{self.type}; in training: {known}"
-        return Field(kind, {"default": None, "description": description, **limits})
+                days = [EPOCH + timedelta(days=end) for end in (self.low, self.high)]
+                return f"in training {days[0]:%Y-%m-%d} to {days[1]:%Y-%m-%d}"
+        return f"in training {self.low:.6g} to {self.high:.6g}"
 
 
 class Summary:
