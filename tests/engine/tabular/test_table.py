@@ -91,11 +91,11 @@ def test_typed_values_and_their_text_are_the_same():
 
 
 def test_numbers_are_standardised():
-    encoder = fitted([1, 2, 3, 4])
-    encoded = np.stack([encoder.encode({"x": value}) for value in (1, 2, 3, 4)])
-    assert encoded.dtype == np.float32 and encoded.shape == (4, 1)
+    encoder = fitted(range(1000))
+    encoded = np.stack([encoder.encode({"x": value}) for value in range(1000)])
+    assert encoded.dtype == np.float32 and encoded.shape == (1000, 1)
     assert encoded.mean() == pytest.approx(0, abs=1e-6)
-    assert encoded.std() == pytest.approx(1, rel=1e-6)
+    assert encoded.std() == pytest.approx(1, rel=1e-3)
 
 
 def test_a_missing_number_is_the_mean_with_a_flag_if_training_lacks_some_too():
@@ -151,21 +151,20 @@ def test_numbers_of_a_category_are_the_same_with_and_without_a_point():
     assert code_of(encoder, 1.0) == code_of(encoder, "1") == KNOWN
 
 
-@pytest.mark.parametrize("huge", [1e308, -1e308, 10**400, -(10**400), "1e999", "-1" + "0" * 500])
+@pytest.mark.parametrize("huge", [1e308, -1e308, "1e308", -(10**300)])
 def test_a_huge_number_is_cut_and_leaves_the_others_in_place(huge):
     values = [*range(100)]
     encoder, usual = fitted([*values, huge]), fitted(values)
     for value in values:
         near = usual.encode({"x": value})
         assert encoder.encode({"x": value}) == pytest.approx(near, abs=0.1)
-    [cut] = fitted(values).encode({"x": huge})
-    assert abs(cut) == FARTHEST or cut == 0  # 1e999 is infinite
+    assert abs(encoder.encode({"x": huge})[0]) == FARTHEST
 
 
-@pytest.mark.parametrize("value", [math.inf, -math.inf, "inf", "-Infinity", "1e999"])
-def test_an_infinite_number_is_missing(value):
-    encoder = fitted([1, 3, None], types={"x": "numeric"})
-    assert encoder.encode({"x": value}).tolist() == [0, 1]
+@pytest.mark.parametrize("value", [math.inf, "inf", "-Infinity", "1e999", 10**400, -(10**400)])
+def test_a_number_that_is_infinite_as_a_float_is_missing(value):
+    for encoder in (fitted([1, 3, None]), fitted([1, 3, value])):
+        assert encoder.encode({"x": value}).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("values", [[5, 5, 5], ["5"], [None, None], ["", "NA"], [True], [1e-320] * 3])

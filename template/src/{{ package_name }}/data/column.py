@@ -32,7 +32,9 @@ EPOCH = datetime(1970, 1, 1)
 NUM_CIRCLES = 4
 """Numbers that are the place of a date in the year and in the week, beside that of its day."""
 
-_NUMBER = re.compile(r"[+-]?(?!0\d)(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_NUMBER = re.compile(
+    r"[+-]?((?!0\d)(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE
+)
 """A number of a CSV. `007` is none: leading zeros are those of a code."""
 _BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "1": 1.0, "0": 0.0}
 
@@ -202,7 +204,8 @@ class Summary:
 
 def moments(numbers: np.ndarray) -> tuple[float, float]:
     """Return the mean and the standard deviation, which a few huge numbers do not change."""
-    inner = np.clip(numbers, *np.quantile(numbers, (TAIL, 1 - TAIL), method="nearest"))
+    low = np.quantile(numbers, TAIL, method="higher")
+    inner = numbers.clip(low, np.quantile(numbers, 1 - TAIL, method="lower"))
     if inner.min() == inner.max():
         inner = numbers
     is_constant = inner.min() == inner.max()
@@ -213,9 +216,10 @@ def type_of(value: Any) -> ColumnType:
     """Return the type that a value suggests."""
     if kind := _TYPES.get(type(value)):
         return kind
-    if not math.isnan(number_of(value, ColumnType.numeric)):
+    text = category_of(value)
+    if _NUMBER.fullmatch(text):
         return ColumnType.numeric
-    if category_of(value).lower() in ("true", "false"):
+    if text.lower() in ("true", "false"):
         return ColumnType.boolean
     return ColumnType.categorical if date_of(value) is None else ColumnType.date
 
@@ -235,9 +239,7 @@ def number_of(value: Any, kind: ColumnType) -> float:
 def _finite(value: Any) -> float:
     try:
         number = float(value)
-    except OverflowError:  # an int of more than 308 digits
-        return math.copysign(LARGEST, value)
-    except TypeError:
+    except (OverflowError, TypeError):
         return math.nan
     if -LARGEST <= number <= LARGEST:
         return number
