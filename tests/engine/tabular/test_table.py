@@ -9,6 +9,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 from toy_project.data.column import KNOWN, MISSING, OTHER, ColumnType
+from toy_project.data.encoder import encoder_settings
 from toy_project.data.table import (
     FARTHEST,
     TableEncoder,
@@ -20,7 +21,8 @@ from toy_project.rules import ConfigError
 
 def fitted(values, **settings) -> TableEncoder:
     """An encoder of one column, `x`."""
-    return TableEncoder.fit([{"x": value} for value in values], TableEncoderConfig(**settings))
+    rows = [{"x": value} for value in values]
+    return TableEncoder.fit(rows, encoder_settings({"name": "table", **settings}))
 
 
 def type_of(values, **settings) -> ColumnType:
