@@ -1,12 +1,11 @@
 """Images as arrays of one size."""
 
-import base64
-import binascii
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
@@ -17,6 +16,7 @@ from .encoder import Encoder, Field
 from .rows import Values
 
 FILE_FORMATS, REQUEST_FORMATS = ("PNG", "JPEG", "TIFF"), ("PNG", "JPEG")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 MAX_SIDE = 4096
 MAX_BASELINE_SIDE = 32
 """Pixels of each side of the images that a baseline gets, at most."""
@@ -72,6 +72,7 @@ class ImageEncoder(Encoder):
 
     settings: ClassVar = ImageEncoderConfig
     columns: ClassVar = ("image",)
+    row_is_slow: ClassVar = True
 
     mode: Mode
     height: Side
@@ -89,6 +90,35 @@ class ImageEncoder(Encoder):
             are_good = len(values) == len(self.mode) and all(map(math.isfinite, values))
             require(are_good, f"encoder.{name}", "a number for each channel", values)
         require(min(self.std) > 0, "encoder.std", "> 0", self.std)
+
+    @classmethod
+    def read_folder(cls, folder: Path) -> Iterator[tuple[str, Values]] | None:
+        """Yield the images of each folder in `folder`, whose name is their label."""
+        labels = [path for path in _seen(folder.iterdir()) if path.is_dir()]
+        files = (path for label in labels for path in label.rglob("*"))
+        if len(labels) < 2 or not any(path.suffix.lower() in SUFFIXES for path in files):
+            return None
+        return (
+            (path.as_posix(), {"image": path.read_bytes(), "label": label.name})
+            for label in labels
+            for path in _seen(label.rglob("*"))
+            if path.is_file()
+        )
+
+    @classmethod
+    def load(cls, values: Values, folder: Path) -> Values:
+        """Return the row with the content of the file that `image` names, relative to `folder`.
+
+        Raises:
+            ValueError: It cannot be read.
+        """
+        image = values["image"]
+        if not isinstance(image, str):
+            return values
+        try:
+            return {**values, "image": (folder / image).read_bytes()}
+        except OSError as error:
+            raise ValueError(f"{image} cannot be read ({error.strerror})") from error
 
     @staticmethod
     def problem(values: Values) -> str:
@@ -110,12 +140,12 @@ class ImageEncoder(Encoder):
 
     def fields(self) -> Mapping[str, Field]:
         """Return the two fields of a request, of which it has one."""
-        pixel = float if self.mode is Mode.grey else list[float]
-        optional = {"default": None}
-        about = "rows of numbers from 0 to 255" if pixel is float else "rows of [red, green, blue]"
+        pixel = Field(float, {"ge": 0, "le": 255})
+        pixel = pixel if self.mode is Mode.grey else Field([pixel], {"description": "RGB"})
+        about = {"description": "rows of pixels from 0 to 255", "max_length": MAX_SIDE}
         return {
-            "image": Field(str | None, {**optional, "description": "a PNG or JPEG in base64"}),
-            "pixels": Field(list[list[pixel]] | None, {**optional, "description": about}),
+            "image": Field(bytes, {"description": "a PNG or JPEG"}, required=False),
+            "pixels": Field([Field([pixel], {"max_length": MAX_SIDE})], about, required=False),
         }
 
     def row(self, request: Mapping[str, Any]) -> Values:
@@ -127,8 +157,9 @@ class ImageEncoder(Encoder):
         content, pixels = request.get("image"), request.get("pixels")
         if (content is None) == (pixels is None):
             raise ValueError("give either image or pixels")
-        image = self._drawn(pixels) if content is None else self._opened(content)
-        return {"image": self._array(image)}
+        if content is None:
+            return {"image": self._array(_drawn(pixels, self.mode))}
+        return {"image": self._read(content, REQUEST_FORMATS, max_pixels=self.max_pixels)}
 
     @classmethod
     def fit(cls, rows: Iterable[Values], settings: ImageEncoderConfig) -> Self:
@@ -160,7 +191,7 @@ class ImageEncoder(Encoder):
         image = values["image"]
         if isinstance(image, np.ndarray):  # of `row`
             return image
-        return self._array(_decoded(image, FILE_FORMATS, side=max(self.height, self.width)))
+        return self._read(image, FILE_FORMATS)
 
     def features(self) -> Mapping[str, tuple[str, Any]]:
         """Return the pixels of the image, made small where it is large."""
@@ -182,29 +213,11 @@ class ImageEncoder(Encoder):
         colours = "without colours" if self.mode is Mode.grey else "in colour"
         return [f"It sees an image {colours}, as {self.width} x {self.height} pixels."]
 
-    def _opened(self, text: str) -> Image.Image:
-        """Return the image of a request's base64."""
-        try:
-            content = base64.b64decode(text, validate=True)
-        except binascii.Error as error:
-            raise ValueError(f"image is not base64: {error}") from error
+    def _read(
+        self, content: bytes, formats: tuple[str, ...], *, max_pixels: int | None = None
+    ) -> np.ndarray:
         side = max(self.height, self.width)
-        return _decoded(content, REQUEST_FORMATS, side=side, max_pixels=self.max_pixels)
-
-    def _drawn(self, pixels: Any) -> Image.Image:
-        """Return the image of a request's rows of pixels."""
-        shape = "[[number]]" if self.mode is Mode.grey else "[[[red, green, blue]]]"
-        try:
-            values = np.array(pixels, dtype=np.float64)  # [height, width] or [height, width, 3]
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"pixels must be {shape}, with rows of one length") from error
-        is_shaped = values.shape[2:] == (() if self.mode is Mode.grey else (3,)) and values.size
-        if not is_shaped or values.ndim < 2:
-            raise ValueError(f"pixels must be {shape}, got an array of shape {list(values.shape)}")
-        if not ((values >= 0) & (values <= 255)).all():
-            raise ValueError("pixels must be in [0, 255]")
-        _require_few(values.shape[0] * values.shape[1], self.max_pixels)
-        return Image.fromarray(np.rint(values).astype(np.uint8))
+        return self._array(_decoded(content, formats, side=side, max_pixels=max_pixels))
 
     def _array(self, image: Image.Image) -> np.ndarray:
         """Return the resized image as uint8 [channels, height, width]."""
@@ -214,14 +227,14 @@ class ImageEncoder(Encoder):
         return pixels.transpose(2, 0, 1).copy()  # [channels, height, width]
 
 
+def _seen(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths in order, without hidden ones."""
+    return sorted(path for path in paths if not path.name.startswith("."))
+
+
 def _sides(size: int | list[int]) -> tuple[int, ...]:
     """Return height and width."""
     return (size, size) if isinstance(size, int) else tuple(size)
-
-
-def _require_few(num_pixels: int, max_pixels: int) -> None:
-    if num_pixels > max_pixels:
-        raise ValueError(f"the image has {num_pixels:,} pixels; at most {max_pixels:,} are read")
 
 
 def _decoded(
@@ -236,8 +249,8 @@ def _decoded(
     """
     try:
         image = Image.open(io.BytesIO(content), formats=formats)  # reads the header alone
-        if max_pixels is not None:
-            _require_few(image.width * image.height, max_pixels)
+        if max_pixels is not None and image.width * image.height > max_pixels:
+            raise ValueError(f"{image.width} x {image.height} pixels are more than {max_pixels:,}")
         image.draft(None, (side, side))
         return _opaque(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
@@ -256,3 +269,19 @@ def _opaque(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image if image.mode == Mode.grey else image.convert(Mode.colour)
+
+
+def _drawn(pixels: Any, mode: Mode) -> Image.Image:
+    """Return the image of rows of pixels.
+
+    Raises:
+        ValueError: They do not form a rectangle.
+    """
+    shape = "numbers" if mode is Mode.grey else "[red, green, blue]"
+    try:
+        values = np.array(pixels, dtype=np.float64)  # [height, width] or [height, width, 3]
+    except ValueError as error:
+        raise ValueError(f"pixels must be rows of one length, of {shape}") from error
+    if not values.size or values.shape[2:] != (() if mode is Mode.grey else (len(mode),)):
+        raise ValueError(f"pixels must be rows of {shape}, got the shape {list(values.shape)}")
+    return Image.fromarray(np.rint(values).astype(np.uint8))

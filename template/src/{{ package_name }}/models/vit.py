@@ -1,5 +1,6 @@
 """A small vision transformer (Dosovitskiy et al. 2021, arXiv:2010.11929)."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,9 +13,6 @@ from .attention import AttentionConfig, EncoderLayer
 from .base import Model
 from .pixels import ImageModelConfig, PixelInput
 
-PATCHES_PER_SIDE = 14
-"""Patches along the longer side, at most, if `patch_size` is 0."""
-
 
 @dataclass(frozen=True)
 class ViTConfig(AttentionConfig, ImageModelConfig):
@@ -23,7 +21,7 @@ class ViTConfig(AttentionConfig, ImageModelConfig):
     dropout: float = 0.1
     """Share of activations that are zeroed in training, in [0, 1)."""
     patch_size: NonNegativeInt = 0
-    """Pixels of a patch's side; 0 for the smallest that gives at most 14 patches along a side."""
+    """Pixels of a patch's side; 0 for the square root of the image's longer side."""
 
 
 class ViT(Model):
@@ -33,8 +31,8 @@ class ViT(Model):
 
     def __init__(self, config: ViTConfig, spec: ImageSpec, num_outputs: int) -> None:
         super().__init__(config, spec, num_outputs)
-        hidden, longer = config.hidden_size, max(spec.height, spec.width)
-        size = config.patch_size or -(-longer // PATCHES_PER_SIDE)
+        hidden = config.hidden_size
+        size = config.patch_size or math.isqrt(max(spec.height, spec.width))
         rows, columns = (-(-side // size) for side in (spec.height, spec.width))
         self.pixels = PixelInput(config, spec)
         # Zeros on the right and below, which is the mean of the data, complete the last patches.
