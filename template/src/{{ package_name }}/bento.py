@@ -13,7 +13,6 @@ from .compose import one_line_errors, read_config
 from .serving.bentoml import create_service
 from .serving.config import ServeConfig
 from .serving.engine import Engine
-from .serving.schema import schema_of
 
 if TYPE_CHECKING:
     from .serving.predictor import Predictor
@@ -42,4 +41,4 @@ image = Image(
     build_include_paths=["pyproject.toml", "uv.lock"],
     post_commands=["uv sync --directory src --active --locked --no-dev --no-install-project"],
 )
-service = create_service(Engine(load), config.serving, schema_of(config), image=image)
+service = create_service(Engine(load, config.serving), image=image)

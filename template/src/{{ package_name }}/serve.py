@@ -18,11 +18,10 @@ CHAMPION = "champion"
 def main(config: ServeConfig) -> None:
     """Serve until interrupted."""
     from .serving.engine import Engine
-    from .serving.schema import schema_of
 
     name = config.serving.name
     serve = find_function("serve", folder="serving", name=name, setting="serving.name")
-    serve(Engine(partial(load_predictor, config)), config.serving, schema_of(config))
+    serve(Engine(partial(load_predictor, config), config.serving))
 
 
 def load_predictor(config: ServeConfig) -> "Predictor":

@@ -32,7 +32,6 @@ from toy_project.serving.config import (
 )
 from toy_project.serving.engine import Engine
 from toy_project.serving.predictor import Predictor
-from toy_project.serving.schema import schema_of
 
 from ..conftest import DATA, has, make_config
 
@@ -55,8 +54,7 @@ def running(load: Callable[[], Predictor], config: ServingConfig) -> Generator[h
     """Run a server in a thread; give a client for it."""
     name = compose().serving.name
     module = import_module(f"toy_project.serving.{name}")
-    schema = schema_of(make_config(ServeConfig, serving=config))
-    app = module.create_app(Engine(load), config, schema)
+    app = module.create_app(Engine(load, config))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, log_level="warning"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -79,7 +77,9 @@ def wait_until_ready(client: httpx2.Client) -> None:
 @pytest.fixture(scope="session")
 def config() -> ServingConfig:
     """Limits that a test reaches easily."""
-    return ServingConfig(max_batch_size=32, max_text_length=1000, max_queue_size=256)
+    return ServingConfig(
+        max_batch_size=32, max_text_length=1000, max_queue_size=256, max_body_bytes=1_000_000
+    )
 
 
 @pytest.fixture(scope="session")

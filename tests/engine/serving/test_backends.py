@@ -14,8 +14,8 @@ from .conftest import compose
 THIRD = """
 import logging
 
-def serve(engine, config, schema):
-    logging.getLogger(__name__).info("port %d, %s", config.port, schema.request.__name__)
+def serve(engine):
+    logging.getLogger(__name__).info("port %d", engine.config.port)
 """
 
 
@@ -46,4 +46,4 @@ def test_a_third_server_is_a_folder_and_a_config(
     Path("configs/serving/third.yaml").write_text("name: third\nport: 8123\n")
     with caplog.at_level(logging.INFO):
         assert commands.run(serve, settings=["serving=third"]) is None
-    assert caplog.messages == ["port 8123, PredictRequest"]
+    assert caplog.messages == ["port 8123"]

@@ -1,3 +1,4 @@
+import bentoml
 import pytest
 from toy_project.errors import ProjectError
 
@@ -27,3 +28,10 @@ def test_the_documentation_names_the_limits(client):
     schemas = client.get("/docs.json").json()["components"]["schemas"]
     assert schemas["PredictRequest"]["properties"]["text"]["maxLength"] == 1000
     assert schemas["BatchRequest"]["properties"]["inputs"]["maxItems"] == 32
+    assert schemas["PredictResponse"]["properties"]["confidence"]["type"] == "number"
+
+
+def test_the_client_of_bentoml_reads_the_schema_and_predicts(client):
+    with bentoml.SyncHTTPClient(str(client.base_url)) as remote:
+        assert remote.predict(text="a").keys() == {"prediction", "confidence", "model_version"}
+        assert len(remote.predict_batch(inputs=[{"text": "a"}] * 3)["predictions"]) == 3

@@ -14,14 +14,12 @@ from typing import NamedTuple
 
 import pytest
 from toy_project.models.bundle import Bundle
-from toy_project.serving.config import ServeConfig, ServingConfig
+from toy_project.serving.config import ServingConfig
 from toy_project.serving.engine import Engine
 from toy_project.serving.fastapi import create_app
 from toy_project.serving.predictor import Predictor
-from toy_project.serving.schema import schema_of
 from toy_project.serving.server import run
 
-from ..conftest import make_config
 from .conftest import Serve, Served
 
 
@@ -38,12 +36,9 @@ def served_here(bundle: Bundle) -> Generator[HTTPConnection]:
     """Give a connection to a server in this process that has answered a request on it."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    config, engine = ServingConfig(port=port), Engine(lambda: Predictor(bundle))
-    app = create_app(engine, config, schema_of(make_config(ServeConfig, serving=config)))
+    engine = Engine(lambda: Predictor(bundle), ServingConfig(port=port))
     server = Thread(
-        target=run,
-        args=(app, engine, config),
-        kwargs={"documented_at": "/docs"},
+        target=run, args=(create_app(engine), engine), kwargs={"documented_at": "/docs"}
     )
     server.start()
     connection = HTTPConnection("127.0.0.1", port, timeout=10)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict
@@ -10,14 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 
 from ..data.rows import Values
 from .config import ServingConfig
+from .schema import InvalidError, Schema
 
 if TYPE_CHECKING:
     from .predictor import Predictor
 
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+JSON = re.compile(r"application/([^/;]+\+)?json\s*(;.*)?", re.IGNORECASE)
+CLIENT_GONE = 499
+"""The status, as in nginx, of a request whose client disconnected before the answer."""
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +38,10 @@ class UnavailableError(HTTPException):
 class Engine:
     """The model of a server, which starts before the model is loaded."""
 
-    def __init__(self, load: Callable[[], "Predictor"]) -> None:
+    def __init__(self, load: Callable[[], "Predictor"], config: ServingConfig) -> None:
+        self.config = config
+        self.schema: Schema
+        """The bodies of requests and responses; it exists once the model is loaded."""
         self.error: Exception | None = None
         """Why the model cannot be loaded."""
         self.on_error: Callable[[], None] = lambda: log.error("error: %s", self.error)
@@ -65,19 +74,34 @@ class Engine:
             )
         return self._predictor
 
-    def require_time(self, num_ahead: int, config: ServingConfig) -> None:
-        """Check that an input is predicted in time, if batches take as long as recent ones.
+    async def rows(self, request: Request, *, is_batch: bool, num_ahead: int) -> list[Values]:
+        """Return the rows that a request asks to predict.
 
         Raises:
-            UnavailableError: Behind `num_ahead` other inputs it would wait too long.
+            UnavailableError: The model is not loaded, or would not be free in time if batches take
+                as long as recent ones and `num_ahead` inputs come first.
+            HTTPException: The request is invalid, or its client has disconnected.
         """
-        if num_ahead / config.max_batch_size * self._seconds_per_batch > config.max_wait_s:
-            raise UnavailableError(f"the wait would be longer than {config.max_wait_s:g} s")
+        self.require_loaded()
+        batches_ahead = num_ahead / self.config.max_batch_size
+        if batches_ahead * self._seconds_per_batch > self.config.max_wait_s:
+            raise UnavailableError(f"the wait would be longer than {self.config.max_wait_s:g} s")
+        if not JSON.fullmatch(request.headers.get("Content-Type", "")):
+            message = "Content-Type must be application/json"
+            raise InvalidError([{"type": "json_type", "loc": (), "msg": message}])
+        try:
+            body = await request.body()
+        except ClientDisconnect as error:
+            raise HTTPException(CLIENT_GONE, "the client has disconnected") from error
+        if self.schema.encoder.row_is_slow:
+            return await asyncio.to_thread(self.schema.rows, body, is_batch=is_batch)
+        return self.schema.rows(body, is_batch=is_batch)
 
     async def load(self, executor: Executor | None = None) -> None:
         """Load the model in a thread; call `on_error` if that fails."""
         try:
             predictor = await asyncio.get_running_loop().run_in_executor(executor, self._load)
+            self.schema = Schema(predictor.bundle.spec, self.config)
         except Exception as error:
             self.error = error
             self.on_error()

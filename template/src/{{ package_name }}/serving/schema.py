@@ -1,20 +1,36 @@
-"""The bodies of requests and responses: what the encoder reads and what the objective predicts."""
+"""The bodies of requests and responses, for the encoder and the objective of a bundle."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from starlette.exceptions import HTTPException
 
 from ..data.encoder import Field as RequestField
-from ..data.encoder import encoder_class
-from ..objectives.base import objective_class
-from .config import ServeConfig, ServingConfig
+from ..data.rows import Values
+from .config import ServingConfig
+
+if TYPE_CHECKING:
+    from ..data.spec import DataSpec
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, val_json_bytes="base64")
-MAX_BYTES_PER_CHARACTER = 6
-"""Bytes of a character that JSON writes as an escape sequence."""
 MAX_ERRORS, MAX_ERROR_CHARACTERS = 10, 100
 """Limits of a 422's body, which keep it small for a bad request of any size."""
+
+
+class InvalidError(HTTPException):
+    """A request cannot be predicted: a 422 with pydantic's errors, without the input."""
+
+    def __init__(self, errors: Sequence[Any]) -> None:
+        super().__init__(422)
+        self.detail: Any = [
+            {
+                "type": error["type"],
+                "loc": ["body", *map(_short, error["loc"])],
+                "msg": _short(error["msg"]),
+            }
+            for error in errors[:MAX_ERRORS]
+        ]
 
 
 class Health(BaseModel):
@@ -24,35 +40,45 @@ class Health(BaseModel):
     model_loaded: bool
 
 
-class Schema(NamedTuple):
+class Schema:
     """Pydantic's models. They are created at run time, so a type checker cannot name them."""
 
-    request: Any
-    batch_request: Any
-    """Its `inputs` are requests."""
-    response: Any
-    batch_response: Any
+    def __init__(self, spec: "DataSpec", config: ServingConfig) -> None:
+        """Create the models for the encoder and the objective, with the server's limits."""
+        self.encoder = spec.encoder
+        fields, hints = spec.encoder.fields(), get_type_hints(spec.objective.prediction)
+        request = request_model("PredictRequest", fields, max_length=config.max_text_length)
+        inputs: Any = (list[request], Field(min_length=1, max_length=config.max_batch_size))
+        predicted: dict[str, Any] = {name: (kind, ...) for name, kind in hints.items()}
+        response: Any = create_model("PredictResponse", **predicted, model_version=(str, ...))
+        answers: Any = (list[response], ...)
+        self.request: Any = request
+        self.batch_request: Any = create_model("BatchRequest", __config__=STRICT, inputs=inputs)
+        self.response: Any = response
+        self.batch_response: Any = create_model("BatchResponse", predictions=answers)
 
+    def rows(self, body: bytes, *, is_batch: bool) -> list[Values]:
+        """Return the row of each input in a request's body.
 
-def schema_of(config: ServeConfig) -> Schema:
-    """Return the models for the encoder and the objective, with the server's limits."""
-    limits = config.serving
-    encoder = encoder_class(config.data.encoder["name"])
-    objective = objective_class(config.objective["name"])
-    request: Any = request_model(
-        "PredictRequest", encoder.fields(encoder), max_length=limits.max_text_length
-    )
-    inputs: Any = (list[request], Field(min_length=1, max_length=limits.max_batch_size))
-    predicted: dict[str, Any] = {
-        name: (kind, ...) for name, kind in get_type_hints(objective.prediction).items()
-    }
-    response: Any = create_model("PredictResponse", **predicted, model_version=(str, ...))
-    return Schema(
-        request,
-        create_model("BatchRequest", __config__=STRICT, inputs=inputs),
-        response,
-        create_model("BatchResponse", predictions=(list[response], ...)),
-    )
+        Raises:
+            InvalidError: The body is no JSON, or an input does not fit.
+        """
+        try:
+            if is_batch:
+                inputs = self.batch_request.model_validate_json(body).inputs
+            else:
+                inputs = [self.request.model_validate_json(body)]
+        except ValidationError as error:
+            raise InvalidError(error.errors(include_url=False, include_input=False)) from None
+        rows = []
+        for number, one in enumerate(inputs):
+            try:
+                rows.append(self.encoder.row(one.model_dump(by_alias=True)))
+            except ValueError as error:
+                place = ("inputs", number) if is_batch else ()
+                problem = {"type": "value_error", "loc": place, "msg": str(error)}
+                raise InvalidError([problem]) from error
+        return rows
 
 
 def request_model(name: str, fields: Mapping[str, RequestField], *, max_length: int) -> Any:
@@ -61,10 +87,8 @@ def request_model(name: str, fields: Mapping[str, RequestField], *, max_length: 
     for number, (alias, field) in enumerate(fields.items()):
         kind = _annotation(alias, field, max_length)
         # A column may have a name that pydantic keeps for itself, hence the alias.
-        if field.required:
-            members[f"field_{number}"] = (kind, Field(alias=alias))
-        else:
-            members[f"field_{number}"] = (kind | None, Field(alias=alias, default=None))
+        kind, default = (kind, ...) if field.required else (kind | None, None)
+        members[f"field_{number}"] = (kind, Field(default, alias=alias))
     return create_model(name, __config__=STRICT, **members)
 
 
@@ -83,25 +107,6 @@ def _annotation(name: str, field: RequestField, max_length: int) -> Any:
     elif kind is bytes:
         limits["json_schema_extra"] = {"contentEncoding": "base64"}
     return Annotated[kind, Field(**{**limits, **field.limits})]
-
-
-def max_body_bytes(config: ServingConfig) -> int:
-    """Return the size of the largest request that can be valid."""
-    return config.max_batch_size * (MAX_BYTES_PER_CHARACTER * config.max_text_length + 64)
-
-
-def error_body(errors: Sequence[Any]) -> dict[str, Any]:
-    """Return the first of pydantic's errors: what is wrong and where, without the input."""
-    return {
-        "detail": [
-            {
-                "type": error["type"],
-                "loc": [_short(part) for part in error["loc"]],
-                "msg": _short(error["msg"]),
-            }
-            for error in errors[:MAX_ERRORS]
-        ]
-    }
 
 
 def _short(part: int | str) -> int | str:

@@ -101,14 +101,14 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run(app: ASGIApp, engine: Engine, config: ServingConfig, *, documented_at: str) -> None:
+def run(app: ASGIApp, engine: Engine, *, documented_at: str) -> None:
     """Answer requests until SIGINT or SIGTERM, and finish those that are being answered.
 
     Raises:
         ServingError: The server cannot listen on its address.
         ProjectError: The model could not be loaded, and the server has stopped.
     """
-    listener = _listen(config)
+    listener = _listen(engine.config)
     server = Server(app)
     engine.on_error = lambda: setattr(server, "should_exit", True)
     host, port = listener.getsockname()[:2]

@@ -1,26 +1,26 @@
 """The BentoML server: adaptive batching behind the routes and answers that every server has.
 
-`Gate` validates requests and answers errors; BentoML batches the valid ones.
+`Gate` reads requests and answers errors; BentoML batches the valid ones.
 """
 
 import asyncio
 import logging
 import os
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import bentoml
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, create_model
+from pydantic import create_model
 from starlette.applications import Starlette
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from ..config import ServingConfig
 from ..engine import Engine, UnavailableError
-from ..schema import Health, Schema
+from ..schema import Health
 from ..server import RequestMetrics, run
 from .gate import Gate, answer_error
 
@@ -31,26 +31,25 @@ MAX_LATENCY_MS = 3_600_000
 which are slow after a cold start, so `max_queue_size` and `max_wait_s` are the limits instead."""
 
 
-def serve(engine: Engine, config: ServingConfig, schema: Schema) -> None:
+def serve(engine: Engine) -> None:
     """Answer requests until SIGINT or SIGTERM."""
     logging.getLogger("bentoml").setLevel(logging.WARNING)
-    run(create_app(engine, config, schema), engine, config, documented_at="/")
+    run(create_app(engine), engine, documented_at="/")
 
 
-def create_app(engine: Engine, config: ServingConfig, schema: Schema) -> ASGIApp:
+def create_app(engine: Engine) -> ASGIApp:
     """Return the app that a worker of `bentoml serve` would run."""
-    return create_service(engine, config, schema).to_asgi()
+    return create_service(engine).to_asgi()
 
 
-def create_service(
-    engine: Engine, config: ServingConfig, schema: Schema, **options: Any
-) -> bentoml.Service[Any]:
+def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
     """Return the service; `options` are those of `bentoml.service`."""
     batched = partial(
         bentoml.api,
-        batchable=config.max_batch_size > 1,
-        max_batch_size=max(config.max_batch_size, 2),
+        batchable=engine.config.max_batch_size > 1,
+        max_batch_size=max(engine.config.max_batch_size, 2),
         max_latency_ms=MAX_LATENCY_MS,
+        input_spec=FromGate,
     )
 
     @bentoml.service(
@@ -68,7 +67,7 @@ def create_service(
 
         @bentoml.on_startup
         async def load(self) -> None:
-            self.loading = asyncio.create_task(engine.load())
+            self.loading = asyncio.create_task(_load(engine, PredictionService.apis))
 
         async def __is_alive__(self) -> bool:
             return engine.error is None
@@ -76,39 +75,36 @@ def create_service(
         async def __is_ready__(self) -> bool:
             return engine.loaded
 
-        @batched(
-            route="/predict",
-            input_spec=_spec(FromGate, schema.request),
-            output_spec=_spec(ToOne, schema.response),
-        )
-        def predict(self, *rows: Any, **by_field: Any) -> list[dict[str, Any]]:
+        @batched(route="/predict", output_spec=ToOne)
+        def predict(self, rows: list[Any]) -> list[dict[str, Any]]:
             """Predict one input."""
-            [inputs] = (*rows, *by_field.values())  # by name if BentoML does not batch
-            return engine.predict(inputs)
+            return engine.predict(rows)
 
-        @batched(
-            route="/predict/batch",
-            input_spec=_spec(FromGate, schema.batch_request),
-            output_spec=_spec(ToBatch, schema.batch_response),
-        )
-        def predict_batch(self, inputs: list[Any]) -> list[dict[str, Any]]:
+        @batched(route="/predict/batch", output_spec=ToBatch)
+        def predict_batch(self, rows: list[Any]) -> list[dict[str, Any]]:
             """Predict several inputs."""
-            return engine.predict(inputs)
+            return engine.predict(rows)
 
     add_middleware: Any = PredictionService.add_asgi_middleware  # wrongly annotated in BentoML
     add_middleware(RequestMetrics, registry=engine.registry)
-    add_middleware(Gate, engine=engine, config=config, schema=schema)
+    add_middleware(RequestBodyLimitMiddleware, max_body_size=engine.config.max_body_bytes)
+    add_middleware(Gate, engine=engine)
     return PredictionService
 
 
+class Rows(bentoml.IODescriptor):
+    """The rows of a request, which BentoML batches."""
+
+    rows: list[Any]
+
+
 class FromGate(bentoml.IODescriptor):
-    """Reads the inputs that `Gate` has checked into the only field, which BentoML batches."""
+    """Takes the rows that `Gate` has read."""
 
     @classmethod
-    async def from_http_request(cls, request: Request, serde: Any) -> Self:
-        """Return the request's inputs."""
-        [field] = cls.model_fields
-        return cls.model_construct(**{field: request.state.rows})
+    async def from_http_request(cls, request: Request, serde: Any) -> Rows:
+        """Return the request's rows."""
+        return Rows.model_construct(rows=request.state.rows)
 
 
 class ToOne(bentoml.IODescriptor):
@@ -130,9 +126,16 @@ class ToBatch(bentoml.IODescriptor):
         return JSONResponse({"predictions": obj})
 
 
-def _spec(how: type[bentoml.IODescriptor], model: type[BaseModel]) -> Any:
-    """Return a subclass of `how` with the fields of `model`, for the API's documentation."""
-    return create_model(model.__name__, __base__=(how, model))
+async def _load(engine: Engine, apis: dict[str, Any]) -> None:
+    """Load the model, and show its requests and responses in the documents that BentoML makes."""
+    await engine.load()
+    if engine.loaded:
+        schema = engine.schema
+        one, many = (schema.request, schema.response), (schema.batch_request, schema.batch_response)
+        for name, (request, response) in (("predict", one), ("predict_batch", many)):
+            api = apis[name]
+            api.input_spec = create_model(request.__name__, __base__=(FromGate, request))
+            api.output_spec = create_model(response.__name__, __base__=(api.output_spec, response))
 
 
 def _status_app(engine: Engine) -> Starlette:

@@ -7,20 +7,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from ..config import ServingConfig
-from ..engine import Engine
-from ..schema import Health, Schema, error_body, max_body_bytes
+from ..engine import CLIENT_GONE, Engine
+from ..schema import Health, Schema
 from ..server import RequestMetrics, run
 from .batching import Batcher
 
 Answer = dict[str, Any]
-
-CLIENT_GONE = 499
-"""The status, as in nginx, of a request whose client disconnected before the answer."""
 
 
 class MetricsResponse(Response):
@@ -29,18 +24,20 @@ class MetricsResponse(Response):
     media_type = CONTENT_TYPE_LATEST
 
 
-def serve(engine: Engine, config: ServingConfig, schema: Schema) -> None:
+def serve(engine: Engine) -> None:
     """Answer requests until SIGINT or SIGTERM."""
-    run(create_app(engine, config, schema), engine, config, documented_at="/docs")
+    run(create_app(engine), engine, documented_at="/docs")
 
 
-def create_app(engine: Engine, config: ServingConfig, schema: Schema) -> FastAPI:
+def create_app(engine: Engine) -> FastAPI:
     """Return the app; the model has a thread of its own as long as the app runs."""
-    batcher = Batcher(config)
+    batcher = Batcher(engine.config)
 
     async def work() -> None:
         with ThreadPoolExecutor(1, "model") as executor:
             await engine.load(executor)
+            if engine.loaded:
+                app.include_router(_documentation(engine.schema))
             await batcher.run(engine.predict, executor)
 
     @asynccontextmanager
@@ -50,33 +47,29 @@ def create_app(engine: Engine, config: ServingConfig, schema: Schema) -> FastAPI
             yield
             working.cancel()
 
-    app = FastAPI(title="Predictions", lifespan=lifespan, max_body_size=max_body_bytes(config))
+    limit = engine.config.max_body_bytes
+    app = FastAPI(title="Predictions", lifespan=lifespan, max_body_size=limit)
     app.add_middleware(RequestMetrics, registry=engine.registry)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(400, _invalid)
-    app.include_router(_routes(engine, batcher, schema))
+    app.include_router(_routes(engine, batcher))
     return app
 
 
-def _routes(engine: Engine, batcher: Batcher, schema: Schema) -> APIRouter:
+def _routes(engine: Engine, batcher: Batcher) -> APIRouter:
     router = APIRouter()
 
-    async def predict(request: Request, inputs: list[Any]) -> list[Answer]:
-        engine.require_loaded()
-        engine.require_time(batcher.num_inside, batcher.config)
-        rows = [one.model_dump(by_alias=True) for one in inputs]
+    async def predict(request: Request, *, is_batch: bool) -> list[Answer]:
+        ahead = batcher.num_inside
+        rows = await engine.rows(request, is_batch=is_batch, num_ahead=ahead)
         return await _while_connected(request, batcher.submit(rows))
 
-    @router.post("/predict", response_model=schema.response)
-    async def predict_one(request: Request, body: schema.request) -> Answer:
-        """Predict one input."""
-        [answer] = await predict(request, [body])
-        return answer
+    @router.post("/predict", include_in_schema=False)
+    async def predict_one(request: Request) -> Response:
+        [answer] = await predict(request, is_batch=False)
+        return JSONResponse(answer)
 
-    @router.post("/predict/batch", response_model=schema.batch_response)
-    async def predict_batch(request: Request, body: schema.batch_request) -> dict[str, Any]:
-        """Predict several inputs."""
-        return {"predictions": await predict(request, body.inputs)}
+    @router.post("/predict/batch", include_in_schema=False)
+    async def predict_batch(request: Request) -> Response:
+        return JSONResponse({"predictions": await predict(request, is_batch=True)})
 
     @router.get("/health")
     async def health() -> Health:
@@ -102,6 +95,21 @@ def _routes(engine: Engine, batcher: Batcher, schema: Schema) -> APIRouter:
     return router
 
 
+def _documentation(schema: Schema) -> APIRouter:
+    """Return routes for the OpenAPI document; those of `_routes`, which came first, answer."""
+    router = APIRouter()
+
+    @router.post("/predict", response_model=schema.response)
+    async def predict_one(body: schema.request) -> None:
+        """Predict one input."""
+
+    @router.post("/predict/batch", response_model=schema.batch_response)
+    async def predict_batch(body: schema.batch_request) -> None:
+        """Predict several inputs."""
+
+    return router
+
+
 async def _while_connected(
     request: Request, work: Coroutine[Any, Any, list[Answer]]
 ) -> list[Answer]:
@@ -121,11 +129,3 @@ async def _disconnected(request: Request) -> None:
     """Return when the client has disconnected; the request's body must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    """Answer 422, also to a body for which FastAPI answers 400: `json` cannot decode it."""
-    problems = [{"type": "json_invalid", "loc": ("body",), "msg": "JSON decode error"}]
-    if isinstance(error, RequestValidationError):
-        problems = error.errors()
-    return JSONResponse(error_body(problems), status_code=422)
