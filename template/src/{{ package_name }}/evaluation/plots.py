@@ -16,6 +16,8 @@ DARK_CELL = 0.55
 """Share of a row above which a cell's number is white."""
 LONGEST_NAME = 40
 """Characters of a label that are shown."""
+PANELS_PER_ROW, MOST_POINTS = 3, 5000
+"""Of a scatter plot; of more points every n-th is shown."""
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Terminal control codes and changes of text direction."""
 
@@ -70,6 +72,32 @@ def f1_figure(
     return figure
 
 
+def scatter_figure(
+    numbers: Mapping[str, np.ndarray], *, names: Sequence[str], slope: float
+) -> Figure:
+    """Return a panel for each column of two arrays, named x and y: [rows, columns].
+
+    A line through the origin with this slope is where predictions have no error.
+    """
+    (x_label, x), (y_label, y) = numbers.items()
+    num_rows = -(-len(names) // PANELS_PER_ROW)
+    size = 4.2 * min(len(names), PANELS_PER_ROW), 3.8 * num_rows
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(num_rows, min(len(names), PANELS_PER_ROW), squeeze=False).flat
+    shown = slice(None, None, -(-len(x) // MOST_POINTS))
+    for i, axes in enumerate(panels):
+        if i >= len(names):
+            axes.set_axis_off()
+            continue
+        axes.scatter(x[shown, i], y[shown, i], s=14, alpha=0.5, color=BAR_COLOURS[0], linewidth=0)
+        middle = x[:, i].mean()
+        axes.axline((middle, slope * middle), slope=slope, color=MUTED, linewidth=1)
+        axes.set(xlabel=x_label, ylabel=y_label)
+        axes.spines[["top", "right"]].set_visible(False)
+        _title(axes, _short(names[i]))
+    return figure
+
+
 def _annotate(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
     for (row, column), count in np.ndenumerate(counts):
         colour = "white" if shares[row, column] > DARK_CELL else INK if count else PALE
@@ -87,11 +115,12 @@ def _name_cells(axes: Axes, labels: Sequence[str]) -> None:
 
 def _names(labels: Sequence[str]) -> dict[str, Any]:
     """Return arguments for tick labels that are shown literally: `$` does not start a formula."""
-    lines = map(one_line, labels)
-    shown = [
-        line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…" for line in lines
-    ]
-    return {"labels": shown, "parse_math": False}
+    return {"labels": [_short(label) for label in labels], "parse_math": False}
+
+
+def _short(text: str) -> str:
+    line = one_line(text)
+    return line if len(line) <= LONGEST_NAME else f"{line[: LONGEST_NAME - 1]}…"
 
 
 def one_line(text: str) -> str:
@@ -100,4 +129,4 @@ def one_line(text: str) -> str:
 
 
 def _title(axes: Axes, text: str) -> None:
-    axes.set_title(text, loc="left", fontsize=11, color=INK)
+    axes.set_title(text, loc="left", fontsize=11, color=INK, parse_math=False)

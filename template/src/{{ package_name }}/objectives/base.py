@@ -22,7 +22,7 @@ class Metric(NamedTuple):
     """A number by which models are compared."""
 
     function: Callable[[np.ndarray, np.ndarray], float]
-    """Takes targets and scores, as `Objective.encode` and `Objective.scores` return them."""
+    """Takes targets and scores, in the form in which `Objective.measure` passes them."""
     higher_is_better: bool = True
 
 
@@ -63,7 +63,7 @@ class Objective(Fitted, ABC, section="objective"):
 
     @classmethod
     @abstractmethod
-    def fit(cls, rows: Sequence[Values], settings: Any) -> Self:
+    def fit(cls, rows: Iterable[Values], settings: Any) -> Self:
         """Return an objective that has learned what it needs from the training split."""
 
     def tuned(self, outputs: Tensor, targets: Tensor) -> Self:
@@ -71,6 +71,10 @@ class Objective(Fitted, ABC, section="objective"):
 
         A threshold or a temperature is chosen here; the result becomes part of the bundle.
         """
+        return self
+
+    def untuned(self) -> Self:
+        """Return the objective as it was before `tuned`, with which baselines are measured."""
         return self
 
     @property
@@ -137,14 +141,19 @@ class Objective(Fitted, ABC, section="objective"):
         return metrics | {LOSS: self.loss(outputs, targets).item()}
 
     @classmethod
-    def sign(cls, metric: str, *, setting: str) -> int:
-        """Return 1 if a higher value of the metric is better, -1 if a lower one is.
+    def chosen(cls, metric: str | None, *, setting: str) -> str:
+        """Return the metric that a setting names; the first one for null.
 
         Raises:
-            ConfigError: The objective does not have the metric that a setting names.
+            ConfigError: The objective does not have the metric.
         """
         names = [*cls.metrics, LOSS]
-        require(metric in names, setting, f"one of {', '.join(names)}", metric)
+        require(metric in (None, *names), setting, f"null or one of {', '.join(names)}", metric)
+        return metric or names[0]
+
+    @classmethod
+    def sign(cls, metric: str) -> int:
+        """Return 1 if a higher value of the metric is better, -1 if a lower one is."""
         return 1 if metric != LOSS and cls.metrics[metric].higher_is_better else -1
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
@@ -115,7 +115,7 @@ class Classification(Objective):
         return values["label"]
 
     @classmethod
-    def fit(cls, rows: Sequence[Values], settings: ClassificationConfig) -> Self:
+    def fit(cls, rows: Iterable[Values], settings: ClassificationConfig) -> Self:
         """Return the objective with the labels of `rows`, in alphabetical order.
 
         Raises:
@@ -171,7 +171,7 @@ class Classification(Objective):
 
         regression = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=1000)
         return {
-            "constant": ("majority", DummyClassifier(strategy="most_frequent")),
+            "constant": ("majority", DummyClassifier(strategy="prior")),
             "linear": ("logistic_regression", regression),
             "boosting": ("gradient_boosting", HistGradientBoostingClassifier(random_state=0)),
         }
