@@ -94,8 +94,8 @@ class Report:
         """Return the results as aligned text."""
         rows = [("", "model", *self.baselines), *self.results()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = (zip(row, widths, strict=True) for row in rows)
-        return "\n".join("  ".join(f"{cell:{width}}" for cell, width in line) for line in lines)
+        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        return "\n".join(lines)
 
     def save(self, folder: Path) -> None:
         """Write metrics, predictions and figures."""
@@ -103,7 +103,7 @@ class Report:
         objective = self.bundle.spec.objective
         for name, figure in self.figures.items():
             save_figure(figure, folder / FIGURES / f"{name}.png")
-        written = {"bundle_version": self.bundle.version, **self.metrics}
+        written: dict[str, Any] = {"bundle_version": self.bundle.version, **self.metrics}
         written |= {"untuned": self.untuned, "baselines": self.baselines}
         text = json.dumps(written, indent=2)
         (folder / METRICS_JSON).write_text(text + "\n", "utf-8")

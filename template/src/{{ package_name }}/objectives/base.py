@@ -22,7 +22,7 @@ class Metric(NamedTuple):
     """A number by which models are compared."""
 
     function: Callable[[np.ndarray, np.ndarray], float]
-    """Takes targets and scores, in the form in which `Objective.measure` passes them."""
+    """Takes targets and scores, as `Objective.arrays` returns them."""
     higher_is_better: bool = True
 
 
@@ -130,9 +130,13 @@ class Objective(Fitted, ABC, section="objective"):
     def about(self) -> dict[str, Any]:
         """Return the fields about the objective in the answer to `GET /model`."""
 
+    def arrays(self, targets: Tensor, scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Return targets and scores in the form that metrics take."""
+        return targets.numpy(), scores.numpy()
+
     def measure(self, targets: Tensor, scores: Tensor) -> dict[str, float]:
         """Return every metric of the scores."""
-        arrays = targets.numpy(), scores.numpy()
+        arrays = self.arrays(targets, scores)
         return {name: float(metric.function(*arrays)) for name, metric in self.metrics.items()}
 
     def evaluate(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:

@@ -162,10 +162,9 @@ class Regression(Objective):
         """Return the outputs, which are standardised: [rows, targets]."""
         return outputs
 
-    def measure(self, targets: Tensor, scores: Tensor) -> dict[str, float]:
-        """Return every metric, in the unit of the targets."""
-        arrays = self.in_unit(targets), self.in_unit(scores)
-        return {name: metric.function(*arrays) for name, metric in self.metrics.items()}
+    def arrays(self, targets: Tensor, scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Return actual and predicted numbers in the unit of the targets: [rows, targets]."""
+        return self.in_unit(targets), self.in_unit(scores)
 
     def predictions(self, scores: Tensor) -> list[NumberPrediction]:
         """Return the numbers of each row."""
@@ -197,7 +196,7 @@ class Regression(Objective):
         """Return predicted against actual numbers, and their differences."""
         from ..evaluation.plots import scatter_figure
 
-        actual, predicted = self.in_unit(targets), self.in_unit(next(iter(scores.values())))
+        actual, predicted = self.arrays(targets, next(iter(scores.values())))
         pairs = {"actual": actual, "predicted": predicted}
         errors = {"predicted": predicted, "actual - predicted": actual - predicted}
         return {
@@ -215,7 +214,7 @@ class Regression(Objective):
 
     def tables(self, targets: Tensor, scores: Tensor) -> dict[str, Table]:
         """Return metrics and quantiles of the errors of each target."""
-        actual, predicted = self.in_unit(targets), self.in_unit(scores)
+        actual, predicted = self.arrays(targets, scores)
         quantiles = np.quantile(np.abs(actual - predicted), (0.5, 0.9), axis=0)
         header = ("target", *self.metrics, "half of the errors below", "90 % below")
         rows = []
@@ -228,7 +227,7 @@ class Regression(Objective):
 
     def limits(self, targets: Tensor, scores: Tensor) -> list[str]:
         """Return a sentence about how exact the mean absolute error is."""
-        errors = np.abs(self.in_unit(targets) - self.in_unit(scores)).mean(axis=1)
+        errors = np.abs(np.subtract(*self.arrays(targets, scores))).mean(axis=1)
         noise = 1.96 * errors.std() / math.sqrt(len(errors))
         return [
             "It has learned from the range of the training split, and guesses beyond it.",
