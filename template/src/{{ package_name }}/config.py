@@ -188,8 +188,9 @@ class TrainingConfig(Checked, section="training"):
     0 for all batches."""
     evaluate_every_n_steps: PositiveInt | None = None
     """Optimizer steps between evaluations; null evaluates after each epoch."""
-    monitor: str = "accuracy"
-    """The validation metric that picks the best weights: `loss` or one of the objective's."""
+    monitor: str | None = None
+    """The validation metric that picks the best weights: `loss` or one of the objective's; null
+    for its first."""
     min_delta: NonNegativeFloat = 0.0
     """By how much `monitor` must improve to count as better."""
     patience: PositiveInt = 3
@@ -229,10 +230,10 @@ class RegistryConfig(Checked, section="registry"):
 
     model_name: Annotated[str, FILE_NAME] = "model"
     """Name of the registered model."""
-    metric: str = "macro_f1"
-    """The test metric that decides: `loss`, or one of the objective's."""
-    threshold: float = 0.4
-    """The value that `metric` must reach."""
+    metric: str | None = None
+    """The test metric that decides: `loss`, or one of the objective's; null for its first."""
+    threshold: float | None = None
+    """The value that `metric` must reach; null for one better than the constant baseline's."""
     tolerance: NonNegativeFloat = 0.0
     """By how much `metric` may be worse than the champion's."""
 

@@ -1,6 +1,7 @@
 """Fourth stage: evaluate the model on the test split and write reports/."""
 
 import logging
+from dataclasses import replace
 
 from .artifacts import BUNDLE, MODEL_CARD, PROCESSED, REPORTS, new_folder, require
 from .compose import stage
@@ -25,7 +26,8 @@ def main(config: Config) -> None:
 
     bundle = Bundle.load(require(BUNDLE, stage="train"))
     processed = require(PROCESSED, stage="preprocess")
-    if DataSpec.load(processed) != bundle.spec:
+    untuned = replace(bundle.spec, objective=bundle.spec.objective.untuned())
+    if DataSpec.load(processed) != untuned:
         raise ProjectError(f"{BUNDLE} was trained on other data than {processed}; run `make train`")
     rows = {name.value: Rows(processed / f"{name}.parquet") for name in SplitName}
     report = evaluate_bundle(bundle, processed, rows)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from .artifacts import BUNDLE, METRICS_JSON, PROCESSED, REPORTS, require
 from .compose import stage
 from .config import Config, RegistryConfig
 from .errors import ProjectError
+from .rules import require as require_setting
 from .running import running
 
 if TYPE_CHECKING:
@@ -31,10 +33,12 @@ def main(config: Config) -> None:
     from .tracking.registry import create_registry
 
     bundle = Bundle.load(require(BUNDLE, stage="train"))
-    metrics, gate = _test_metrics(bundle), config.registry
-    sign = bundle.spec.objective.sign(gate.metric, setting="registry.metric")
-    value, reason = metrics[gate.metric], f"registry.threshold is {gate.threshold:g}"
-    _require_as_good(value, gate.threshold, reason, gate, sign=sign)
+    metrics, baselines = _test_results(bundle)
+    objective = bundle.spec.objective
+    metric = objective.chosen(config.registry.metric, setting="registry.metric")
+    gate, sign, value = config.registry, objective.sign(metric), metrics[metric]
+    limit, reason = _limit(gate, metric, baselines, sign=sign)
+    _require_as_good(metric, value, limit, reason, sign=sign)
 
     if config.tracking.name == "none":
         log.info("the model passes the quality gate; tracking=none has no registry to keep it")
@@ -45,38 +49,50 @@ def main(config: Config) -> None:
         log.info("%s is the champion already: version %s", champion.name, champion.version)
         return
     if champion:
-        theirs = _champion_metric(champion, registry, bundle, config)
+        theirs = _champion_metric(metric, champion, registry, bundle, config)
         reason = f"the champion, version {champion.version}, has {theirs:.4f}"
         reason += f"; registry.tolerance is {gate.tolerance:g}"
-        _require_as_good(value, theirs - sign * gate.tolerance, reason, gate, sign=sign)
+        limit = theirs - sign * gate.tolerance
+        _require_as_good(metric, value, limit, reason, sign=sign)
     model = _register(bundle, metrics, registry, config)
     log.info("%s is now the champion: version %s", model.name, model.version)
 
 
-def _test_metrics(bundle: "Bundle") -> dict[str, float]:
-    """Return the metrics that `evaluate` wrote for `bundle`."""
+def _test_results(bundle: "Bundle") -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Return the metrics that `evaluate` wrote for `bundle`, and those of each baseline."""
     recorded = json.loads(require(METRICS_JSON, stage="evaluate").read_text("utf-8"))
     if recorded.get("bundle_version", bundle.version) != bundle.version:
         raise GateError(f"{METRICS_JSON} is of another bundle; run `make evaluate`")
-    return {name: value for name, value in recorded.items() if isinstance(value, float)}
+    metrics = {name: value for name, value in recorded.items() if isinstance(value, float)}
+    return metrics, recorded["baselines"]
 
 
-def _require_as_good(
-    value: float, limit: float, reason: str, gate: RegistryConfig, *, sign: int
-) -> None:
+def _limit(
+    gate: RegistryConfig, metric: str, baselines: Mapping[str, Mapping[str, float]], *, sign: int
+) -> tuple[float, str]:
+    """Return the value that the metric must reach, and where it comes from."""
+    if gate.threshold is not None:
+        return gate.threshold, f"registry.threshold is {gate.threshold:g}"
+    name, constant = next(iter(baselines.items()))
+    require_setting(metric in constant, "registry.threshold", f"a number for {metric}", None)
+    # To be only as good as the baseline is not enough.
+    limit = math.nextafter(constant[metric], sign * math.inf)
+    return limit, f"the baseline {name} has {constant[metric]:.4f}"
+
+
+def _require_as_good(metric: str, value: float, limit: float, reason: str, *, sign: int) -> None:
     """Raise a GateError if `value` is worse than `limit`."""
     if not sign * value >= sign * limit:  # also true for NaN
-        raise GateError(f"not registered: {gate.metric} is {value:.4f}, {reason}")
+        raise GateError(f"not registered: {metric} is {value:.4f}, {reason}")
 
 
 def _champion_metric(
-    champion: "RegisteredModel", registry: "Registry", bundle: "Bundle", config: Config
+    metric: str, champion: "RegisteredModel", registry: "Registry", bundle: "Bundle", config: Config
 ) -> float:
     """Return the champion's metric on the current test split.
 
     This is the recorded value if the data is the same; otherwise the champion is evaluated now.
     """
-    metric = config.registry.metric
     same_data = champion.tags.get("data_hash") == bundle.lineage.data_hash
     if same_data and metric in champion.tags:
         return float(champion.tags[metric])

@@ -9,9 +9,10 @@ from importlib import import_module
 
 from ..config import Config, DataConfig, OnDuplicate, SplitBy
 from ..lineage import config_hash, made_by
+from ..objectives.base import Table
 from ..rules import flat
 from .plots import one_line
-from .report import Report
+from .report import FIGURES, Report, shown
 
 _MARKUP = re.compile(r"[$&*<@\[\\`{|~]|:(?=//)|(?<![^\W_])_|_(?![^\W_])")
 """What may be markup: `_` only at the edge of a word, `:` only in an address."""
@@ -75,18 +76,10 @@ def _source(config: DataConfig) -> str:
 
 
 def _results(report: Report) -> str:
-    objective = report.bundle.spec.objective
-    names = list(objective.metrics)
-    first = ("**this model**", *(f"**{report.metrics[name]:.3f}**" for name in names))
-    others = [
-        (
-            method.replace("_", " "),
-            *(f"{values[n]:.3f} ({report.gain(n, method):+.3f})" for n in names),
-        )
-        for method, values in report.baselines.items()
-    ]
-    table = _table(("", *(name.replace("_", " ") for name in names)), [first, *others])
-    pictures = "\n\n".join(f"![{name}]({name}.png)" for name in report.figures)
+    header = ("", "this model", *(name.replace("_", " ") for name in report.baselines))
+    rows = [(name.replace("_", " "), f"**{own}**", *of) for name, own, *of in report.results()]
+    table = _table(header, rows)
+    pictures = "\n\n".join(f"![{name}]({FIGURES}/{name}.png)" for name in report.figures)
     return f"""\
 ## Results
 
@@ -99,6 +92,10 @@ In brackets: by how much this model is better.
 
 def _tables(report: Report) -> list[str]:
     tables = report.bundle.spec.objective.tables(report.targets, report.scores)
+    if report.untuned:
+        pairs = ((name, report.untuned[name], now) for name, now in report.metrics.items())
+        rows = [(name, shown(old), shown(now)) for name, old, now in pairs if old != now]
+        tables |= {"Tuned on the validation split": Table(("", "before", "after"), rows)}
     return [
         f"## {title}\n\n{_table(table.header, (map(markdown, row) for row in table.rows))}"
         for title, table in tables.items()

@@ -21,7 +21,7 @@ from ..models.base import predict_outputs
 from ..models.bundle import Bundle
 from .plots import save_figure
 
-METRICS_JSON, PREDICTIONS_CSV = "metrics.json", "predictions.csv"
+METRICS_JSON, PREDICTIONS_CSV, FIGURES = "metrics.json", "predictions.csv", "figures"
 
 _FORMULA_STARTS = (*"=+-@'\t\r\n", *"＝＋－＠")  # noqa: RUF001
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
@@ -53,9 +53,15 @@ class Report:
         return self.bundle.spec.objective.evaluate(self.outputs, self.targets)
 
     @cached_property
+    def untuned(self) -> dict[str, float]:
+        """The metrics before the objective was tuned; empty if there was nothing to tune."""
+        tuned, before = self.bundle.spec.objective, self.bundle.spec.objective.untuned()
+        return before.evaluate(self.outputs, self.targets) if before != tuned else {}
+
+    @cached_property
     def baselines(self) -> dict[str, dict[str, float]]:
         """The metrics of each baseline."""
-        measure = self.bundle.spec.objective.measure
+        measure = self.bundle.spec.objective.untuned().measure
         return {
             name: measure(self.targets, scores) for name, scores in self.baseline_scores.items()
         }
@@ -68,28 +74,38 @@ class Report:
 
     def gain(self, metric: str, baseline: str) -> float:
         """Return by how much the model is better than a baseline."""
-        sign = self.bundle.spec.objective.sign(metric, setting="metric")
+        sign = self.bundle.spec.objective.sign(metric)
         return sign * (self.metrics[metric] - self.baselines[baseline][metric])
 
+    def results(self) -> list[tuple[str, ...]]:
+        """Return the rows of a table: the value of each metric for the model and each baseline.
+
+        In brackets is by how much the model is better than the baseline.
+        """
+        rows = []
+        for metric in self.bundle.spec.objective.metrics:
+            others = (
+                f"{shown(values[metric])} ({shown(self.gain(metric, name), '+')})"
+                for name, values in self.baselines.items()
+            )
+            rows.append((metric, shown(self.metrics[metric]), *others))
+        return rows
+
     def table(self) -> str:
-        """Return a table of the metrics of the model and the baselines, and the gains."""
-        names = list(self.bundle.spec.objective.metrics)
-        lines = [f"{'':26}" + "  ".join(f"{name:>9}" for name in names)]
-        for method, values in {"model": self.metrics, **self.baselines}.items():
-            line = f"{method:26}" + "  ".join(f"{values[name]:9.4f}" for name in names)
-            if method in self.baselines:
-                gains = "  ".join(f"{self.gain(name, method):+.4f}" for name in names)
-                line += f"   model {gains}"
-            lines.append(line)
+        """Return the results as aligned text."""
+        rows = [("", "model", *self.baselines), *self.results()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
         return "\n".join(lines)
 
     def save(self, folder: Path) -> None:
         """Write metrics, predictions and figures."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in self.figures.items():
-            save_figure(figure, folder / f"{name}.png")
-        written = {"bundle_version": self.bundle.version, **self.metrics}
-        text = json.dumps(written | {"baselines": self.baselines}, indent=2)
+            save_figure(figure, folder / FIGURES / f"{name}.png")
+        written: dict[str, Any] = {"bundle_version": self.bundle.version, **self.metrics}
+        written |= {"untuned": self.untuned, "baselines": self.baselines}
+        text = json.dumps(written, indent=2)
         (folder / METRICS_JSON).write_text(text + "\n", "utf-8")
         with (folder / PREDICTIONS_CSV).open("w", encoding="utf-8", newline="") as file:
             # Quoted, since some spreadsheets split cells at semicolons.
@@ -109,6 +125,14 @@ class Report:
             shown = encoder.shown(row.values).items()
             inputs = {f"input_{name}" if name in results else name: one for name, one in shown}
             yield {"id": row.id, **inputs, **results}
+
+
+def shown(value: float, sign: str = "") -> str:
+    """Return a number with three decimals, or fewer if it is large."""
+    if 0 < abs(value) < 0.01:
+        return f"{value:{sign}.2g}"
+    num_decimals = max(0, 4 - len(f"{abs(value):.0f}"))
+    return f"{value:{sign},.{num_decimals}f}"
 
 
 def read_predictions(path: Path) -> list[dict[str, str]]:
@@ -162,5 +186,5 @@ def baselines(spec: DataSpec, train: Rows, test: Rows) -> dict[str, Tensor]:
     for name, method in methods.items():
         method.fit(inputs, targets)
         predict = getattr(method, "predict_proba", method.predict)
-        scores[name] = torch.from_numpy(predict(others))
+        scores[name] = torch.from_numpy(predict(others)).reshape(len(others), -1)
     return scores

@@ -22,7 +22,7 @@ class Metric(NamedTuple):
     """A number by which models are compared."""
 
     function: Callable[[np.ndarray, np.ndarray], float]
-    """Takes targets and scores, as `Objective.encode` and `Objective.scores` return them."""
+    """Takes targets and scores, as `Objective.arrays` returns them."""
     higher_is_better: bool = True
 
 
@@ -71,6 +71,10 @@ class Objective(Fitted, ABC, section="objective"):
 
         A threshold or a temperature is chosen here; the result becomes part of the bundle.
         """
+        return self
+
+    def untuned(self) -> Self:
+        """Return the objective as it was before `tuned`, with which baselines are measured."""
         return self
 
     @property
@@ -126,9 +130,13 @@ class Objective(Fitted, ABC, section="objective"):
     def about(self) -> dict[str, Any]:
         """Return the fields about the objective in the answer to `GET /model`."""
 
+    def arrays(self, targets: Tensor, scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Return targets and scores in the form that metrics take."""
+        return targets.numpy(), scores.numpy()
+
     def measure(self, targets: Tensor, scores: Tensor) -> dict[str, float]:
         """Return every metric of the scores."""
-        arrays = targets.numpy(), scores.numpy()
+        arrays = self.arrays(targets, scores)
         return {name: float(metric.function(*arrays)) for name, metric in self.metrics.items()}
 
     def evaluate(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
@@ -137,14 +145,19 @@ class Objective(Fitted, ABC, section="objective"):
         return metrics | {LOSS: self.loss(outputs, targets).item()}
 
     @classmethod
-    def sign(cls, metric: str, *, setting: str) -> int:
-        """Return 1 if a higher value of the metric is better, -1 if a lower one is.
+    def chosen(cls, metric: str | None, *, setting: str) -> str:
+        """Return the metric that a setting names; the first one for null.
 
         Raises:
-            ConfigError: The objective does not have the metric that a setting names.
+            ConfigError: The objective does not have the metric.
         """
         names = [*cls.metrics, LOSS]
-        require(metric in names, setting, f"one of {', '.join(names)}", metric)
+        require(metric in (None, *names), setting, f"null or one of {', '.join(names)}", metric)
+        return metric or names[0]
+
+    @classmethod
+    def sign(cls, metric: str) -> int:
+        """Return 1 if a higher value of the metric is better, -1 if a lower one is."""
         return 1 if metric != LOSS and cls.metrics[metric].higher_is_better else -1
 
 

@@ -3,7 +3,8 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 from ..data.rows import Values
 from ..errors import ProjectError
-from ..rules import Checked, Fraction, Rule, require
+from ..rules import Checked, Fraction, NonNegativeFloat, PositiveFloat, Rule, require
 from .base import Metric, Objective, Table
 
 if TYPE_CHECKING:
@@ -22,10 +23,23 @@ if TYPE_CHECKING:
 INVERSE_REGULARISATION = 10.0
 """`C` of the baseline; best of 1, 3, 10 and 30 on the validation split of the default data."""
 
+NUM_BINS = 15
+"""Bins of the confidence in the expected calibration error."""
+TEMPERATURES = 0.05, 20.0
+"""The range in which calibration looks for the temperature."""
+
 LABELS = Rule(
     "two or more names that differ",
     lambda labels: len(labels) >= 2 and all(labels) and len(set(labels)) == len(labels),
 )
+
+
+class Loss(StrEnum):
+    """What training minimizes."""
+
+    cross_entropy = "cross_entropy"
+    focal = "focal"
+    """Cross-entropy in which rows that are easy count less: Lin et al. 2017, arXiv:1708.02002."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,12 @@ class ClassificationConfig(Checked, section="objective"):
     """This file."""
     labels: list[str] = field(default_factory=list)
     """The allowed labels; empty for every label in the data."""
+    loss: Loss = Loss.cross_entropy
+    """What training minimizes."""
+    gamma: Annotated[float, Rule(">= 1", lambda value: value >= 1)] = 2.0
+    """How much less easy rows count in the focal loss, by (1 - p)^gamma."""
+    calibrate: bool = False
+    """Divide the logits by the temperature that gives the lowest log loss on validation."""
     label_smoothing: Fraction = 0.0
     """Share of the target spread evenly over all labels, in [0, 1)."""
     class_weights: str | dict[str, int | float] = "none"
@@ -75,6 +95,67 @@ def macro_f1(targets: np.ndarray, scores: np.ndarray) -> float:
     return float((2 * hits / np.maximum(sizes, 1))[sizes > 0].mean())
 
 
+def balanced_accuracy(targets: np.ndarray, scores: np.ndarray) -> float:
+    """Return the share of rows that are right, averaged over the labels that occur."""
+    sizes = np.bincount(targets)
+    hits = np.bincount(targets, targets == scores.argmax(axis=-1))
+    return float((hits[sizes > 0] / sizes[sizes > 0]).mean())
+
+
+def auroc(targets: np.ndarray, scores: np.ndarray) -> float:
+    """Return the area under the ROC curve of each label against the rest, averaged over labels."""
+    areas = []
+    for label in np.unique(targets):
+        hits, misses, _ = ranking(targets == label, scores[:, label])
+        area = np.trapezoid(np.append(0, hits), np.append(0, misses))
+        areas.append(area / (hits[-1] * max(misses[-1], 1)))
+    return float(np.mean(areas))
+
+
+def average_precision(targets: np.ndarray, scores: np.ndarray) -> float:
+    """Return the average precision of each label against the rest, averaged over labels."""
+    each = [label_precision(targets == label, scores[:, label]) for label in np.unique(targets)]
+    return float(np.mean(each))
+
+
+def label_precision(actual: np.ndarray, scores: np.ndarray) -> float:
+    """Return the average precision of one label, 0 if no row has it.
+
+    This is precision, averaged over the steps in which the recall grows.
+    """
+    hits, misses, _ = ranking(actual, scores)
+    return float(np.diff(hits, prepend=0) @ (hits / (hits + misses)) / max(hits[-1], 1))
+
+
+def ranking(actual: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the number of right and of wrong rows at or above each score, and these scores.
+
+    `actual` says which of the rows are right. The scores are in descending order, each once.
+    """
+    order = np.argsort(-scores)
+    ordered = scores[order]
+    last = np.flatnonzero(np.diff(ordered, append=-np.inf))
+    hits = actual[order].cumsum()[last]
+    return hits, last + 1 - hits, ordered[last]
+
+
+def log_loss(targets: np.ndarray, scores: np.ndarray) -> float:
+    """Return the mean cross-entropy in nats."""
+    own = np.take_along_axis(scores, targets[:, None], axis=-1)
+    return float(-np.log(own.clip(np.finfo(own.dtype).eps)).mean())
+
+
+def ece(targets: np.ndarray, scores: np.ndarray) -> float:
+    """Return the expected calibration error: Guo et al. 2017, arXiv:1706.04599.
+
+    It is the difference of accuracy and mean confidence in bins of the confidence, averaged.
+    """
+    confidences = scores.max(axis=-1)
+    bins = (confidences * NUM_BINS).astype(int)
+    gaps = np.bincount(bins, (targets == scores.argmax(axis=-1)) - confidences)
+    return float(np.abs(gaps).sum() / len(targets))
+
+
 @dataclass(frozen=True)
 class Classification(Objective):
     """Cross-entropy of one label for each row."""
@@ -84,6 +165,11 @@ class Classification(Objective):
     metrics: ClassVar = {
         "accuracy": Metric(accuracy),
         "macro_f1": Metric(macro_f1),
+        "balanced_accuracy": Metric(balanced_accuracy),
+        "auroc": Metric(auroc),
+        "average_precision": Metric(average_precision),
+        "log_loss": Metric(log_loss, higher_is_better=False),
+        "ece": Metric(ece, higher_is_better=False),
     }
     prediction: ClassVar = LabelPrediction
 
@@ -92,6 +178,11 @@ class Classification(Objective):
     label_smoothing: Fraction = 0.0
     weights: tuple[float, ...] | None = None
     """Weight of each label in the loss; `None` for equal weights."""
+    gamma: NonNegativeFloat = 0.0
+    """Of the focal loss; 0 for cross-entropy."""
+    calibrate: bool = False
+    temperature: PositiveFloat = 1.0
+    """Logits are divided by it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,7 +193,7 @@ class Classification(Objective):
     @staticmethod
     def problem(values: Values, settings: ClassificationConfig) -> str:
         """Return an error message if the label is empty or not allowed, else an empty string."""
-        label, allowed = values["label"], settings.labels
+        label, allowed = label_of(values), settings.labels
         if not label:
             return "the label is empty"
         if allowed and label not in allowed:
@@ -112,7 +203,7 @@ class Classification(Objective):
     @staticmethod
     def stratum(values: Values) -> str:
         """Return the label."""
-        return values["label"]
+        return label_of(values)
 
     @classmethod
     def fit(cls, rows: Iterable[Values], settings: ClassificationConfig) -> Self:
@@ -121,12 +212,23 @@ class Classification(Objective):
         Raises:
             ProjectError: There are fewer than two, or a weight is of a label that does not occur.
         """
-        counts = Counter(row["label"] for row in rows)
+        counts = Counter(map(label_of, rows))
         labels = tuple(sorted(counts))
         if len(labels) < 2:
             raise ProjectError(f"expected two labels or more, found {list(labels)}")
         weights = _weights(counts, settings.class_weights)
-        return cls(labels, settings.label_smoothing, weights)
+        gamma = settings.gamma if settings.loss is Loss.focal else 0.0
+        return cls(labels, settings.label_smoothing, weights, gamma, settings.calibrate)
+
+    def tuned(self, outputs: Tensor, targets: Tensor) -> Self:
+        """Return the objective with the temperature that suits the outputs, if it calibrates."""
+        if not self.calibrate:
+            return self
+        return replace(self, temperature=fitted_temperature(outputs, targets))
+
+    def untuned(self) -> Self:
+        """Return the objective with a temperature of 1."""
+        return replace(self, temperature=1.0)
 
     @property
     def num_outputs(self) -> int:
@@ -136,22 +238,26 @@ class Classification(Objective):
     def encode(self, rows: Iterable[Values]) -> Tensor:
         """Return the index of each row's label: [rows], int64."""
         index_of = {label: index for index, label in enumerate(self.labels)}
-        return torch.tensor([index_of[row["label"]] for row in rows], dtype=torch.int64)
+        return torch.tensor([index_of[label_of(row)] for row in rows], dtype=torch.int64)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean cross-entropy in nats."""
-        if self.weights is None:
-            return functional.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
-        # PyTorch's mean divides by the sum of weights, which differs between parts of a batch.
-        weight = outputs.new_tensor(self.weights)
+        """Return the mean cross-entropy in nats, or the focal loss."""
+        smoothing = self.label_smoothing
+        if self.weights is None and not self.gamma:
+            return functional.cross_entropy(outputs, targets, label_smoothing=smoothing)
+        weight = None if self.weights is None else outputs.new_tensor(self.weights)
         losses = functional.cross_entropy(
-            outputs, targets, weight, reduction="none", label_smoothing=self.label_smoothing
+            outputs, targets, weight, reduction="none", label_smoothing=smoothing
         )
+        if self.gamma:
+            own = outputs.softmax(dim=-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)  # [rows]
+            losses = (1 - own) ** self.gamma * losses
+        # PyTorch's mean divides by the sum of weights, which differs between parts of a batch.
         return losses.mean()
 
     def scores(self, outputs: Tensor) -> Tensor:
         """Return the probability of each label: [rows, labels]."""
-        return outputs.softmax(dim=-1)
+        return (outputs / self.temperature).softmax(dim=-1)
 
     def predictions(self, scores: Tensor) -> list[LabelPrediction]:
         """Return the most probable label of each row."""
@@ -171,7 +277,7 @@ class Classification(Objective):
 
         regression = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=1000)
         return {
-            "constant": ("majority", DummyClassifier(strategy="most_frequent")),
+            "constant": ("majority", DummyClassifier(strategy="prior")),
             "linear": ("logistic_regression", regression),
             "boosting": ("gradient_boosting", HistGradientBoostingClassifier(random_state=0)),
         }
@@ -180,12 +286,11 @@ class Classification(Objective):
         """Return the confusion matrix of the model, and F1 of each label beside the baselines."""
         from ..evaluation.plots import confusion_figure, f1_figure
 
-        actual = self.actual(targets)
-        predicted = {name: self._labels_of(values) for name, values in scores.items()}
-        model = next(iter(predicted.values()))
+        guesses = {name: values.argmax(dim=-1) for name, values in scores.items()}
+        model = next(iter(guesses.values()))
         return {
-            "confusion": confusion_figure(actual, model, labels=self.labels),
-            "f1": f1_figure(actual, predicted, labels=self.labels),
+            "confusion": confusion_figure(targets, model, labels=self.labels),
+            "f1": f1_figure(targets, guesses, labels=self.labels),
         }
 
     def summary(self) -> str:
@@ -194,16 +299,7 @@ class Classification(Objective):
 
     def tables(self, targets: Tensor, scores: Tensor) -> dict[str, Table]:
         """Return precision, recall and F1 of each label."""
-        from sklearn.metrics import precision_recall_fscore_support
-
-        figures = precision_recall_fscore_support(
-            self.actual(targets), self._labels_of(scores), labels=self.labels, zero_division=0
-        )
-        rows = [
-            (label, f"{precision:.2f}", f"{recall:.2f}", f"{f1:.2f}", f"{support:,}")
-            for label, precision, recall, f1, support in zip(self.labels, *figures, strict=True)
-        ]
-        return {"Each label": Table(("label", "precision", "recall", "F1", "test rows"), rows)}
+        return {"Each label": label_table(self.labels, targets, scores.argmax(dim=-1))}
 
     def limits(self, targets: Tensor, scores: Tensor) -> list[str]:
         """Return sentences about the most frequent mistake, the confidence and the accuracy."""
@@ -222,18 +318,52 @@ class Classification(Objective):
         """Return the labels."""
         return {"labels": self.labels}
 
-    def _labels_of(self, scores: Tensor) -> list[str]:
-        return self.actual(scores.argmax(dim=-1))
-
     def _most_frequent_mistake(self, targets: Tensor, scores: Tensor) -> str:
         actual = self.actual(targets)
-        pairs = zip(actual, self._labels_of(scores), strict=True)
+        pairs = zip(actual, self.actual(scores.argmax(dim=-1)), strict=True)
         wrong = Counter((label, guess) for label, guess in pairs if label != guess)
         if not wrong:
             return "It made no mistake on the test split, which is reason to doubt the split."
         (label, guess), number = wrong.most_common(1)[0]
         total = actual.count(label)
         return f"Its most frequent mistake is {guess} for {label}: {number:,} of {total:,}."
+
+
+def label_of(values: Values) -> str:
+    """Return the label of a row, which may be a number; an empty string if it is missing."""
+    label = values["label"]
+    return "" if label is None else str(label)
+
+
+def label_table(labels: Sequence[str], actual: Tensor, predicted: Tensor) -> Table:
+    """Return precision, recall and F1 of each label.
+
+    The tensors are indices [rows], or 1 where a row has a label: [rows, labels].
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    figures = precision_recall_fscore_support(
+        actual, predicted, labels=range(len(labels)), zero_division=0
+    )
+    rows = [
+        (label, f"{precision:.2f}", f"{recall:.2f}", f"{f1:.2f}", f"{support:,}")
+        for label, precision, recall, f1, support in zip(labels, *figures, strict=True)
+    ]
+    return Table(("label", "precision", "recall", "F1", "test rows"), rows)
+
+
+def fitted_temperature(outputs: Tensor, targets: Tensor) -> float:
+    """Return the temperature with the lowest log loss: Guo et al. 2017, arXiv:1706.04599."""
+    logits = outputs.double()
+    own = logits.gather(-1, targets.unsqueeze(-1)).mean()
+    low, high = TEMPERATURES
+    # The log loss is convex in 1 / temperature. Its slope is the difference of the logit of the
+    # target and the expected logit, which falls with the temperature.
+    for _ in range(30):
+        middle = math.sqrt(low * high)
+        expected = ((logits / middle).softmax(dim=-1) * logits).sum(dim=-1).mean()
+        low, high = (middle, high) if expected > own else (low, middle)
+    return round(high, 4)
 
 
 def _weights(counts: Mapping[str, int], wanted: str | dict[str, Any]) -> tuple[float, ...] | None:

@@ -43,7 +43,8 @@ class ProgressBar(Callback):
         self._bar.update(trainer.progress.step - self._bar.n)
 
     def on_evaluation(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
-        figures = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        shown = dict.fromkeys(("train_loss", "validation_loss", f"validation_{trainer.monitor}"))
+        figures = "  ".join(f"{name} {metrics[name]:.4g}" for name in shown)
         with tqdm.external_write_mode():
             log.info("epoch %.4g  %s", trainer.epoch, figures)
 
@@ -117,7 +118,8 @@ class EarlyStopping(Callback):
 
     def on_evaluation(self, trainer: Trainer, metrics: Mapping[str, float]) -> None:
         if trainer.progress.num_worse >= self.patience:
-            log.info("no better evaluation since step %d: stopping", trainer.progress.best_step)
+            step = trainer.progress.best_step
+            log.info("no better validation_%s since step %d: stopping", trainer.monitor, step)
             trainer.should_stop = True
 
 

@@ -13,7 +13,7 @@ from ..data.dataset import Split
 from ..data.spec import DataSpec, check_settings
 from ..errors import file_errors
 from ..lineage import current_lineage, save_code
-from ..models.base import Model, build_model, model_settings
+from ..models.base import Model, build_model, model_settings, predict_outputs
 from ..models.bundle import Bundle, Lineage
 from ..rules import ConfigError
 from ..running import running
@@ -100,10 +100,11 @@ def _fit(config: Config, device: torch.device, chosen: list[Callback], *, starts
         trainer = Trainer(model, spec.objective, config, device=device, callbacks=callbacks)
         if checkpoint:
             _resume(trainer, checkpoint)
-        train, validation = (PROCESSED / f"{name}.safetensors" for name in ("train", "validation"))
-        trainer.fit(Split.load(train), Split.load(validation))
+        paths = (PROCESSED / f"{name}.safetensors" for name in ("train", "validation"))
+        train, validation = map(Split.load, paths)
+        trainer.fit(train, validation)
         if rank() == 0:
-            _save_bundle(trainer, spec, lineage)
+            _save_bundle(trainer, validation, spec, lineage)
             tracker.log_folder(BUNDLE, "model")
     return trainer.progress.best_step
 
@@ -170,13 +171,18 @@ def _resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
         progress.best, progress.best_step = None, 0
 
 
-def _save_bundle(trainer: Trainer, spec: DataSpec, lineage: Lineage) -> None:
-    """Write the bundle of the best weights, or of the last if the best could not be saved."""
+def _save_bundle(trainer: Trainer, validation: Split, spec: DataSpec, lineage: Lineage) -> None:
+    """Write the bundle of the best weights, or of the last if the best could not be saved.
+
+    Its objective is tuned to the outputs of these weights for the validation split.
+    """
     best_step = trainer.progress.best_step
     if best := KEPT.load(best_step):
         trainer.load_state_dict(best.trainer)
+    outputs = predict_outputs(trainer.evaluated_model, validation)
+    spec = replace(spec, objective=spec.objective.tuned(outputs, validation.targets))
     Bundle(trainer.evaluated_model.cpu(), spec, lineage).save(BUNDLE)
-    step, monitor = trainer.progress.step, trainer.config.monitor
+    step, monitor = trainer.progress.step, trainer.monitor
     if best:
         log.info("%s: step %d, %s %.4g", BUNDLE, step, monitor, trainer.progress.best)
     else:

@@ -88,7 +88,8 @@ class Trainer:
         self.config = config.training
         self.seed = config.seed
         self.schedule = config.schedule
-        self.sign = objective.sign(self.config.monitor, setting="training.monitor")
+        self.monitor = objective.chosen(self.config.monitor, setting="training.monitor")
+        """The name of the metric that picks the best weights."""
         self.peak_rate = config.optimizer.learning_rate
         self.device = device
         self.callbacks = callbacks
@@ -228,8 +229,8 @@ class Trainer:
         # Every rank gets the metrics of rank 0, so that all of them stop at the same step.
         metrics = from_main(lambda: evaluate(self.evaluated_model, self.objective, validation))
         self.model.train()
-        value = metrics[self.config.monitor]
-        self.progress.record(value, sign=self.sign, min_delta=self.config.min_delta)
+        sign, min_delta = self.objective.sign(self.monitor), self.config.min_delta
+        self.progress.record(metrics[self.monitor], sign=sign, min_delta=min_delta)
         self._start_clock()  # the time of an evaluation is not that of training
         return {
             "train_loss": self.progress.take_train_loss(),

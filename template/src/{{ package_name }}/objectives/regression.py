@@ -1,0 +1,260 @@
+"""Regression: one or several numbers for each row."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..data.rows import Values
+from ..errors import ProjectError
+from ..rules import Checked, PositiveFloat, require
+from .base import Metric, Objective, Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LARGEST = 1e30
+"""Limit of a target: float32 holds predictions far beyond it."""
+DIGITS = 6
+"""A prediction is rounded to this many digits below the targets' standard deviation."""
+
+
+class Loss(StrEnum):
+    """A function of the difference in standard deviations of the targets."""
+
+    mse = "mse"
+    """Its square."""
+    mae = "mae"
+    """Its size, so that outliers count less."""
+    huber = "huber"
+    """Its square up to `huber_delta`, its size beyond: Huber 1964."""
+
+
+@dataclass(frozen=True)
+class RegressionConfig(Checked, section="objective"):
+    """The settings of the loss."""
+
+    name: str = "regression"
+    """This file."""
+    loss: Loss = Loss.mse
+    """What training minimizes."""
+    huber_delta: PositiveFloat = 1.0
+    """Standard deviations of the targets at which `huber` becomes linear."""
+
+
+class NumberPrediction(NamedTuple):
+    """The number; if there are several targets, the number of each."""
+
+    prediction: float | dict[str, float]
+
+
+def rmse(targets: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the root of the mean squared error, averaged over targets."""
+    return float(np.sqrt(np.square(targets - predicted).mean(axis=0)).mean())
+
+
+def mae(targets: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the mean absolute error, averaged over targets."""
+    return float(np.abs(targets - predicted).mean())
+
+
+def r2(targets: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the explained share of the variance, averaged over targets.
+
+    If all values of a target are equal, it is 1 for exact predictions and 0 for others.
+    """
+    errors = np.square(targets - predicted).sum(axis=0)
+    spread = np.square(targets - targets.mean(axis=0)).sum(axis=0)
+    shares = 1 - errors / np.where(spread > 0, spread, 1)
+    return float(np.where(spread > 0, shares, errors == 0).mean())
+
+
+@dataclass(frozen=True)
+class Regression(Objective):
+    """Numbers, standardised for the model: a tensor has (number - mean) / scale.
+
+    Metrics, figures and predictions are in the unit of the targets.
+    """
+
+    settings: ClassVar = RegressionConfig
+    columns: ClassVar = ("target",)
+    metrics: ClassVar = {
+        "rmse": Metric(rmse, higher_is_better=False),
+        "mae": Metric(mae, higher_is_better=False),
+        "r2": Metric(r2),
+    }
+    prediction: ClassVar = NumberPrediction
+
+    targets: tuple[str, ...]
+    """Their columns; a single empty name if a row has one number."""
+    means: tuple[float, ...]
+    """Mean of each target in the training split."""
+    scales: tuple[float, ...]
+    """Standard deviation of each target in the training split."""
+    criterion: Loss = Loss.mse
+    huber_delta: PositiveFloat = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        are_good = len(self.targets) == len(self.means) == len(self.scales) > 0
+        are_good &= all(map(math.isfinite, self.means))
+        are_good &= all(0 < scale < math.inf for scale in self.scales)
+        require(are_good, "objective.scales", "one > 0 for each target", self.scales)
+
+    @staticmethod
+    def problem(values: Values, settings: RegressionConfig) -> str:
+        """Return an error message if a target is not a finite number, else an empty string."""
+        for name, value in _named(values).items():
+            if not abs(_number(value)) < LARGEST:
+                return f"{name or 'the target'} must be a number, got {value!r:.100}"
+        return ""
+
+    @classmethod
+    def fit(cls, rows: Iterable[Values], settings: RegressionConfig) -> Self:
+        """Return the objective with mean and standard deviation of the targets of `rows`.
+
+        Raises:
+            ProjectError: A target has the same value in all of them.
+        """
+        rows = iter(rows)
+        first = next(rows)
+        targets = tuple(_named(first))
+        numbers = _array(chain([first], rows), targets)
+        means, scales = numbers.mean(axis=0).tolist(), numbers.std(axis=0).tolist()
+        for name, mean, scale in zip(targets, means, scales, strict=True):
+            if not scale:
+                what = name or "the target"
+                raise ProjectError(f"{what} is {mean:g} in every row of the training split")
+        return cls(targets, tuple(means), tuple(scales), settings.loss, settings.huber_delta)
+
+    @property
+    def num_outputs(self) -> int:
+        """A number for each target."""
+        return len(self.targets)
+
+    def encode(self, rows: Iterable[Values]) -> Tensor:
+        """Return the standardised targets: [rows, targets], float32."""
+        numbers = _array(rows, self.targets)
+        return torch.from_numpy((numbers - self.means) / self.scales).float()
+
+    def in_unit(self, standardised: Tensor) -> np.ndarray:
+        """Return the numbers that a tensor stands for: [rows, targets], float64."""
+        return standardised.double().numpy() * self.scales + self.means
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean over rows and targets."""
+        match self.criterion:
+            case Loss.mse:
+                return functional.mse_loss(outputs, targets)
+            case Loss.mae:
+                return functional.l1_loss(outputs, targets)
+            case Loss.huber:
+                return functional.huber_loss(outputs, targets, delta=self.huber_delta)
+
+    def scores(self, outputs: Tensor) -> Tensor:
+        """Return the outputs, which are standardised: [rows, targets]."""
+        return outputs
+
+    def arrays(self, targets: Tensor, scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Return actual and predicted numbers in the unit of the targets: [rows, targets]."""
+        return self.in_unit(targets), self.in_unit(scores)
+
+    def predictions(self, scores: Tensor) -> list[NumberPrediction]:
+        """Return the numbers of each row."""
+        return [NumberPrediction(numbers) for numbers in self.actual(scores)]
+
+    def actual(self, targets: Tensor) -> list[Any]:
+        """Return a number for each row; if there are several targets, the number of each."""
+        places = [DIGITS - math.floor(math.log10(scale)) for scale in self.scales]
+        rows = [list(map(round, row, places)) for row in self.in_unit(targets).tolist()]
+        if self.targets == ("",):
+            return [number for [number] in rows]
+        return [dict(zip(self.targets, row, strict=True)) for row in rows]
+
+    def baselines(self) -> dict[str, tuple[str, Any]]:
+        """Return the mean, ridge regression and gradient boosting."""
+        from sklearn.dummy import DummyRegressor
+        from sklearn.ensemble import HistGradientBoostingRegressor
+        from sklearn.linear_model import Ridge
+        from sklearn.multioutput import MultiOutputRegressor
+
+        boosting = MultiOutputRegressor(HistGradientBoostingRegressor(random_state=0))
+        return {
+            "constant": ("mean", DummyRegressor()),
+            "linear": ("ridge", Ridge()),
+            "boosting": ("gradient_boosting", boosting),
+        }
+
+    def figures(self, targets: Tensor, scores: Mapping[str, Tensor]) -> dict[str, "Figure"]:
+        """Return predicted against actual numbers, and their differences."""
+        from ..evaluation.plots import scatter_figure
+
+        actual, predicted = self.arrays(targets, next(iter(scores.values())))
+        pairs = {"actual": actual, "predicted": predicted}
+        errors = {"predicted": predicted, "actual - predicted": actual - predicted}
+        return {
+            "predicted": scatter_figure(pairs, names=self.targets, slope=1),
+            "residuals": scatter_figure(errors, names=self.targets, slope=0),
+        }
+
+    def summary(self) -> str:
+        """Return the targets, with mean and standard deviation."""
+        described = (
+            f"{name or 'a number'} (mean {mean:.4g}, standard deviation {scale:.4g})"
+            for name, mean, scale in zip(self.targets, self.means, self.scales, strict=True)
+        )
+        return f"Predicts {', '.join(described)}."
+
+    def tables(self, targets: Tensor, scores: Tensor) -> dict[str, Table]:
+        """Return metrics and quantiles of the errors of each target."""
+        actual, predicted = self.arrays(targets, scores)
+        quantiles = np.quantile(np.abs(actual - predicted), (0.5, 0.9), axis=0)
+        header = ("target", *self.metrics, "half of the errors below", "90 % below")
+        rows = []
+        for i, name in enumerate(self.targets):
+            pair = actual[:, [i]], predicted[:, [i]]
+            figures = (metric.function(*pair) for metric in self.metrics.values())
+            shown = (f"{figure:.4g}" for figure in (*figures, *quantiles[:, i]))
+            rows.append((name or "target", *shown))
+        return {"Each target": Table(header, rows)}
+
+    def limits(self, targets: Tensor, scores: Tensor) -> list[str]:
+        """Return a sentence about how exact the mean absolute error is."""
+        errors = np.abs(np.subtract(*self.arrays(targets, scores))).mean(axis=1)
+        noise = 1.96 * errors.std() / math.sqrt(len(errors))
+        return [
+            "It has learned from the range of the training split, and guesses beyond it.",
+            f"{len(errors):,} test rows give the mean absolute error to about ±{noise:.2g} (95 %, "
+            "taking rows as independent).",
+        ]
+
+    def about(self) -> dict[str, Any]:
+        """Return the targets."""
+        return {"targets": [name or "target" for name in self.targets]}
+
+
+def _named(values: Values) -> Mapping[str, Any]:
+    """Return the targets of a row by name, which is empty for a single number."""
+    target = values["target"]
+    return target if isinstance(target, Mapping) else {"": target}
+
+
+def _number(value: Any) -> float:
+    """Return a number, which may be written as text; NaN if it is none."""
+    try:
+        return float(value)
+    except (ArithmeticError, TypeError, ValueError):
+        return math.nan
+
+
+def _array(rows: Iterable[Values], targets: tuple[str, ...]) -> np.ndarray:
+    """Return the numbers of some targets: [rows, targets], float64."""
+    numbers = (_number(_named(row)[name]) for row in rows for name in targets)
+    return np.fromiter(numbers, np.float64).reshape(-1, len(targets))
