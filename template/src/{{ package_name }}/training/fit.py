@@ -86,6 +86,8 @@ def _fit(config: Config, device: torch.device, chosen: list[Callback], *, starts
     settings = settings_of(config, data_hash=lineage.data_hash)
     path = from_main(lambda: _checkpoint(config, settings, model, starts_over=starts_over))
     checkpoint = Checkpoint.load(path) if path else None
+    if checkpoint is None:
+        model.start()
     # Only rank 0 is tracked.
     recorded = config.tracking if rank() == 0 else TrackingConfig()
     run_id = checkpoint.run_id if checkpoint else None
@@ -175,7 +177,7 @@ def _save_bundle(trainer: Trainer, spec: DataSpec, lineage: Lineage) -> None:
     best_step = trainer.progress.best_step
     if best := KEPT.load(best_step):
         trainer.load_state_dict(best.trainer)
-    Bundle(trainer.evaluated_model.cpu(), spec, lineage).save(BUNDLE)
+    Bundle(trainer.evaluated_model.cpu().finished(), spec, lineage).save(BUNDLE)
     step, monitor = trainer.progress.step, trainer.config.monitor
     if best:
         log.info("%s: step %d, %s %.4g", BUNDLE, step, monitor, trainer.progress.best)
