@@ -101,6 +101,15 @@ class Encoder(Fitted, ABC, section="encoder"):
     def spec(self) -> Any:
         """What a model needs to know about its inputs."""
 
+    def files(self) -> Mapping[str, bytes]:
+        """Return the encoder's own files by name, which are kept beside its JSON."""
+        return {}
+
+    @classmethod
+    def from_saved(cls, values: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
+        """Return the encoder from what `to_dict` and `files` returned."""
+        return cls.from_dict(values)
+
     @abstractmethod
     def encode(self, values: Values) -> Any:
         """Return the row as nested numbers or an array; rows may differ in the first dimension."""

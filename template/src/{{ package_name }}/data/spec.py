@@ -12,6 +12,8 @@ from ..rules import NAMED, ConfigError, differences, flat, require
 from .encoder import Encoder, encoder_class, encoder_settings
 
 SPEC_JSON, SETTINGS_JSON = "spec.json", "settings.json"
+ENCODER = "encoder"
+"""The folder of the encoder's own files."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class DataSpec:
         return {"encoder": self.encoder.to_dict(), "objective": self.objective.to_dict()}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the spec from the values that `to_dict` returned.
+    def from_dict(cls, values: Mapping[str, Any], files: Mapping[str, bytes]) -> Self:
+        """Return the spec from the values that `to_dict` returned, and the encoder's files.
 
         Raises:
             ConfigError: The values do not describe a spec.
@@ -36,19 +38,23 @@ class DataSpec:
             require(NAMED.holds(values.get(name)), name, NAMED.expected, values.get(name))
         encoder, objective = values["encoder"], values["objective"]
         return cls(
-            encoder_class(encoder["name"]).from_dict(encoder),
+            encoder_class(encoder["name"]).from_saved(encoder, files),
             objective_class(objective["name"]).from_dict(objective),
         )
 
     def save(self, folder: Path) -> None:
-        """Write spec.json."""
+        """Write spec.json and the encoder's files."""
         text = json.dumps(self.to_dict(), ensure_ascii=False, indent=2)
         (folder / SPEC_JSON).write_text(text + "\n", "utf-8")
+        for name, content in self.encoder.files().items():
+            (folder / ENCODER).mkdir(exist_ok=True)
+            (folder / ENCODER / name).write_bytes(content)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Return the spec that spec.json holds."""
-        return cls.from_dict(json.loads((folder / SPEC_JSON).read_text("utf-8")))
+        """Return the spec that `save` wrote."""
+        files = {path.name: path.read_bytes() for path in sorted((folder / ENCODER).glob("*"))}
+        return cls.from_dict(json.loads((folder / SPEC_JSON).read_text("utf-8")), files)
 
 
 def save_settings(folder: Path, config: Config) -> None:

@@ -32,6 +32,17 @@ class Model(nn.Module, ABC):
         super().__init__()
         self.config = config
 
+    def start(self) -> None:
+        """Load what a new training starts from; a run that resumes has its weights already."""
+
+    def finished(self) -> "Model":
+        """Return the trained model that the bundle keeps."""
+        return self
+
+    def rate_factors(self) -> Mapping[Tensor, float]:
+        """Return learning rates of parameters as shares of `optimizer.learning_rate`, if not 1."""
+        return {}
+
     @abstractmethod
     def forward(self, inputs: Tensor) -> Tensor:
         """Return outputs [batch, num_outputs] of inputs [batch, ...]."""

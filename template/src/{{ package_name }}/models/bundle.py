@@ -1,8 +1,9 @@
 """A trained model on disk: everything that a prediction needs, and where it came from. No pickle.
 
 model.safetensors   the weights
+encoder/            the encoder's own files, if it has any
 lineage.json        code, data, configuration and run that made the model
-config.json         model, encoder, objective; the schema's version; SHA-256 of all three files
+config.json         model, encoder, objective; the schema's version; SHA-256 of every file
 
 The hashes detect damage, not manipulation: anyone with write access can replace them too. The
 registry stores the hash of each registered bundle, so it detects a replaced one.
@@ -23,10 +24,10 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from ..artifacts import new_folder
-from ..data.spec import DataSpec
+from ..data.spec import ENCODER, DataSpec
 from ..errors import ProjectError
 from ..lineage import Lineage
-from ..rules import NAMED, require, typed
+from ..rules import FILE_NAME, NAMED, require, typed
 from .base import Model, build_model
 
 SCHEMA_VERSION = 2
@@ -56,7 +57,8 @@ class Bundle:
 
         The lineage is not included: repeating the same training gives the same version.
         """
-        return _sha256(_json(self._config({WEIGHTS: self._hashes[WEIGHTS]})))[:12]
+        hashes = {name: digest for name, digest in self._hashes.items() if name != LINEAGE}
+        return _sha256(_json(self._config(hashes)))[:12]
 
     @cached_property
     def sha256(self) -> str:
@@ -65,8 +67,15 @@ class Bundle:
 
     @cached_property
     def _hashes(self) -> dict[str, str]:
-        contents = {WEIGHTS: save(self.model.state_dict()), LINEAGE: _json(asdict(self.lineage))}
-        return {name: _sha256(content) for name, content in contents.items()}
+        return {name: _sha256(content) for name, content in self._contents().items()}
+
+    def _contents(self) -> dict[str, bytes]:
+        files = self.spec.encoder.files().items()
+        return {
+            WEIGHTS: save(self.model.state_dict()),
+            LINEAGE: _json(asdict(self.lineage)),
+            **{f"{ENCODER}/{name}": content for name, content in files},
+        }
 
     def _config(self, hashes: dict[str, str]) -> dict[str, Any]:
         return {
@@ -84,8 +93,9 @@ class Bundle:
     def save(self, folder: Path) -> None:
         """Write the bundle in place of what `folder` holds. It appears there only when complete."""
         with new_folder(folder) as new:
-            (new / WEIGHTS).write_bytes(save(self.model.state_dict()))
-            (new / LINEAGE).write_bytes(_json(asdict(self.lineage)))
+            for name, content in self._contents().items():
+                (new / name).parent.mkdir(exist_ok=True)
+                (new / name).write_bytes(content)
             (new / CONFIG).write_bytes(_sealed(self._config(self._hashes)))
 
     @classmethod
@@ -96,9 +106,9 @@ class Bundle:
             BundleError: A file is missing, damaged, of another schema version or of other code.
         """
         with _explained(folder):
-            _require_files(folder)
+            _require_files(folder, CONFIG, LINEAGE, WEIGHTS)
             config = _checked_config(folder)
-            spec = DataSpec.from_dict(config)
+            spec = DataSpec.from_dict(config, _encoder_files(folder, config))
             lineage = typed("lineage", Lineage, json.loads(_checked(folder, LINEAGE, config)))
             return cls(_read_model(folder, config, spec).eval(), spec, lineage)
 
@@ -124,9 +134,9 @@ def _damaged(folder: Path, name: str) -> BundleError:
     return BundleError(f"{folder} is damaged: {name} is not what was written")
 
 
-def _require_files(folder: Path) -> None:
+def _require_files(folder: Path, *names: str) -> None:
     """Check the files before opening one: reading a pipe or a device may never end."""
-    for name in (CONFIG, LINEAGE, WEIGHTS):
+    for name in names:
         path = folder / name
         if not path.is_file():
             state = "is not a file" if path.exists() else "is missing"
@@ -153,7 +163,7 @@ def _checked_config(folder: Path) -> dict[str, Any]:
 
 def _sealed(config: dict[str, Any]) -> bytes:
     """Return the content of config.json, whose last hash covers the rest of it."""
-    hashes = {name: config["sha256"][name] for name in (WEIGHTS, LINEAGE)}
+    hashes = {name: digest for name, digest in config["sha256"].items() if name != CONFIG}
     own = _sha256(_json(config | {"sha256": hashes}))
     return _json(config | {"sha256": hashes | {CONFIG: own}})
 
@@ -164,6 +174,15 @@ def _checked(folder: Path, name: str, config: dict[str, Any]) -> bytes:
     if _sha256(content) != config["sha256"][name]:
         raise _damaged(folder, name)
     return content
+
+
+def _encoder_files(folder: Path, config: dict[str, Any]) -> dict[str, bytes]:
+    """Return the encoder's own files by name."""
+    paths = {path: path.removeprefix(f"{ENCODER}/") for path in config["sha256"]}
+    files = {path: name for path, name in paths.items() if name != path}
+    require(all(map(FILE_NAME.holds, files.values())), "sha256", "of files", list(files))
+    _require_files(folder, *files)
+    return {name: _checked(folder, path, config) for path, name in files.items()}
 
 
 def _read_model(folder: Path, config: dict[str, Any], spec: DataSpec) -> Model:

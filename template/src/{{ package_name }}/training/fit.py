@@ -86,6 +86,8 @@ def _fit(config: Config, device: torch.device, chosen: list[Callback], *, starts
     settings = settings_of(config, data_hash=lineage.data_hash)
     path = from_main(lambda: _checkpoint(config, settings, model, starts_over=starts_over))
     checkpoint = Checkpoint.load(path) if path else None
+    if checkpoint is None:
+        model.start()
     # Only rank 0 is tracked.
     recorded = config.tracking if rank() == 0 else TrackingConfig()
     run_id = checkpoint.run_id if checkpoint else None
@@ -181,7 +183,7 @@ def _save_bundle(trainer: Trainer, validation: Split, spec: DataSpec, lineage: L
         trainer.load_state_dict(best.trainer)
     outputs = predict_outputs(trainer.evaluated_model, validation)
     spec = replace(spec, objective=spec.objective.tuned(outputs, validation.targets))
-    Bundle(trainer.evaluated_model.cpu(), spec, lineage).save(BUNDLE)
+    Bundle(trainer.evaluated_model.cpu().finished(), spec, lineage).save(BUNDLE)
     step, monitor = trainer.progress.step, trainer.monitor
     if best:
         log.info("%s: step %d, %s %.4g", BUNDLE, step, monitor, trainer.progress.best)

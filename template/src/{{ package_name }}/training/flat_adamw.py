@@ -17,7 +17,8 @@ class FlatAdamW(Optimizer):
 
     Each parameter becomes a view of its part of that vector, and its gradient one of the vector's
     gradient. The model needs no change, but must stay on its device. A parameter that the loss does
-    not depend on has a gradient of zero instead of `None`.
+    not depend on has a gradient of zero instead of `None`. Groups with another `rate_factor` have a
+    vector of their own.
     """
 
     def __init__(
@@ -28,34 +29,31 @@ class FlatAdamW(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.01,
     ) -> None:
-        decayed: list[nn.Parameter] = []
-        spared: list[nn.Parameter] = []
+        by_rate: dict[float, tuple[list[nn.Parameter], list[nn.Parameter]]] = {}
         for group in groups:
+            decayed, spared = by_rate.setdefault(group.get("rate_factor", 1.0), ([], []))
             decays = group.get("weight_decay", weight_decay) > 0
             (decayed if decays else spared).extend(group["params"])
-        parameters = [*decayed, *spared]
-        vector = nn.Parameter(torch.cat([one.detach().flatten() for one in parameters]))
-        vector.grad = grads = torch.zeros_like(vector)
-        sizes = [parameter.numel() for parameter in parameters]
-        views = zip(parameters, vector.detach().split(sizes), grads.split(sizes), strict=True)
-        for parameter, its_weights, its_grads in views:
-            parameter.data = its_weights.view_as(parameter)
-            parameter.grad = its_grads.view_as(parameter)
+        vectors = {factor: flattened([*both[0], *both[1]]) for factor, both in by_rate.items()}
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__([vector], defaults)
-        self.state[vector] = {
-            "step": torch.zeros((), device=vector.device),
-            "exp_avg": torch.zeros_like(grads),
-            "exp_avg_sq": torch.zeros_like(grads),
-        }
-        self._grads = grads
-        self._weights = vector.detach()
-        self._decayed = self._weights[: sum(parameter.numel() for parameter in decayed)]
+        super().__init__(
+            [{"params": [one], "rate_factor": factor} for factor, one in vectors.items()], defaults
+        )
+        self._decayed = []
+        """The parts of the vectors that decay."""
+        for vector, (decayed, _) in zip(vectors.values(), by_rate.values(), strict=True):
+            self._decayed.append(vector.detach()[: sum(one.numel() for one in decayed)])
+            self.state[vector] = {
+                "step": torch.zeros((), device=vector.device),
+                "exp_avg": torch.zeros_like(vector.detach()),
+                "exp_avg_sq": torch.zeros_like(vector.detach()),
+            }
         self._one = torch.ones((), device=vector.device)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set all gradients to 0, in place: they are views."""
-        self._grads.zero_()
+        for group in self.param_groups:
+            group["params"][0].grad.zero_()
 
     def step(self, closure: Any = None) -> Any:
         """Update the weights."""
@@ -67,19 +65,32 @@ class FlatAdamW(Optimizer):
 
         This skips PyTorch's hooks around `step`, which take as long as the update.
         """
-        [group] = self.param_groups
-        state = self.state[group["params"][0]]
-        self._decayed.mul_(self._one.sub(is_taken, alpha=group["lr"] * group["weight_decay"]))
-        tensors = (
-            *([self._weights], [self._grads]),
-            *([state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]]),
-        )
-        beta1, beta2 = group["betas"]
-        options = {"lr": group["lr"], "beta1": beta1, "beta2": beta2, "eps": group["eps"]}
-        options |= {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
-        if KERNEL is None:
-            adamw(*tensors, fused=True, found_inf=1 - is_taken, **options)
-        else:
-            # The preparations of the public function take longer than the kernel.
-            state["step"] += is_taken
-            KERNEL(*tensors, found_inf=1 - is_taken, **options)
+        for group, decayed in zip(self.param_groups, self._decayed, strict=True):
+            [vector] = group["params"]
+            state = self.state[vector]
+            decayed.mul_(self._one.sub(is_taken, alpha=group["lr"] * group["weight_decay"]))
+            tensors = (
+                *([vector.detach()], [vector.grad]),
+                *([state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]]),
+            )
+            beta1, beta2 = group["betas"]
+            options = {"lr": group["lr"], "beta1": beta1, "beta2": beta2, "eps": group["eps"]}
+            options |= {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
+            if KERNEL is None:
+                adamw(*tensors, fused=True, found_inf=1 - is_taken, **options)
+            else:
+                # The preparations of the public function take longer than the kernel.
+                state["step"] += is_taken
+                KERNEL(*tensors, found_inf=1 - is_taken, **options)
+
+
+def flattened(parameters: list[nn.Parameter]) -> nn.Parameter:
+    """Return a vector of which the parameters become views, and their gradients of its gradient."""
+    vector = nn.Parameter(torch.cat([one.detach().flatten() for one in parameters]))
+    vector.grad = grads = torch.zeros_like(vector)
+    sizes = [parameter.numel() for parameter in parameters]
+    views = zip(parameters, vector.detach().split(sizes), grads.split(sizes), strict=True)
+    for parameter, its_weights, its_grads in views:
+        parameter.data = its_weights.view_as(parameter)
+        parameter.grad = its_grads.view_as(parameter)
+    return vector

@@ -2,7 +2,8 @@
 
 import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -69,12 +70,18 @@ class Muon(Optimizer):
         self._share_groups()
 
 
+NO_FACTORS: Mapping[Tensor, float] = MappingProxyType({})
+
 OWN: dict[str, type[Optimizer]] = {"flat_adamw": FlatAdamW, "muon": Muon}
 """Built-in optimizers by name, in addition to PyTorch's and those of files in training/."""
 
 
-def build_optimizer(config: OptimizerConfig, model: nn.Module) -> Optimizer:
+def build_optimizer(
+    config: OptimizerConfig, model: nn.Module, rate_factors: Mapping[Tensor, float] = NO_FACTORS
+) -> Optimizer:
     """Return an optimizer of the model's trained parameters, in groups that decay or do not.
+
+    Parameters in `rate_factors` learn at that share of the learning rate.
 
     Raises:
         ConfigError: There is no such optimizer, or it does not take these arguments.
@@ -96,7 +103,7 @@ def build_optimizer(config: OptimizerConfig, model: nn.Module) -> Optimizer:
         require(config.weight_decay == 0, "optimizer.weight_decay", expected, config.weight_decay)
         groups = [{"params": [*decayed, *spared]}]
     try:
-        return kind([group for group in groups if group["params"]], **options)
+        return kind([*_split_by_rate(groups, rate_factors)], **options)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"optimizer.arguments: {config.name} says: {error}") from error
 
@@ -131,6 +138,18 @@ def decay_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Paramete
     return [p for p in trained if p not in spared], [p for p in trained if p in spared]
 
 
+def _split_by_rate(
+    groups: Iterable[dict[str, Any]], factors: Mapping[Tensor, float]
+) -> Iterator[dict[str, Any]]:
+    """Yield groups of parameters that all learn at the same rate."""
+    for group in groups:
+        by_factor: dict[float, list[Tensor]] = {}
+        for parameter in group["params"]:
+            by_factor.setdefault(factors.get(parameter, 1.0), []).append(parameter)
+        for factor, parameters in by_factor.items():
+            yield group | {"params": parameters, "rate_factor": factor}
+
+
 def parameters_of(optimizer: Optimizer) -> list[Tensor]:
     """Return the parameters that the optimizer updates."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -150,7 +169,7 @@ def clip_grad_norm(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
 def step(optimizer: Optimizer, grad_norm: Tensor, *, learning_rate: float) -> None:
     """Take a step at this rate, unless the norm of the gradients is not finite."""
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group.get("rate_factor", 1.0)
     is_finite = grad_norm < math.inf  # false for NaN too
     if isinstance(optimizer, FlatAdamW):
         # It skips the step on the device, so that the host does not have to wait for the norm.

@@ -93,7 +93,7 @@ class Trainer:
         self.peak_rate = config.optimizer.learning_rate
         self.device = device
         self.callbacks = callbacks
-        self.optimizer = build_optimizer(config.optimizer, self.model)
+        self.optimizer = build_optimizer(config.optimizer, self.model, self.model.rate_factors())
         self.weights = parameters_of(self.optimizer)
         self.average = self._new_average()
         """The moving average of the weights, or `None`."""
