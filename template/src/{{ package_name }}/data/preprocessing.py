@@ -78,10 +78,11 @@ def preprocess(path: Path, config: Config) -> Processed:
     split_of = _assigned(survey, config.data)
     _check_strata(survey, split_of, config.data, objective)
     rows = {name: Rows(path, split_of == index) for index, name in enumerate(SplitName)}
-    training = ValuesOf(rows[SplitName.train])
+    training = rows[SplitName.train]
+    inputs = ValuesOf(training, without=objective.columns)
     spec = DataSpec(
-        encoder.fit(training, encoder_settings(config.data.encoder)),
-        objective.fit(training, objective_settings(config.objective)),
+        encoder.fit(inputs, encoder_settings(config.data.encoder)),
+        objective.fit(ValuesOf(training), objective_settings(config.objective)),
     )
     return Processed(rows, spec)
 
@@ -91,9 +92,12 @@ class ValuesOf:
     """The values of rows, read anew in each iteration."""
 
     rows: Rows
+    without: Sequence[str] = ()
+    """Columns that are left out."""
 
     def __iter__(self) -> Iterator[Values]:
-        return (row.values for row in self.rows)
+        for row in self.rows:
+            yield {name: one for name, one in row.values.items() if name not in self.without}
 
 
 class Found:

@@ -126,7 +126,7 @@ def _renamed(found: Found, origin: str, columns: Columns) -> Iterator[Row]:
     facts = {name: column for name, column in columns.facts.items() if column in there}
     _check_present(columns, there, origin)
     used = {*chain.from_iterable(map(_listed, columns.values.values())), *columns.facts.values()}
-    not_inputs = used | columns.unused | {""}
+    not_inputs = used | columns.unused | columns.values.keys() | {""}
     for source, values in chain(first, found):
         row = {name: _picked(values, names) for name, names in columns.values.items()}
         if columns.takes_others:
