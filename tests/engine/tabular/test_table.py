@@ -84,7 +84,9 @@ def test_typed_values_and_their_text_are_the_same():
         "name": ["a", "b", "a", None],
     }
     rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
-    texts = [{name: "NaN" if one is None else str(one) for name, one in row.items()} for row in rows]
+    texts = [
+        {name: "NaN" if one is None else str(one) for name, one in row.items()} for row in rows
+    ]
     settings = TableEncoderConfig(min_count=1)
     encoder, other = TableEncoder.fit(rows, settings), TableEncoder.fit(texts, settings)
     assert encoder == other
@@ -169,7 +171,9 @@ def test_a_number_that_is_infinite_as_a_float_is_missing(value):
         assert encoder.encode({"x": value}).tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("values", [[5, 5, 5], ["5"], [None, None], ["", "NA"], [True], [1e-320] * 3])
+@pytest.mark.parametrize(
+    "values", [[5, 5, 5], ["5"], [None, None], ["", "NA"], [True], [1e-320] * 3]
+)
 def test_a_constant_or_empty_column_says_nothing(values):
     encoder = fitted(values)
     for value in (5, 7, -1e300, None, True):
@@ -199,7 +203,9 @@ def test_times_with_an_offset_are_in_utc():
     assert vectors[0] == vectors[1] == vectors[2]
 
 
-@pytest.mark.parametrize("value", ["0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00", "2024-13-01"])
+@pytest.mark.parametrize(
+    "value", ["0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00", "2024-13-01"]
+)
 def test_a_date_that_is_none_is_missing(value):
     assert fitted(["2024-01-01", "2024-03-01"]).encode({"x": value}).tolist() == [0] * 5
 
@@ -261,7 +267,9 @@ def test_any_row_becomes_finite_numbers_and_codes_in_range(mixed):
         numbers, codes = np.split(vector, [mixed.spec.num_numbers])
         assert np.isfinite(numbers).all() and (np.abs(numbers) <= FARTHEST).all()
         assert len(codes) == len(mixed.spec.category_sizes)
-        assert all(0 <= code < size for code, size in zip(codes, mixed.spec.category_sizes))
+        assert all(
+            0 <= code < size for code, size in zip(codes, mixed.spec.category_sizes, strict=True)
+        )
 
 
 def test_baselines_get_numbers(mixed):

@@ -189,7 +189,11 @@ class TableEncoder(Encoder):
         for row in rows:
             pairs = [(one, _present(row.get(one.name), self.missing)) for one in self.inputs]
             table.append([one.code(v) if one.num_codes else one.number(v) for one, v in pairs])
-        return np.array(table, dtype=np.float64)
+        plain = np.array(table, dtype=np.float64)
+        # Scikit-learn's boosting fails at a column without any number.
+        is_constant = [not (one.num_codes or one.deviation) for one in self.inputs]
+        plain[:, is_constant] = 0
+        return plain
 
 
 def _present(value: Any, missing: Sequence[str]) -> Any:
