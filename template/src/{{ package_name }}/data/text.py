@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cached_property
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Self
@@ -18,11 +19,25 @@ _TOKEN = re.compile(r"[^\W\d_]+|\d+")
 _CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
-def tokenize(text: str) -> Iterator[str]:
-    """Yield lower-case words and numbers; `camelCase` and `snake_case` are split.
+class Unit(StrEnum):
+    """What a token is."""
 
-    In scripts without spaces between words, a run of letters is one token.
+    word = "word"
+    character = "character"
+    byte = "byte"
+
+
+def tokenize(text: str, unit: Unit = Unit.word) -> Iterator[str]:
+    """Yield the tokens of a text.
+
+    Words are runs of letters or of digits, in lower case; `camelCase` and `snake_case` are split.
+    Characters are in lower case too. Bytes are those of UTF-8, as the Latin-1 characters with their
+    numbers.
     """
+    if unit is Unit.character:
+        return iter(text.lower())
+    if unit is Unit.byte:
+        return iter(text.encode("utf-8", "replace").decode("latin-1"))
     return (match[0].lower() for match in _TOKEN.finditer(_CAMEL_HUMP.sub(" ", text)))
 
 
@@ -39,10 +54,13 @@ class TextEncoderConfig(Checked, section="data.encoder"):
 
     name: str = "text"
     """This file."""
+    unit: Unit = Unit.word
+    """`character` or `byte` for a language without spaces between words, with more `max_tokens`."""
     max_tokens: Length = 128
     """Length in tokens at which a text is cut."""
     min_count: PositiveInt = 2
-    """How often a token must occur in the training split to enter the vocabulary."""
+    """How often a token must occur in the training split to enter the vocabulary, which always has
+    all bytes."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +84,8 @@ class TextEncoder(Encoder):
     """Length at which a text is cut."""
     tokens: Annotated[tuple[str, ...], Rule("different", lambda each: len(set(each)) == len(each))]
     """The vocabulary, frequent tokens first."""
+    unit: Unit = Unit.word
+    """What a token is."""
 
     @cached_property
     def ids(self) -> dict[str, int]:
@@ -76,9 +96,9 @@ class TextEncoder(Encoder):
     def problem(values: Values) -> str:
         """Return an error message if the text is empty or no text, else an empty string."""
         text = values["text"]
-        if text is None:
-            return "the text is empty"
-        return "" if isinstance(text, str | dict) else f"the text is not text: {text!r:.100}"
+        if text is not None and not isinstance(text, str | dict):
+            return f"the text is not text: {text!r:.100}"
+        return "" if text and joined(text).strip() else "the text is empty"
 
     @property
     def example(self) -> Values:
@@ -92,10 +112,13 @@ class TextEncoder(Encoder):
     @classmethod
     def fit(cls, rows: Iterable[Values], settings: TextEncoderConfig) -> Self:
         """Return an encoder with the tokens that occur at least `min_count` times."""
-        counts = Counter(token for row in rows for token in tokenize(joined(row["text"])))
+        unit = settings.unit
+        counts = Counter(token for row in rows for token in tokenize(joined(row["text"]), unit))
         known = [token for token in counts if counts[token] >= settings.min_count]
+        if unit is Unit.byte:
+            known = [chr(byte) for byte in range(256)]
         ordered = sorted(known, key=lambda token: (-counts[token], token))
-        return cls(settings.max_tokens, tuple(ordered))
+        return cls(settings.max_tokens, tuple(ordered), unit)
 
     @property
     def spec(self) -> TextSpec:
@@ -104,17 +127,18 @@ class TextEncoder(Encoder):
 
     def encode(self, values: Values) -> list[int]:
         """Return 1 to `max_tokens` ids; a text without a token is one unknown token."""
-        tokens = islice(tokenize(joined(values["text"])), self.max_tokens)
+        tokens = islice(tokenize(joined(values["text"]), self.unit), self.max_tokens)
         return [self.ids.get(token, UNKNOWN) for token in tokens] or [UNKNOWN]
 
     def features(self) -> Mapping[str, tuple[str, Any]]:
-        """Return TF-IDF of words and word pairs."""
+        """Return TF-IDF of words and word pairs, or of runs of up to three characters."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
         vectorizer = TfidfVectorizer(
             preprocessor=lambda row: joined(row["text"]).lower(),
+            analyzer="word" if self.unit is Unit.word else "char",
             sublinear_tf=True,
-            ngram_range=(1, 2),
+            ngram_range=(1, 2) if self.unit is Unit.word else (1, 3),
             min_df=2,
         )
         return {"linear": ("tfidf", vectorizer)}
@@ -126,4 +150,4 @@ class TextEncoder(Encoder):
 
     def limits(self) -> list[str]:
         """Return a sentence about the length at which a text is cut."""
-        return [f"It reads the first {self.max_tokens} tokens of a text."]
+        return [f"It reads the first {self.max_tokens} {self.unit}s of a text."]

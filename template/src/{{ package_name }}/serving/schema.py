@@ -47,7 +47,7 @@ class Schema:
         """Create the models for the encoder and the objective, with the server's limits."""
         self.encoder = spec.encoder
         fields, hints = spec.encoder.fields(), get_type_hints(spec.objective.prediction)
-        request = request_model("PredictRequest", fields, max_length=config.max_text_length)
+        request: Any = request_model("PredictRequest", fields, max_length=config.max_text_length)
         inputs: Any = (list[request], Field(min_length=1, max_length=config.max_batch_size))
         predicted: dict[str, Any] = {name: (kind, ...) for name, kind in hints.items()}
         response: Any = create_model("PredictResponse", **predicted, model_version=(str, ...))
