@@ -16,7 +16,7 @@ ADDITIONS = Path(__file__).parent / "additions"
 ADDED = (
     "data=fruits",
     "model=lstm",
-    "objective=focal",
+    "objective=hinge",
     "optimizer=signed",
     "schedule.name=halved",
     "training.callbacks=[counting]",
@@ -72,7 +72,7 @@ def test_it_trains_and_a_callback_sees_it(extended: Path) -> None:
     assert int((extended / "reports" / "steps.txt").read_text()) > 0
     config = json.loads((extended / "models" / "bundle" / "config.json").read_text())
     assert config["model"] == {"name": "lstm", "width": 12}
-    assert config["objective"]["name"] == "focal"
+    assert config["objective"]["name"] == "hinge"
     assert config["objective"]["labels"] == ["red", "yellow"]
 
 

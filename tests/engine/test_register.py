@@ -32,6 +32,11 @@ NAME = yaml.safe_load((Path(__file__).parents[2] / CONFIGS / "config.yaml").read
     "registry"
 ]["model_name"]
 
+BASELINES = {
+    "majority": {"accuracy": 0.4, "macro_f1": 0.3, "log_loss": 0.7},
+    "logistic_regression": {"accuracy": 0.9, "macro_f1": 0.9, "log_loss": 0.1},
+}
+
 
 class Project:
     """A folder with data, a bundle and its test metrics, and the command that registers it."""
@@ -41,10 +46,16 @@ class Project:
         self.tracking = tracking
         self._monkeypatch = monkeypatch
         self._caplog = caplog
-        self.place(macro_f1=0.5)
+        self.place(accuracy=0.5)
 
     def place(
-        self, *, macro_f1: float, seed: int = 0, labels: tuple[str, ...] = (), **lineage: Any
+        self,
+        *,
+        accuracy: float,
+        loss: float = 0.25,
+        seed: int = 0,
+        labels: tuple[str, ...] = (),
+        **lineage: Any,
     ) -> None:
         """Put a new model here, as `train` and `evaluate` would."""
         torch.manual_seed(seed)
@@ -57,12 +68,12 @@ class Project:
             spec,
             replace(self.bundle.lineage, **(defaults | lineage)),
         ).save(BUNDLE)
-        self.measure(macro_f1)
+        self.measure(accuracy, loss)
 
-    def measure(self, macro_f1: float) -> None:
+    def measure(self, accuracy: float, loss: float = 0.25) -> None:
         METRICS_JSON.parent.mkdir(exist_ok=True)
-        figures = {"accuracy": 0.75, "macro_f1": macro_f1, "loss": 0.25, "baselines": {}}
-        METRICS_JSON.write_text(json.dumps(figures), "utf-8")
+        figures = {"accuracy": accuracy, "macro_f1": 0.75, "log_loss": 0.5, "loss": loss}
+        METRICS_JSON.write_text(json.dumps(figures | {"baselines": BASELINES}), "utf-8")
 
     def register(self, *arguments: str) -> str:
         """Return the one line that the command printed, or the error it ended with."""
@@ -96,7 +107,8 @@ def project(tracking, processed, bundle, monkeypatch, caplog) -> Project:
 def test_the_first_model_becomes_the_champion(project):
     assert project.register() == f"{NAME} is now the champion: version {project.version}"
     bundle = Bundle.load(BUNDLE)
-    tags = bundle.tags() | {"accuracy": "0.75", "macro_f1": "0.5", "loss": "0.25"}
+    figures = {"accuracy": "0.5", "macro_f1": "0.75", "log_loss": "0.5", "loss": "0.25"}
+    tags = bundle.tags() | figures
     assert project.champion == RegisteredModel(NAME, project.version, tags)
 
 
@@ -104,18 +116,44 @@ def test_registering_twice_makes_one_version(project):
     project.register()
     first = project.version
     assert project.register() == f"{NAME} is the champion already: version {first}"
-    project.place(macro_f1=0.6, seed=1)
+    project.place(accuracy=0.6, seed=1)
     assert project.register().endswith(f"version {project.version}")
     assert project.version != first
 
 
 def test_a_model_below_the_threshold_is_refused(project):
-    line = "error: not registered: macro_f1 is 0.5000, registry.threshold is 0.51"
+    line = "error: not registered: accuracy is 0.5000, registry.threshold is 0.51"
     assert project.register("registry.threshold=0.51") == line
     project.measure(float("nan"))
-    assert project.register() == line.replace("0.5000", "nan").replace("0.51", "0.4")
+    assert project.register("registry.threshold=0.51") == line.replace("0.5000", "nan")
     assert project.champion is None
-    line = project.register("registry.metric=accuracy")
+    line = project.register("registry.metric=macro_f1")
+    assert line == f"{NAME} is now the champion: version {project.version}"
+
+
+@pytest.mark.parametrize("accuracy", [0.39, 0.4, float("nan")])
+def test_without_a_threshold_a_model_must_be_better_than_the_constant_baseline(project, accuracy):
+    project.measure(accuracy)
+    line = f"error: not registered: accuracy is {accuracy:.4f}, the baseline majority has 0.4000"
+    assert project.register() == line
+    assert project.champion is None
+    project.measure(0.4001)
+    assert project.register() == f"{NAME} is now the champion: version {project.version}"
+
+
+def test_the_loss_needs_a_threshold(project):
+    line = "error: registry.threshold must be a number for loss, got None"
+    assert project.register("registry.metric=loss") == line
+
+
+def test_less_than_the_baseline_is_better_where_less_is_better(project, monkeypatch):
+    monkeypatch.setitem(BASELINES["majority"], "log_loss", 0.5)
+    project.measure(0.5)
+    line = "error: not registered: log_loss is 0.5000, the baseline majority has 0.5000"
+    assert project.register("registry.metric=log_loss") == line
+    monkeypatch.setitem(BASELINES["majority"], "log_loss", 0.51)
+    project.measure(0.5)
+    line = project.register("registry.metric=log_loss")
     assert line == f"{NAME} is now the champion: version {project.version}"
 
 
@@ -126,13 +164,13 @@ def test_a_metric_of_which_less_is_better_is_held_against_a_limit(project):
     line = project.register(limit, "registry.threshold=0.3")
     assert line == f"{NAME} is now the champion: version {project.version}"
     line = project.register("registry.metric=f1")
-    assert line.startswith("error: registry.metric must be one of accuracy, macro_f1, ")
+    assert line.startswith("error: registry.metric must be null or one of accuracy, ")
 
 
 def test_a_better_model_moves_the_alias(project):
     project.register()
     first = project.version
-    project.place(macro_f1=0.6, seed=1)
+    project.place(accuracy=0.6, seed=1)
     assert project.register() == f"{NAME} is now the champion: version {project.version}"
     assert project.version != first
 
@@ -140,9 +178,9 @@ def test_a_better_model_moves_the_alias(project):
 def test_a_worse_model_is_refused_but_within_the_tolerance(project):
     project.register()
     first = project.version
-    project.place(macro_f1=0.49, seed=1)
+    project.place(accuracy=0.49, seed=1)
     assert project.register() == (
-        f"error: not registered: macro_f1 is 0.4900, the champion, version {first}, "
+        f"error: not registered: accuracy is 0.4900, the champion, version {first}, "
         "has 0.5000; registry.tolerance is 0"
     )
     assert project.version == first
@@ -150,20 +188,34 @@ def test_a_worse_model_is_refused_but_within_the_tolerance(project):
     assert line == f"{NAME} is now the champion: version {project.version}" != first
 
 
+def test_a_champion_with_less_is_better_where_less_is_better(project):
+    gate = ("registry.metric=loss", "registry.threshold=1")
+    project.register(*gate)
+    first = project.version
+    project.place(accuracy=0.5, seed=1, loss=0.3)
+    assert project.register(*gate) == (
+        f"error: not registered: loss is 0.3000, the champion, version {first}, "
+        "has 0.2500; registry.tolerance is 0"
+    )
+    line = project.register(*gate, "registry.tolerance=0.06")
+    assert line == f"{NAME} is now the champion: version {project.version}"
+    assert project.version != first
+
+
 def test_on_other_data_the_champion_is_measured_anew(project):
-    project.place(macro_f1=0.99, data_hash="of old data")
+    project.place(accuracy=0.99, data_hash="of old data")
     project.register()
     first = project.version
     # Untrained, it is right by chance: about a third of the three labels at best.
-    project.place(macro_f1=0.7, seed=1)
+    project.place(accuracy=0.7, seed=1)
     assert project.register() == f"{NAME} is now the champion: version {project.version}"
     assert list(Path("models/champion", first).iterdir())
 
 
 def test_a_champion_with_other_labels_is_not_compared(project):
-    project.place(macro_f1=0.5, labels=("x", "y"), data_hash="of old data")
+    project.place(accuracy=0.5, labels=("x", "y"), data_hash="of old data")
     project.register()
-    project.place(macro_f1=0.9, seed=1)
+    project.place(accuracy=0.9, seed=1)
     assert project.register() == (
         f"error: not registered: the champion, version {project.version}, has other labels; "
         "set another registry.model_name for these"

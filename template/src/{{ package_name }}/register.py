@@ -64,7 +64,7 @@ def _test_results(bundle: "Bundle") -> tuple[dict[str, float], dict[str, dict[st
     if recorded.get("bundle_version", bundle.version) != bundle.version:
         raise GateError(f"{METRICS_JSON} is of another bundle; run `make evaluate`")
     metrics = {name: value for name, value in recorded.items() if isinstance(value, float)}
-    return metrics, recorded["baselines"]
+    return metrics, recorded.get("baselines", {})
 
 
 def _limit(
@@ -73,7 +73,7 @@ def _limit(
     """Return the value that the metric must reach, and where it comes from."""
     if gate.threshold is not None:
         return gate.threshold, f"registry.threshold is {gate.threshold:g}"
-    name, constant = next(iter(baselines.items()))
+    name, constant = next(iter(baselines.items()), ("", {}))
     require_setting(metric in constant, "registry.threshold", f"a number for {metric}", None)
     # To be only as good as the baseline is not enough.
     limit = math.nextafter(constant[metric], sign * math.inf)

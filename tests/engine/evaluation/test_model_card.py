@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from toy_project.config import RegistryConfig
 from toy_project.evaluation.model_card import model_card
-from toy_project.evaluation.report import Report
+from toy_project.evaluation.report import Report, shown
 from toy_project.lineage import current_lineage
 from toy_project.models.bundle import Bundle
 from toy_project.objectives.classification import (
@@ -54,8 +54,41 @@ def test_the_card_has_its_sections(report: Report) -> None:
 
 def test_it_says_how_much_better_than_the_baselines(report: Report) -> None:
     card = model_card(report, make_config())
-    assert "| **this model** | **0.667** | **0.489** |" in card
-    assert "| majority | 0.500 (+0.167) | 0.222 (+0.267) |" in card
+    assert "|  | this model | majority |" in card
+    assert "| accuracy | **0.667** | 0.500 (+0.167) |" in card
+    assert "| macro f1 | **0.489** | 0.222 (+0.267) |" in card
+    assert "| log loss | **0.772** | 7.971 (+7.199) |" in card
+
+
+def test_the_printed_table_has_a_row_per_metric(report: Report) -> None:
+    header, *rows = report.table().splitlines()
+    assert header.split() == ["model", "majority"]
+    assert rows[0].split() == ["accuracy", "0.667", "0.500", "(+0.167)"]
+    assert [row.split()[0] for row in rows] == list(Classification.metrics)
+    assert max(map(len, rows)) < 60
+
+
+def test_what_was_tuned_is_shown_before_and_after(report: Report) -> None:
+    assert "Tuned" not in model_card(report, make_config())
+    objective = Classification(("animals", "plants", "stones"), calibrate=True, temperature=2.0)
+    tuned = replace(report.bundle.spec, objective=objective)
+    tuned_report = replace(report, bundle=replace(report.bundle, spec=tuned))
+    card = model_card(tuned_report, make_config())
+    before, after = (f"{one.metrics['log_loss']:.3f}" for one in (report, tuned_report))
+    assert f"| log_loss | {before} | {after} |" in card
+    assert "| accuracy | 0.667 | 0.667 |" not in card
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        *((0.0, "0.000"), (0.6123, "0.612"), (-0.5, "-0.500"), (53.812, "53.81"), (9.9999, "10.00")),
+        *((1234567.8, "1,234,568"), (0.00123, "0.0012"), (float("nan"), "nan")),
+    ],
+)
+def test_a_figure_has_about_four_digits(value: float, expected: str) -> None:
+    assert shown(value) == expected
+    assert shown(value, "+") == (expected if value < 0 else f"+{expected}")
 
 
 def test_it_has_a_line_per_label_and_split(report: Report) -> None:

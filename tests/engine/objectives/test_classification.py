@@ -1,14 +1,27 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    f1_score,
+    log_loss,
+    roc_auc_score,
+)
 from torch.nn import functional
 from toy_project.errors import ProjectError
 from toy_project.objectives.classification import (
+    TEMPERATURES,
     Classification,
     ClassificationConfig,
     LabelPrediction,
+    Loss,
     accuracy,
+    auroc,
+    average_precision,
+    balanced_accuracy,
+    ece,
     macro_f1,
 )
 from toy_project.rules import ConfigError
@@ -38,6 +51,59 @@ def test_the_metrics_are_those_of_scikit_learn(seed):
     assert macro_f1(targets, scores) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("are_tied", [False, True])
+@pytest.mark.parametrize("num_labels", [2, 3, 8])
+def test_the_metrics_of_scores_are_those_of_scikit_learn(seed, are_tied, num_labels):
+    random = np.random.default_rng(seed)
+    targets = np.append(np.arange(num_labels), random.integers(0, num_labels, 60))
+    scores = random.dirichlet(np.full(num_labels, 0.3), len(targets))
+    if are_tied:
+        scores = (scores * 4).round() + 1
+        scores /= scores.sum(axis=1, keepdims=True)
+    hot = one_hot(targets, num_labels)
+    figures = Classification(tuple("abcdefgh"[:num_labels])).measure(
+        torch.from_numpy(targets), torch.from_numpy(scores)
+    )
+    predicted = scores.argmax(axis=1)
+    assert figures == pytest.approx(
+        {
+            "accuracy": accuracy_score(targets, predicted),
+            "macro_f1": f1_score(targets, predicted, average="macro", zero_division=0),
+            "balanced_accuracy": balanced_accuracy_score(targets, predicted),
+            "auroc": roc_auc_score(hot, scores, average="macro"),
+            "average_precision": average_precision_score(hot, scores, average="macro"),
+            "log_loss": log_loss(targets, scores, labels=range(num_labels)),
+            "ece": calibration_error(targets, scores),
+        }
+    )
+
+
+def calibration_error(targets: np.ndarray, scores: np.ndarray) -> float:
+    """By the definition of Guo et al., a bin after the other."""
+    confidences, right = scores.max(axis=1), scores.argmax(axis=1) == targets
+    total = 0.0
+    for low in range(15):
+        there = (confidences >= low / 15) & ((confidences < (low + 1) / 15) | (low == 14))
+        if there.any():
+            total += there.mean() * abs(right[there].mean() - confidences[there].mean())
+    return total
+
+
+def test_metrics_of_rows_of_which_some_labels_are_missing():
+    targets, scores = np.array([0, 0, 2]), one_hot(np.array([0, 2, 2]), 4)
+    assert balanced_accuracy(targets, scores) == 0.75
+    assert auroc(targets, scores) == pytest.approx(0.75)
+    assert average_precision(targets, scores) == pytest.approx((0.5 + 0.5 * 2 / 3 + 0.5) / 2)
+    assert auroc(np.zeros(3, int), scores) == 0
+
+
+def test_who_is_sure_and_right_is_calibrated():
+    targets = np.arange(4) % 2
+    assert ece(targets, one_hot(targets, 2)) == 0
+    assert ece(targets, one_hot(1 - targets, 2)) == 1
+
+
 def test_labels_are_in_order_and_predictions_name_them():
     objective = Classification.fit(ROWS, ClassificationConfig())
     assert (objective.labels, objective.num_outputs) == (("a", "b", "c"), 3)
@@ -45,6 +111,15 @@ def test_labels_are_in_order_and_predictions_name_them():
     scores = torch.tensor([[0.1, 0.7, 0.2]])
     assert objective.predictions(scores) == [LabelPrediction("b", 0.7)]
     assert Classification.from_dict(objective.to_dict()) == objective
+
+
+def test_labels_may_be_numbers():
+    objective = Classification.fit([{"label": value} for value in (0, 1, 1)], ClassificationConfig())
+    assert objective.labels == ("0", "1")
+    assert objective.encode([{"label": 1}, {"label": "0"}]).tolist() == [1, 0]
+    assert objective.problem({"label": 0}, ClassificationConfig()) == ""
+    for missing in ("", None):
+        assert objective.problem({"label": missing}, ClassificationConfig()) == "the label is empty"
 
 
 def test_one_label_is_not_enough():
@@ -75,10 +150,64 @@ def test_weights_make_labels_count_and_leave_the_size_of_the_loss(weights, expec
     assert sum(halves) / 2 == pytest.approx(by_hand)
 
 
+@pytest.mark.parametrize("gamma", [1.0, 2.0, 5.0])
+def test_the_focal_loss_is_that_of_lin(gamma):
+    settings = ClassificationConfig(loss=Loss.focal, gamma=gamma)
+    objective = Classification.fit(ROWS, settings)
+    own = OUTPUTS.softmax(-1)[range(8), TARGETS]
+    by_hand = (-((1 - own) ** gamma) * own.log()).mean().item()
+    assert objective.loss(OUTPUTS, TARGETS) == pytest.approx(by_hand)
+    sure = (100.0 * torch.eye(3))[TARGETS].requires_grad_()
+    objective.loss(sure, TARGETS).backward()
+    assert sure.grad is not None
+    assert sure.grad.isfinite().all()
+
+
+def test_gamma_is_of_the_focal_loss_only():
+    objective = Classification.fit(ROWS, ClassificationConfig(gamma=5.0))
+    plain = functional.cross_entropy(OUTPUTS, TARGETS)
+    assert objective.loss(OUTPUTS, TARGETS) == pytest.approx(plain.item())
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0, 8.0])
+def test_the_temperature_undoes_the_scale_of_logits(scale):
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.randn(20_000, 3, generator=draw)
+    targets = torch.multinomial(logits.softmax(-1), 1, generator=draw).squeeze(-1)
+    objective = Classification(("a", "b", "c"), calibrate=True)
+    tuned = objective.tuned(scale * logits, targets)
+    assert tuned.temperature == pytest.approx(scale, rel=0.03)
+    before, after = (one.evaluate(scale * logits, targets) for one in (objective, tuned))
+    assert after["log_loss"] <= before["log_loss"]
+    assert after["ece"] < 0.02
+    assert after["accuracy"] == before["accuracy"]
+    assert after["loss"] == before["loss"]
+    assert tuned.untuned() == objective
+    assert Classification.from_dict(tuned.to_dict()) == tuned
+
+
+def test_the_temperature_is_the_best_there_is():
+    tuned = Classification(("a", "b", "c"), calibrate=True).tuned(OUTPUTS, TARGETS)
+
+    def loss(temperature: float) -> float:
+        return functional.cross_entropy(OUTPUTS.double() / temperature, TARGETS).item()
+
+    assert loss(tuned.temperature) < min(loss(0.99 * tuned.temperature), loss(1.01 * tuned.temperature))
+
+
+def test_the_temperature_stays_in_its_range():
+    objective = Classification(("a", "b", "c"), calibrate=True)
+    right = torch.eye(3)[TARGETS]
+    assert objective.tuned(right, TARGETS).temperature == TEMPERATURES[0]
+    assert objective.tuned(-right, TARGETS).temperature == TEMPERATURES[1]
+    assert Classification(("a", "b", "c")).tuned(right, TARGETS).temperature == 1
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"label_smoothing": 1.0}, r"objective.label_smoothing must be in \[0, 1\), got 1.0"),
+        ({"gamma": 0.5}, "objective.gamma must be >= 1, got 0.5"),
         ({"labels": ["a"]}, "objective.labels must be empty or two and more"),
         ({"class_weights": "even"}, "objective.class_weights must be none, balanced or"),
         ({"class_weights": {"a": -1}}, "objective.class_weights must be none, balanced or"),
@@ -95,7 +224,13 @@ def test_weights_must_be_of_the_labels_there_are():
 
 
 def test_a_metric_says_which_way_is_better():
-    assert Classification.sign("accuracy", setting="training.monitor") == 1
-    assert Classification.sign("loss", setting="training.monitor") == -1
-    with pytest.raises(ConfigError, match=r"training.monitor must be one of .*, loss, got 'f1'"):
-        Classification.sign("f1", setting="training.monitor")
+    ways = {name: Classification.sign(name) for name in (*Classification.metrics, "loss")}
+    assert {name for name, sign in ways.items() if sign == -1} == {"log_loss", "ece", "loss"}
+
+
+def test_a_metric_is_chosen_or_the_first():
+    assert Classification.chosen("loss", setting="training.monitor") == "loss"
+    assert Classification.chosen(None, setting="training.monitor") == "accuracy"
+    message = r"training.monitor must be null or one of accuracy, .*, loss, got 'f1'"
+    with pytest.raises(ConfigError, match=message):
+        Classification.chosen("f1", setting="training.monitor")

@@ -55,7 +55,7 @@ def test_a_run_holds_settings_and_what_they_were_at_last(client, tracker):
     assert run.data.params["seed"] == "7"
     learning_rate = str(make_config().optimizer.learning_rate)
     assert run.data.params["optimizer.learning_rate"] == learning_rate
-    assert run.data.params["training.monitor"] == "accuracy"
+    assert run.data.params["training.monitor"] == "None"
     assert [file.path for file in client.list_artifacts(tracker.run_id)] == ["config.yaml"]
     settings = yaml.safe_load(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/config.yaml"))
     assert settings["seed"] == 8

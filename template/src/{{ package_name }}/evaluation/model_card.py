@@ -93,8 +93,9 @@ In brackets: by how much this model is better.
 def _tables(report: Report) -> list[str]:
     tables = report.bundle.spec.objective.tables(report.targets, report.scores)
     if report.untuned:
-        pairs = ((name, report.untuned[name], now) for name, now in report.metrics.items())
-        rows = [(name, shown(old), shown(now)) for name, old, now in pairs if old != now]
+        figures = report.untuned, report.metrics
+        rows = [(name, *(shown(of[name]) for of in figures)) for name in report.untuned]
+        rows = [(name, before, after) for name, before, after in rows if before != after]
         tables |= {"Tuned on the validation split": Table(("", "before", "after"), rows)}
     return [
         f"## {title}\n\n{_table(table.header, (map(markdown, row) for row in table.rows))}"

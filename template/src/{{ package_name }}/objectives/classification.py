@@ -103,12 +103,17 @@ def balanced_accuracy(targets: np.ndarray, scores: np.ndarray) -> float:
 
 
 def auroc(targets: np.ndarray, scores: np.ndarray) -> float:
-    """Return the area under the ROC curve of each label against the rest, averaged over labels."""
+    """Return the area under the ROC curve of each label against the rest, averaged over labels.
+
+    It is computed from the ranks of the scores: Hanley & McNeil 1982.
+    """
     areas = []
     for label in np.unique(targets):
-        hits, misses, _ = ranking(targets == label, scores[:, label])
-        area = np.trapezoid(np.append(0, hits), np.append(0, misses))
-        areas.append(area / (hits[-1] * max(misses[-1], 1)))
+        column = scores[:, label]
+        own, ordered = column[targets == label], np.sort(column)
+        ranks = (ordered.searchsorted(own) + ordered.searchsorted(own, "right") + 1) / 2
+        num_pairs = len(own) * (len(column) - len(own))
+        areas.append((ranks.sum() - len(own) * (len(own) + 1) / 2) / max(num_pairs, 1))
     return float(np.mean(areas))
 
 
@@ -119,24 +124,18 @@ def average_precision(targets: np.ndarray, scores: np.ndarray) -> float:
 
 
 def label_precision(actual: np.ndarray, scores: np.ndarray) -> float:
-    """Return the average precision of one label, 0 if no row has it.
+    """Return the average precision of a label: the mean over its rows of the precision there."""
+    _, hits, above = rows_above(actual, scores)
+    return float((hits / above).sum() / max(len(hits), 1))
 
-    This is precision, averaged over the steps in which the recall grows.
+
+def rows_above(actual: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the scores of a label's rows, ascending, and how many rows score at least as much.
+
+    Both are [label's rows]; the second number is of the label's rows, the third of all rows.
     """
-    hits, misses, _ = ranking(actual, scores)
-    return float(np.diff(hits, prepend=0) @ (hits / (hits + misses)) / max(hits[-1], 1))
-
-
-def ranking(actual: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the number of right and of wrong rows at or above each score, and these scores.
-
-    `actual` says which of the rows are right. The scores are in descending order, each once.
-    """
-    order = np.argsort(-scores)
-    ordered = scores[order]
-    last = np.flatnonzero(np.diff(ordered, append=-np.inf))
-    hits = actual[order].cumsum()[last]
-    return hits, last + 1 - hits, ordered[last]
+    own, ordered = np.sort(scores[actual]), np.sort(scores)
+    return own, len(own) - own.searchsorted(own), len(ordered) - ordered.searchsorted(own)
 
 
 def log_loss(targets: np.ndarray, scores: np.ndarray) -> float:

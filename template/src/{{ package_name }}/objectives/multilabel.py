@@ -19,7 +19,7 @@ from .classification import (
     LABELS,
     label_precision,
     label_table,
-    ranking,
+    rows_above,
 )
 
 if TYPE_CHECKING:
@@ -256,8 +256,9 @@ def labels_of(values: Values) -> list[str]:
 
 def best_threshold(actual: np.ndarray, scores: np.ndarray) -> float:
     """Return the threshold with the highest F1; 0.5 for a label that no row has."""
-    hits, misses, ordered = ranking(actual, scores)
-    if not hits[-1]:
+    own, hits, above = rows_above(actual, scores)
+    if not len(own):
         return 0.5
-    best = (hits / (hits[-1] + hits + misses)).argmax()
-    return float((ordered[best] + np.append(ordered, 0)[best + 1]) / 2)
+    lowest = own[(hits / (len(own) + above)).argmax()]
+    below = scores[scores < lowest]
+    return float((lowest + (below.max() if len(below) else 0)) / 2)

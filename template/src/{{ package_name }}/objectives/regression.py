@@ -127,11 +127,11 @@ class Regression(Objective):
         first = next(rows)
         targets = tuple(_named(first))
         numbers = _array(chain([first], rows), targets)
+        for name, column in zip(targets, numbers.T, strict=True):
+            if (column == column[0]).all():
+                what = f"{name or 'the target'} is {column[0]:g}"
+                raise ProjectError(f"{what} in every row of the training split")
         means, scales = numbers.mean(axis=0).tolist(), numbers.std(axis=0).tolist()
-        for name, mean, scale in zip(targets, means, scales, strict=True):
-            if not scale:
-                what = name or "the target"
-                raise ProjectError(f"{what} is {mean:g} in every row of the training split")
         return cls(targets, tuple(means), tuple(scales), settings.loss, settings.huber_delta)
 
     @property
