@@ -102,6 +102,7 @@ class PretrainedTextEncoder(PretrainedEncoder):
         padding_id = next(
             (id for id in (tokenizer.pad_token_id, config.pad_token_id) if id is not None), 0
         )
+        tokenizer.model_max_length = settings.max_tokens
         return cls(saved_files(config, tokenizer), settings.max_tokens, padding_id)
 
     @cached_property

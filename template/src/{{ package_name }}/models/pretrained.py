@@ -82,7 +82,7 @@ class Pretrained(Model):
         if config.finetune is Finetune.lora:
             _add_lora(self.body, config)
         if config.gradient_checkpointing:
-            self.network.gradient_checkpointing_enable({"use_reentrant": False})
+            self.network.activation_checkpointing_enable()
 
     @property
     def body(self) -> nn.Module:

@@ -1,0 +1,74 @@
+"""What `export hf` writes is a model that transformers loads, with the outputs of the bundle."""
+
+import sys
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from toy_project import export
+from toy_project.data.dataset import Split
+from toy_project.lineage import current_lineage
+from toy_project.models.bundle import Bundle
+
+from .checkpoints import TEXT
+from .conftest import config, started
+
+TEXTS = ["cat", "oak and rose", "a whale " * 20, "Granite, n17!"]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["export", *arguments])
+    export.main()
+
+
+@pytest.mark.parametrize("prepared", TEXT, indirect=True)
+@pytest.mark.parametrize("finetune", ["full", "lora"])
+def test_transformers_gives_the_outputs_of_the_bundle(
+    workspace, checkpoint, prepared, finetune, monkeypatch
+):
+    name = prepared.spec.encoder.architecture["model_type"]
+    model = started(checkpoint(name), prepared, finetune=finetune)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    lineage = current_lineage(config(checkpoint(name)), run_id=None)
+    Bundle(model.finished(), prepared.spec, lineage).save(workspace / "models/bundle")
+    run(monkeypatch, "hf")
+
+    bundle = Bundle.load(workspace / "models/bundle")
+    encoded = [bundle.spec.encoder.encode({"text": text}) for text in TEXTS]
+    split = Split.from_rows(encoded, torch.zeros(len(TEXTS)))
+    tokenizer = AutoTokenizer.from_pretrained("models/hf")
+    network = AutoModelForSequenceClassification.from_pretrained("models/hf").eval()
+    batch = tokenizer(TEXTS, padding=True, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        expected = bundle.model(split.inputs(torch.arange(len(TEXTS))))
+        torch.testing.assert_close(network(**batch).logits, expected, rtol=0, atol=1e-5)
+    assert expected.std(dim=0).min() > 1e-3
+    assert network.config.id2label == {0: "animals", 1: "plants", 2: "stones"}
+    assert network.config.problem_type == "single_label_classification"
+
+
+def test_what_was_exported_can_be_trained_further(workspace, checkpoint, prepared, monkeypatch):
+    model = started(checkpoint("bert"), prepared)
+    lineage = current_lineage(config(checkpoint("bert")), run_id=None)
+    Bundle(model, prepared.spec, lineage).save(workspace / "models/bundle")
+    run(monkeypatch, "hf", "--folder", "models/again")
+    again = started("models/again", prepared)
+    for name, value in again.state_dict().items():
+        assert value.equal(model.state_dict()[name]), name
+
+
+def test_a_model_of_another_kind_is_refused_in_one_line(workspace, bundle, monkeypatch):
+    bundle.save(workspace / "models/bundle")
+    with pytest.raises(SystemExit) as end:
+        run(monkeypatch, "hf")
+    assert end.value.code == "error: only model=pretrained can be exported, got mlp"
+
+
+def test_there_must_be_a_bundle(workspace, monkeypatch):
+    with pytest.raises(SystemExit) as end:
+        run(monkeypatch, "hf")
+    expected = "error: models/bundle is missing; run `make train` first, or `make repro` for all"
+    assert end.value.code == expected
