@@ -79,6 +79,15 @@ def test_one_process_in_a_group_trains_as_one_without(processed, monkeypatch):
     assert not torch.distributed.is_initialized()
 
 
+def test_a_process_alone_on_its_machine_joins_a_group_with_the_default_gpu(monkeypatch):
+    backends: list[str] = []
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.setattr(torch.distributed, "init_process_group", backends.append)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+    with process_group(torch.device("cuda")):
+        assert backends == ["nccl"]
+
+
 def test_processes_share_the_cores_of_a_machine(monkeypatch):
     set_threads(LauncherConfig())
     cores = torch.get_num_threads()

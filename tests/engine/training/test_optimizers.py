@@ -17,6 +17,7 @@ from toy_project.training.optimizers import (
     check_optimizer,
     clip_grad_norm,
     decay_groups,
+    load_optimizer,
     moving_average,
     parameters_of,
     step,
@@ -112,6 +113,16 @@ def test_training_continues_to_the_bit_from_a_state(name):
                 )
     assert weights(whole).equal(weights(resumed))
     assert not weights(whole).equal(weights(make_model()))
+
+
+def test_a_state_from_the_cpu_moves_to_the_device_of_the_weights():
+    saved = make_optimizer(make_model()).state_dict()
+    optimizer = make_optimizer(make_model().to("meta"))
+    load_optimizer(optimizer, saved)
+    [state] = optimizer.state.values()
+    assert {name: tensor.device.type for name, tensor in state.items()} == dict.fromkeys(
+        ("step", "exp_avg", "exp_avg_sq"), "meta"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -42,7 +42,7 @@ def process_group(device: torch.device) -> Generator[None]:
     if "WORLD_SIZE" not in os.environ or distributed.is_initialized():
         yield
         return
-    if device.type == "cuda":
+    if device.index is not None:  # else it is the only process here, and has the default GPU
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:

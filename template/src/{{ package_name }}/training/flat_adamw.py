@@ -55,6 +55,13 @@ class FlatAdamW(Optimizer):
         for group in self.param_groups:
             group["params"][0].grad.zero_()
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned, on the device of the weights."""
+        super().load_state_dict(state_dict)
+        # PyTorch leaves `step` where it was loaded, but the kernel needs it beside the weights.
+        for state in self.state.values():
+            state["step"] = state["step"].to(self._one.device)
+
     def step(self, closure: Any = None) -> Any:
         """Update the weights."""
         assert closure is None, "gradients are computed before"
