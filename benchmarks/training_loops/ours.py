@@ -43,6 +43,12 @@ def whole_config(package: str, **sections: Any) -> Any:
     return config.Config(data=data, model=none, objective=none, **sections)
 
 
+def as_model(module: Any) -> Any:
+    """Return the module with what the project's trainer asks a model for, besides `forward`."""
+    module.rate_factors = dict
+    return module
+
+
 def ours(package: str) -> Loop:
     """Return the project's trainer with all that it does by default, tracking included."""
     part = lambda name: import_module(f"{package}.{name}")  # noqa: E731
@@ -88,7 +94,7 @@ def ours(package: str) -> Loop:
             whole = whole_config(package, optimizer=optimizer, training=settings)
             labels = tuple(f"label {number}" for number in range(int(work.labels.max()) + 1))
             objective = part("objectives.classification").Classification(labels)
-            model = work.make()
+            model = as_model(work.make())
             one = trainer.Trainer(model, objective, whole, device=device, callbacks=watching)
             one.evaluate = lambda _: dict.fromkeys(("train_loss", "validation_loss"), 0.0)
             one.fit(rows, rows)

@@ -63,11 +63,11 @@ def mlp() -> nn.Module:
 class Encoder(nn.Module):
     """A transformer encoder of token ids, where 0 is padding."""
 
-    def __init__(self, width: int, num_layers: int) -> None:
+    def __init__(self, width: int, num_layers: int, num_heads: int = 4) -> None:
         super().__init__()
         self.tokens = nn.Embedding(4096, width)
         layer = nn.TransformerEncoderLayer(
-            width, 4, 4 * width, 0.1, "gelu", batch_first=True, norm_first=True
+            width, num_heads, 4 * width, 0.1, "gelu", batch_first=True, norm_first=True
         )
         self.layers = nn.TransformerEncoder(layer, num_layers, enable_nested_tensor=False)
         self.head = nn.Linear(width, 8)
