@@ -96,7 +96,8 @@ def ours(package: str) -> Loop:
             objective = part("objectives.classification").Classification(labels)
             model = as_model(work.make())
             one = trainer.Trainer(model, objective, whole, device=device, callbacks=watching)
-            one.evaluate = lambda _: dict.fromkeys(("train_loss", "validation_loss"), 0.0)
+            shown = "train_loss", "validation_loss", f"validation_{one.monitor}"
+            one.evaluate = lambda _: dict.fromkeys(shown, 0.0)
             one.fit(rows, rows)
 
     return train
