@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from torch import Tensor
 
 from ..data.dataset import Split
-from ..data.rows import Rows
+from ..data.rows import Row, Rows
 from ..data.spec import DataSpec
 from ..models.base import predict_outputs
 from ..models.bundle import Bundle
@@ -40,7 +40,7 @@ class Report:
     """The scores that each baseline gave to the test rows."""
     num_rows: Mapping[str, int]
     """Rows of each split."""
-    test_rows: Rows
+    test_rows: Iterable[Row]
 
     @property
     def scores(self) -> Tensor:
@@ -170,7 +170,7 @@ def evaluate_bundle(bundle: Bundle, processed: Path, rows: Mapping[str, Rows]) -
     )
 
 
-def baselines(spec: DataSpec, train: Rows, test: Rows) -> dict[str, Tensor]:
+def baselines(spec: DataSpec, train: Iterable[Row], test: Iterable[Row]) -> dict[str, Tensor]:
     """Return the scores that each baseline, fitted on `train`, gives to the rows of `test`.
 
     The encoder gives the features, the objective the estimators; the first ignores the features.
