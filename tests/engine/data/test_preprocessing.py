@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 from miniature import make_rows
-from toy_project.data.dataset import Split
+from toy_project.config import DataConfig, OnMissing
+from toy_project.data.dataset import Split, write_split
 from toy_project.data.preprocessing import (
     Processed,
     SplitName,
@@ -15,6 +16,7 @@ from toy_project.data.preprocessing import (
 from toy_project.data.rows import Row, Rows
 from toy_project.data.spec import DataSpec
 from toy_project.errors import ProjectError
+from toy_project.rules import typed
 
 from ..conftest import DATA, make_config, process
 
@@ -26,15 +28,15 @@ def prepare(tmp_path: Path) -> Prepare:
     """A function of rows, and of settings of `data`, which preprocesses these rows."""
 
     def prepared(rows: Sequence[Row], **settings: Any) -> Processed:
-        return process(rows, make_config(data=replace(DATA, **settings)), tmp_path)
+        return process(rows, make_config(data=typed("data", DataConfig, asdict(DATA) | settings)), tmp_path)
 
     return prepared
 
 
-def labelled(number: int, *, text: str = "{}", **facts: Any) -> list[Row]:
+def labelled(number: int) -> list[Row]:
     """Rows whose sources are numbered."""
     return [
-        Row({"text": text.format(f"word n{i}"), "label": "ab"[i % 2]}, source=f"mine.csv:{i + 2}")
+        Row({"text": f"word n{i}", "label": "ab"[i % 2]}, source=f"mine.csv:{i + 2}")
         for i in range(number)
     ]
 
@@ -218,20 +220,18 @@ class TestMissing:
             "mine.csv:62: the text is empty; mine.csv:63: the label is empty"
         )
 
-    def test_other_faults_are_errors_all_the_same(self, prepare):
+    def test_other_faults_are_errors_all_the_same(self, tmp_path):
         rows = [*self.ROWS, Row({"text": "a word", "label": "x"}, source="mine.csv:64")]
         config = make_config(
-            data=replace(DATA, on_missing="drop"),
+            data=replace(DATA, on_missing=OnMissing.drop),
             objective={"name": "classification", "labels": ["a", "b"]},
         )
         with pytest.raises(ProjectError) as caught:
-            process(rows, config, prepare.__closure__[0].cell_contents)
+            process(rows, config, tmp_path)
         assert str(caught.value).startswith("mine.csv:64: unknown label 'x'")
 
 
 def test_ragged_rows_and_targets_of_any_shape_are_written_as_they_are_read(tmp_path):
-    from toy_project.data.dataset import write_split
-
     batches = [([[1, 2], [3]], torch.tensor([[0.5, 1], [2, 3]])), ([[4, 5, 6]], torch.ones(1, 2))]
     write_split(batches, tmp_path / "ragged.safetensors")
     split = Split.load(tmp_path / "ragged.safetensors")
