@@ -1,6 +1,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ def prepare(tmp_path: Path) -> Prepare:
     """A function of rows, and of settings of `data`, which preprocesses these rows."""
 
     def prepared(rows: Sequence[Row], **settings: Any) -> Processed:
-        return process(rows, make_config(data=typed("data", DataConfig, asdict(DATA) | settings)), tmp_path)
+        return process(
+            rows, make_config(data=typed("data", DataConfig, asdict(DATA) | settings)), tmp_path
+        )
 
     return prepared
 
@@ -89,7 +92,7 @@ def test_what_is_saved_is_what_was_made(processed, tmp_path):
 
 
 class TestTime:
-    """`data.split=time`"""
+    """The setting `data.split=time`."""
 
     @pytest.mark.parametrize(
         "moment",
@@ -129,7 +132,7 @@ class TestTime:
 
 
 class TestGiven:
-    """`data.split=given`"""
+    """The setting `data.split=given`."""
 
     def test_rows_are_where_the_column_says(self, prepare):
         names = ["train"] * 4 + ["test", "validation"]
@@ -162,14 +165,16 @@ class TestGiven:
 
 
 class TestDuplicates:
-    """`data.on_duplicate`"""
+    """The setting `data.on_duplicate`."""
 
-    ROWS = [*labelled(60), *(row._replace(source=f"{row.source}0") for row in labelled(20))]
+    ROWS = (*labelled(60), *(row._replace(source=f"{row.source}0") for row in labelled(20)))
 
     def test_the_first_is_kept(self, prepare, caplog):
         caplog.set_level("INFO")
         made = texts(prepare(self.ROWS))
-        assert sorted(sum(made.values(), [])) == sorted({r.values["text"] for r in self.ROWS})
+        assert sorted(chain.from_iterable(made.values())) == sorted(
+            {r.values["text"] for r in self.ROWS}
+        )
         sources = {row.source for rows in prepare(self.ROWS).rows.values() for row in rows}
         assert sources == {row.source for row in self.ROWS[:60]}
         assert "20 exact duplicates removed" in caplog.messages
@@ -196,13 +201,13 @@ class TestDuplicates:
 
 
 class TestMissing:
-    """`data.on_missing`"""
+    """The setting `data.on_missing`."""
 
-    ROWS = [
+    ROWS = (
         *labelled(60),
         Row({"text": None, "label": "a"}, source="mine.csv:62"),
         Row({"text": "a word", "label": None}, source="mine.csv:63"),
-    ]
+    )
 
     def test_they_are_named(self, prepare):
         with pytest.raises(ProjectError) as caught:

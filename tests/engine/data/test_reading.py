@@ -196,16 +196,30 @@ def test_a_field_may_be_long_and_have_lines(write):
 
 
 def test_columns_take_the_names_that_pieces_know(write):
-    path = write(b"key,title,body,sentiment,by\n7,A title,A body,good,ann\n8,,Only a body,bad,bob\n")
+    path = write(
+        b"key,title,body,sentiment,by\n7,A title,A body,good,ann\n8,,Only a body,bad,bob\n"
+    )
     columns = {"text": ["title", "body"], "label": "sentiment", "group": "by", "id": "key"}
     assert rows(str(path), columns=columns) == [
-        Row({"text": {"title": "A title", "body": "A body"}, "label": "good"}, "ann", "7", "mine.csv:2"),
-        Row({"text": {"title": None, "body": "Only a body"}, "label": "bad"}, "bob", "8", "mine.csv:3"),
+        Row(
+            {"text": {"title": "A title", "body": "A body"}, "label": "good"},
+            "ann",
+            "7",
+            "mine.csv:2",
+        ),
+        Row(
+            {"text": {"title": None, "body": "Only a body"}, "label": "bad"},
+            "bob",
+            "8",
+            "mine.csv:3",
+        ),
     ]
 
 
 def test_an_unknown_role_is_refused(write):
-    with pytest.raises(ConfigError, match=r"data\.columns\.txet is not a setting; did you mean text"):
+    with pytest.raises(
+        ConfigError, match=r"data\.columns\.txet is not a setting; did you mean text"
+    ):
         rows(str(write(CSV)), columns={"txet": "text"})
 
 
@@ -218,7 +232,9 @@ def test_a_folder_of_tables_is_read_in_the_order_of_its_files(write):
     assert sources == ["mine/a.jsonl:1", "mine/a.jsonl:2", "mine/b/2.csv:2", "mine/b/2.csv:3"]
 
 
-@pytest.mark.parametrize("order", [("train", "validation", "test"), ("test", "train", "validation")])
+@pytest.mark.parametrize(
+    "order", [("train", "validation", "test"), ("test", "train", "validation")]
+)
 def test_three_files_are_the_three_splits(order, write, workspace):
     for name in order:
         lines = "".join(f"{name} word n{i},{'ab'[i % 2]}\n" for i in range(6))
@@ -232,7 +248,9 @@ def test_three_files_are_the_three_splits(order, write, workspace):
 
 
 def test_two_files_are_not_three_splits():
-    with pytest.raises(ConfigError, match=r"data\.path must be files of train, validation and test"):
+    with pytest.raises(
+        ConfigError, match=r"data\.path must be files of train, validation and test"
+    ):
         DataConfig(name="mine", path={"train": "a.csv", "test": "b.csv"}, encoder=DATA.encoder)
 
 
