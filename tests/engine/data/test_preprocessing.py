@@ -177,7 +177,7 @@ class TestDuplicates:
         )
         sources = {row.source for rows in prepare(self.ROWS).rows.values() for row in rows}
         assert sources == {row.source for row in self.ROWS[:60]}
-        assert "20 exact duplicates removed" in caplog.messages
+        assert "20 duplicates removed" in caplog.messages
 
     def test_all_are_kept_and_in_the_same_split(self, prepare):
         made = texts(prepare(self.ROWS, on_duplicate="keep"))
@@ -221,7 +221,7 @@ class TestMissing:
         assert sum(map(len, prepare(self.ROWS, on_missing="drop").rows.values())) == 60
         [message] = [one for one in caplog.messages if "lack" in one]
         assert message == (
-            "2 rows lack a value and are left out: "
+            "2 rows lack a value, left out: "
             "mine.csv:62: the text is empty; mine.csv:63: the label is empty"
         )
 

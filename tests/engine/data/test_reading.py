@@ -131,7 +131,7 @@ def test_a_guessed_encoding_is_reported_with_its_first_line(write, caplog):
 
 
 def test_an_encoding_that_does_not_exist_is_refused_before_a_file_is_read():
-    with pytest.raises(ConfigError, match="data.encoding must be .*, got 'utf-9'"):
+    with pytest.raises(ConfigError, match=r"data\.encoding must be .*, got 'utf-9'"):
         DataConfig(name="mine", path="no.csv", encoding="utf-9", encoder=DATA.encoder)
 
 

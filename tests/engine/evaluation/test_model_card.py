@@ -130,6 +130,13 @@ def test_a_model_without_mistakes_is_doubted(report: Report) -> None:
     assert "reason to doubt the split" in model_card(perfect, make_config())
 
 
+def test_it_says_when_baselines_learned_from_fewer_rows(report: Report) -> None:
+    large = replace(report, num_rows={**report.num_rows, "train": 100_001})
+    sentence = "The baselines learned from 100,000 of the training rows, evenly spaced."
+    assert sentence in model_card(large, make_config())
+    assert "baselines learned" not in model_card(report, make_config())
+
+
 def test_it_names_the_data(report: Report) -> None:
     assert "standard library" in model_card(report, make_config())
     mine = make_config(data=replace(DATA, path="data/external/mine.csv"))
