@@ -1,14 +1,14 @@
-"""A minimal script without a framework: from texts in a CSV file to a saved classifier.
+"""A minimal script without a framework: from texts in a Parquet file to a saved classifier.
 
-python bare_script.py dataset.csv model.pt
+python bare_script.py dataset.parquet model.pt
 """
 
-import csv
 import random
 import re
 import sys
 import zlib
 
+import pyarrow.parquet as pq
 import torch
 from torch import nn
 
@@ -38,14 +38,13 @@ class Classifier(nn.Module):
 def main() -> None:
     """Train on some modules' docstrings, print the accuracy on other modules', and save."""
     torch.manual_seed(0)
-    with open(sys.argv[1], newline="") as file:  # noqa: PTH123
-        rows = list(csv.DictReader(file))
+    rows = pq.read_table(sys.argv[1]).to_pylist()
     labels = sorted({row["label"] for row in rows})
-    modules = sorted({row["module"] for row in rows})
+    modules = sorted({row["_group"] for row in rows})
     random.Random(0).shuffle(modules)
     held_out = set(modules[: len(modules) * 15 // 100])
-    train = [row for row in rows if row["module"] not in held_out]
-    test = [row for row in rows if row["module"] in held_out]
+    train = [row for row in rows if row["_group"] not in held_out]
+    test = [row for row in rows if row["_group"] in held_out]
     model = Classifier(len(labels))
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
 

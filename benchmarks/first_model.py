@@ -58,10 +58,11 @@ def of_generator(bench: Bench, project: Path) -> Steps:
 
 def of_script(project: Path, folder: Path) -> Steps:
     """Return the steps from an empty folder to weights on disk and an accuracy."""
-    python, data = folder / "bin" / "python", project / "data" / "raw" / "dataset.csv"
+    python, data = folder / "bin" / "python", project / "data" / "raw" / "dataset.parquet"
+    install = ["uv", "pip", "install", "--python", python]
     return {
         "uv venv": ["uv", "venv", "--quiet", "--python", sys.executable, folder],
-        "uv pip install torch": ["uv", "pip", "install", "--python", python, "torch", "numpy"],
+        "uv pip install torch": [*install, "torch", "numpy", "pyarrow"],
         "python bare_script.py": [python, SCRIPT, data, folder / "model.pt"],
     }
 

@@ -208,7 +208,10 @@ class Lab:
             model={"name": name, "hidden_size": 8, "num_bigram_buckets": 64},
             objective={"name": "classification"},
         )
-        data = self.module("data.preprocessing").preprocess(texts, whole)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "dataset.parquet"
+            rows.write_rows(texts, path)
+            data = self.module("data.preprocessing").preprocess(path, whole)
         lineage = self.module("lineage").current_lineage(whole, run_id="run-7")
         model = self.module("models.base").build_model(whole.model, data.spec)
         return self.bundle_module.Bundle(model, data.spec, lineage)

@@ -53,8 +53,14 @@ def project(original: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(original, tmp_path / "project", symlinks=True))
 
 
-def test_a_csv_of_ones_own_needs_one_setting(original: Path) -> None:
-    assert read(original / "data/raw/dataset.csv") == read(original / "data/external/mine.csv")
+def test_a_csv_of_ones_own_needs_one_setting(original: Path, run_in: Run) -> None:
+    [package] = [path.parent.name for path in (original / "src").glob("*/train.py")]
+    code = f"import json; from {package}.data.rows import Rows; from pathlib import Path; "
+    code += "path = Path('data/raw/dataset.parquet'); "
+    code += "print(json.dumps([row.values for row in Rows(path)]))"
+    read_rows = json.loads(run_in(original, "python", "-c", code).stdout)
+    with (original / "data/external/mine.csv").open(encoding="utf-8", newline="") as file:
+        assert read_rows == [*csv.DictReader(file)]
     spec = json.loads(read(original / "data/processed/spec.json"))
     assert spec["objective"]["labels"] == sorted(WORDS)
 

@@ -67,7 +67,7 @@ def test_a_local_run_trains_and_registers(project: Path, run_in: Run) -> None:
     assert 0 < figures["accuracy"] <= 1
 
     # Nothing came from, or went to, where the stages themselves work; and DVC has cached nothing.
-    for place in ("data/raw/dataset.csv", "data/processed", "models", "reports", "params.yaml"):
+    for place in ("data/raw/dataset.parquet", "data/processed", "models", "reports", "params.yaml"):
         assert not (project / place).exists(), place
     assert not (project / ".dvc/cache").exists()
     assert git(project, "status", "--porcelain") == ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from proof_table import Row
+from pyarrow import parquet
 
 from .disks import CHANGES, before_changes, kill
 from .lab import KILLED, SETTINGS, Lab, ended
@@ -64,9 +65,9 @@ def _ready(lab: Lab, stage: Stage) -> Path:
     folder = lab.folder / f"ready-{stage.name}"
     (folder / "data" / "raw").mkdir(parents=True)
     (folder / "configs").symlink_to(lab.project / "configs")
-    header, *lines = (lab.project / "data/raw/dataset.csv").read_text("utf-8").splitlines()
-    rows = [header, *lines[::5]]
-    (folder / "data/raw/dataset.csv").write_text("\n".join(rows) + "\n", "utf-8")
+    table = parquet.read_table(lab.project / "data/raw/dataset.parquet")
+    every_fifth = table.take(range(0, len(table), 5))
+    parquet.write_table(every_fifth, folder / "data/raw/dataset.parquet")
     for command in stage.before:
         assert ended(_start(lab, folder, command)) == 0, lab.error(folder)
     return folder

@@ -2,7 +2,7 @@
 
 import gc
 import resource
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +20,7 @@ from toy_project.data.preprocessing import (
     Processed,
     preprocess,
 )
+from toy_project.data.rows import Row, write_rows
 from toy_project.lineage import current_lineage
 from toy_project.models.base import build_model
 from toy_project.models.bundle import Bundle
@@ -79,10 +80,16 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def process(rows: Iterable[Row], config: Config, folder: Path) -> Processed:
+    """Return the rows as `fetch` and `preprocess` would leave them, with their file in a folder."""
+    write_rows(rows, folder / "dataset.parquet")
+    return preprocess(folder / "dataset.parquet", config)
+
+
 @pytest.fixture(scope="session")
-def processed() -> Processed:
+def processed(tmp_path_factory: pytest.TempPathFactory) -> Processed:
     """The miniature dataset, split and encoded."""
-    return preprocess(make_rows(), make_config())
+    return process(make_rows(), make_config(), tmp_path_factory.mktemp("raw"))
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from miniature import make_rows
 from toy_project import preprocess
-from toy_project.artifacts import PROCESSED, RAW_CSV, new_file, new_folder
+from toy_project.artifacts import PROCESSED, RAW, new_file, new_folder
 from toy_project.data import spec
 from toy_project.data.preprocessing import Processed
-from toy_project.data.rows import write_csv
+from toy_project.data.rows import write_rows
 from toy_project.models.bundle import Bundle
 
 from .commands import run
@@ -105,8 +105,8 @@ def test_neither_kind_takes_the_place_of_the_other(old: Path) -> None:
 def test_data_and_the_settings_that_made_it_are_replaced_together(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    RAW_CSV.parent.mkdir(parents=True)
-    write_csv(({**row.values, "module": row.group} for row in make_rows()), RAW_CSV)
+    RAW.parent.mkdir(parents=True)
+    write_rows(make_rows(), RAW)
     assert run(preprocess) is None
     before = {path.name: path.read_bytes() for path in PROCESSED.iterdir()}
     assert "settings.json" in before
@@ -126,7 +126,7 @@ def test_files_have_the_mode_that_the_umask_asks_for(
     processed: Processed, bundle: Bundle, tmp_path: Path
 ) -> None:
     with new_folder(tmp_path / "processed") as new:
-        processed.save(new, group_column="module")
+        processed.save(new)
     bundle.save(tmp_path / "bundle")
     modes = {
         path.relative_to(tmp_path).as_posix(): stat.S_IMODE(path.stat().st_mode)

@@ -15,8 +15,7 @@ from typing import Any, get_type_hints
 import pytest
 import yaml
 from toy_project.compose import main as compose
-from toy_project.data.preprocessing import Processed, read_rows
-from toy_project.data.rows import DataError
+from toy_project.data.preprocessing import Processed
 from toy_project.data.text import TextEncoder, TextEncoderConfig
 from toy_project.lookup import Fitted
 from toy_project.models.bundle import Bundle
@@ -30,8 +29,6 @@ from .conftest import make_config
 HUGE = "1" + "0" * 400
 HOSTILE = ("nan", "inf", "-inf", "1e308", "-1", HUGE, "x", "[1]", "'\"1e308\"'")
 GROUPS = ("data", "model", "objective", "optimizer", "schedule", "training", "launcher")
-NUL = "a NUL byte, which UTF-8 text does not have"
-CR = "a carriage return without a line feed; lines end with LF or CRLF"
 SMALL = ("tracking=none", "model=mlp", "training=smoke")
 
 # Root may do what it likes, but for this.
@@ -140,37 +137,10 @@ def test_a_configuration_that_is_no_yaml_is_refused(
         said("seed=1", monkeypatch)
 
 
-@pytest.mark.parametrize(
-    ("content", "line", "reason"),
-    [
-        (b"text,label\na cat,a\nan \0oak,b\n", 3, NUL),
-        ("text,label\na cat,a\nan oak,b\n".encode("utf-16"), 1, NUL),
-        (b"text,label\ra cat,a\ran oak,b\r", 1, CR),
-        (b'text,label\r\na cat,a\r\n"an\roak",b\r\n', 3, CR),
-        (b'"text,label\n', 1, "not valid CSV (unexpected end of data)"),
-    ],
-)
-def test_a_csv_of_another_kind_is_refused(
-    content: bytes, line: int, reason: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "data.csv"
-    path.write_bytes(content)
-    with pytest.raises(DataError) as caught:
-        read_rows(path, make_config())
-    assert str(caught.value) == f"{path}:{line}: {reason}"
-
-
-def test_lines_may_end_with_both(tmp_path: Path) -> None:
-    path = tmp_path / "data.csv"
-    path.write_bytes(b'text,label\r\n"a\r\ncat",a\r\nan oak,b\r\n')
-    texts = [row.values["text"] for row in read_rows(path, make_config())]
-    assert texts == ["a\r\ncat", "an oak"]
-
-
 @pytest.fixture
 def ready(workspace: Path, processed: Processed, bundle: Bundle) -> Path:
     """A workspace in which every stage has what it needs."""
-    processed.save(Path("data/processed"), group_column="module")
+    processed.save(Path("data/processed"))
     bundle.save(Path("models/bundle"))
     Path("reports").mkdir()
     return workspace
@@ -197,8 +167,8 @@ def run(stage: str, *settings: str) -> subprocess.CompletedProcess[str]:
         ("register", "reports/metrics.json", "reports/metrics.json: Is a directory"),
         (
             "fetch",
-            "data/raw/dataset.csv",
-            "data/raw/.dataset.csv.new -> data/raw/dataset.csv: Is a directory",
+            "data/raw/dataset.parquet",
+            "data/raw/.dataset.parquet.new -> data/raw/dataset.parquet: Is a directory",
         ),
     ],
 )
@@ -235,7 +205,7 @@ def test_a_file_in_place_of_a_folder_ends_in_one_line(
         ("train", "data/processed/spec.json", 0, "data/processed/spec.json: Permission denied"),
         ("train", ".", 0o500, ".stage.lock: Permission denied"),
         ("train", "models/checkpoints", 0o500, "models/checkpoints/best.pt: Permission denied"),
-        ("fetch", "data/raw", 0o500, "data/raw/.dataset.csv.new: Permission denied"),
+        ("fetch", "data/raw", 0o500, "data/raw/.dataset.parquet.new: Permission denied"),
     ],
 )
 def test_what_may_not_be_read_or_written_ends_in_one_line(
@@ -267,10 +237,9 @@ def test_a_disk_that_is_read_only_ends_in_one_line(ready: Path) -> None:
 
 
 def test_a_bundle_of_other_data_is_not_scored(ready: Path, processed: Processed) -> None:
-    rows = {name: rows[:-1] for name, rows in processed.rows.items()}
     encoder = TextEncoder.fit([{"text": "a few words"}], TextEncoderConfig(min_count=1))
     spec = replace(processed.spec, encoder=encoder)
-    Processed(rows, spec).save(Path("data/processed"), group_column="module")
+    Processed(processed.rows, spec).save(Path("data/processed"))
     done = run("evaluate")
     message = "models/bundle was trained on other data than data/processed; run `make train`"
     assert (done.returncode, done.stderr) == (1, f"error: {message}\n")

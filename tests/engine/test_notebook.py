@@ -5,15 +5,16 @@ from importlib import import_module
 from pathlib import Path
 
 import nbformat
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import Image
 from matplotlib.figure import Figure
 from miniature import ROOT, make_rows
-from toy_project.data.rows import write_csv
 
 NOTEBOOK = ROOT / "notebooks/01_eda.ipynb"
-SETTINGS = ("data.path=rows.csv", "training=smoke", "model=mlp", "tracking=none")
+SETTINGS = ("data.path=rows.parquet", "training=smoke", "model=mlp", "tracking=none")
 
 
 class Shell(InteractiveShell):
@@ -35,8 +36,8 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Shell]:
 @pytest.fixture
 def finished(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small project that has gone through its stages."""
-    rows = ({**row.values, "module": row.group} for row in make_rows())
-    write_csv(rows, workspace / "rows.csv")
+    rows = [{**row.values, "module": row.group} for row in make_rows()]
+    pq.write_table(pa.Table.from_pylist(rows), workspace / "rows.parquet")
     for stage in ("fetch", "preprocess", "train", "evaluate"):
         monkeypatch.setattr(sys, "argv", [stage, *SETTINGS])
         import_module(f"toy_project.{stage}").main()

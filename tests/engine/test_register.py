@@ -100,7 +100,7 @@ class Project:
 
 @pytest.fixture
 def project(tracking, processed, bundle, monkeypatch, caplog) -> Project:
-    processed.save(PROCESSED, group_column="module")
+    processed.save(PROCESSED)
     return Project(bundle, tracking, monkeypatch, caplog)
 
 

@@ -26,7 +26,7 @@ from . import commands
 from .conftest import make_config
 
 PIECES = Path(__file__).parent / "pieces"
-TABLE = "text,label\n" + "".join(f"word n{i},{'ab'[i % 2]}\n" for i in range(36))
+TABLE = "text,label\n" + "".join(f"wörd n{i % 32},{'ab'[i % 2]}\n" for i in range(36))
 
 BASE = (
     *("data.name=letters", "data.encoder.max_tokens=8", "data.encoder.min_count=1"),
@@ -57,7 +57,11 @@ OTHERS = {
     "seed": Other("1"),
     "data.name": Other("nowhere"),
     "data.path": Other("table.csv"),
-    "data.group_column": Other("text"),
+    "data.columns.group": Other("text"),
+    "data.encoding": Other("cp1252", ("data.path=table.csv",)),
+    "data.on_missing": Other("drop", ("data.path=gaps.csv",)),
+    "data.on_duplicate": Other("keep", ("data.path=table.csv",)),
+    "data.split": Other("given"),
     "data.validation_fraction": Other("0.3"),
     "data.test_fraction": Other("0.3"),
     "data.split_seed": Other("1"),
@@ -176,6 +180,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Generator[Run]:
         patch.chdir(tmp_path_factory.mktemp("project"))
         Path("configs").symlink_to(CONFIGS)
         Path("table.csv").write_text(TABLE, "utf-8")
+        Path("gaps.csv").write_text(f"{TABLE}word,\n", "utf-8")
 
     @cache
     def prepared() -> Path:
@@ -209,7 +214,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Generator[Run]:
 def files() -> Iterator[tuple[str, str]]:
     """Yield each file of the project and what it holds."""
     for path in sorted(Path().rglob("*")):
-        is_compared = path.suffix in (".csv", ".safetensors")
+        is_compared = path.suffix in (".csv", ".parquet", ".safetensors")
         if path.is_file():
             yield str(path), hashlib.sha256(path.read_bytes()).hexdigest() if is_compared else ""
 

@@ -1,5 +1,6 @@
 """The settings of every stage, typed and checked when they are built."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any
@@ -88,6 +89,13 @@ class SplitBy(StrEnum):
     """By the column `split`, which holds `train`, `validation` or `test`."""
 
 
+def is_encoding(name: str) -> bool:
+    """Whether Python can read text of this encoding; `auto` stands for any."""
+    with suppress(LookupError, ValueError):
+        return name == "auto" or "".encode(name) is not None
+    return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(Checked, section="data"):
     """The rows, how they are split and how they are encoded."""
@@ -100,7 +108,7 @@ class DataConfig(Checked, section="data"):
     columns: dict[str, Any] = field(default_factory=dict)
     """The user's column, or list of columns, for each column that the encoder and the objective
     need, where the names differ; and for `group`, `split`, `time` and `id`."""
-    encoding: str = "auto"
+    encoding: Annotated[str, Rule("auto or an encoding, as cp1252", is_encoding)] = "auto"
     """The encoding of a text file; `auto` finds it."""
     on_missing: OnMissing = OnMissing.error
     """What to do with a row that lacks a value."""
@@ -122,8 +130,9 @@ class DataConfig(Checked, section="data"):
         held_out = self.validation_fraction + self.test_fraction
         require(held_out < 1, "data.validation_fraction + data.test_fraction", "< 1", held_out)
         if isinstance(self.path, dict):
-            splits = ["train", "validation", "test"]
-            require(list(self.path) == splits, "data.path", f"of {', '.join(splits)}", self.path)
+            splits = "train", "validation", "test"
+            is_whole = set(self.path) == set(splits)
+            require(is_whole, "data.path", "files of train, validation and test", self.path)
         for name, column in self.columns.items():
             names = column if isinstance(column, list) and column else [column]
             are_names = all(isinstance(one, str) and one for one in names)

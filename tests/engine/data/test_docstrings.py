@@ -15,6 +15,14 @@ def test_the_standard_library_gives_labelled_texts():
     assert all(len(row["text"].split()) >= MIN_WORDS for row in first)
 
 
+def test_a_row_has_a_number_and_traits():
+    of_json = [row for row in rows() if row["module"] == "json/__init__.py"]
+    [dumps] = [row for row in of_json if row["text"].startswith("Serialize ``obj`` to a JSON f")]
+    assert dumps["traits"] == ["with parameters"]
+    assert of_json[0]["traits"] == ["module"]
+    assert 5 < dumps["log2_lines"] < of_json[0]["log2_lines"] < 12
+
+
 def test_no_module_has_two_topics():
     counts = Counter(name for names in TOPICS.values() for name in names.split())
     assert set(counts.values()) == {1}

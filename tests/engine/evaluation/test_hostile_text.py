@@ -119,13 +119,13 @@ def test_hostile_data_goes_all_the_way_and_is_only_ever_shown(made):
 
     path = REPORTS / "predictions.csv"
     with path.open(encoding="utf-8", newline="") as file:
-        cells = [cell for row in csv.reader(file) for cell in row[:2]]
+        cells = [cell for row in csv.reader(file) for cell in row]
     assert [cell for cell in cells if cell.startswith(ACTIVE) and cell not in ("-1", "+0.5")] == []
     [first, *_] = (REPORTS / "predictions.csv").read_text("utf-8").splitlines()
-    assert first == '"actual","predicted","confidence"'
-    assert {
-        prediction["actual"] for prediction in read_predictions(REPORTS / "predictions.csv")
-    } == set(LABELS)
+    assert first == '"id","text","target","prediction","confidence"'
+    predictions = read_predictions(path)
+    assert {prediction["target"] for prediction in predictions} == set(LABELS)
+    assert all(prediction["id"].startswith("mine.csv:") for prediction in predictions)
 
     assert "\x1b" not in made
     assert "Traceback" not in made

@@ -35,6 +35,7 @@ def report(bundle: Bundle) -> Report:
         targets=TARGETS,
         baseline_scores={"majority": torch.eye(3)[[0] * 6]},
         num_rows={"train": 1234, "validation": 5, "test": 6},
+        test_rows=[],
     )
 
 
@@ -82,7 +83,13 @@ def test_what_was_tuned_is_shown_before_and_after(report: Report) -> None:
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        *((0.0, "0.000"), (0.6123, "0.612"), (-0.5, "-0.500"), (53.812, "53.81"), (9.9999, "10.00")),
+        *(
+            (0.0, "0.000"),
+            (0.6123, "0.612"),
+            (-0.5, "-0.500"),
+            (53.812, "53.81"),
+            (9.9999, "10.00"),
+        ),
         *((1234567.8, "1,234,568"), (0.00123, "0.0012"), (float("nan"), "nan")),
     ],
 )
@@ -121,6 +128,13 @@ def test_it_says_what_the_figures_are_worth(report: Report) -> None:
 def test_a_model_without_mistakes_is_doubted(report: Report) -> None:
     perfect = replace(report, outputs=outputs(TARGETS))
     assert "reason to doubt the split" in model_card(perfect, make_config())
+
+
+def test_it_says_when_baselines_learned_from_fewer_rows(report: Report) -> None:
+    large = replace(report, num_rows={**report.num_rows, "train": 100_001})
+    sentence = "The baselines learned from 100,000 of the training rows, evenly spaced."
+    assert sentence in model_card(large, make_config())
+    assert "baselines learned" not in model_card(report, make_config())
 
 
 def test_it_names_the_data(report: Report) -> None:

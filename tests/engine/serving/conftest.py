@@ -21,7 +21,6 @@ import pytest
 import uvicorn
 from miniature import CONFIGS
 from toy_project.compose import to_config
-from toy_project.data.preprocessing import preprocess
 from toy_project.data.rows import Row
 from toy_project.lineage import current_lineage
 from toy_project.models.base import build_model
@@ -33,7 +32,7 @@ from toy_project.serving.config import (
 from toy_project.serving.engine import Engine
 from toy_project.serving.predictor import Predictor
 
-from ..conftest import DATA, has, make_config
+from ..conftest import DATA, has, make_config, process
 
 # Tests of one server. The drills are of the one that batches requests itself.
 collect_ignore = [
@@ -144,12 +143,14 @@ def slow_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(40)
     ]
     encoder = {"name": "text", "min_count": 1}
-    processed = preprocess(rows, make_config(data=replace(DATA, encoder=encoder)))
+    folder = tmp_path_factory.mktemp("slow")
+    config = make_config(data=replace(DATA, encoder=encoder))
+    processed = process(rows, config, folder)
     sizes = {"hidden_size": 256, "num_layers": 4, "feedforward_size": 1024}
     model = build_model({"name": "transformer", **sizes}, processed.spec).eval()
-    folder = tmp_path_factory.mktemp("slow") / "bundle"
-    Bundle(model, processed.spec, current_lineage(make_config(), run_id=None)).save(folder)
-    return folder
+    lineage = current_lineage(make_config(), run_id=None)
+    Bundle(model, processed.spec, lineage).save(folder / "bundle")
+    return folder / "bundle"
 
 
 @pytest.fixture

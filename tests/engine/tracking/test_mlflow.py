@@ -193,7 +193,7 @@ def test_a_project_that_was_moved_says_where_its_files_are(tmp_path, empty_datab
 def test_a_bundle_from_elsewhere_brings_its_own_run(
     client, processed, bundle, tracking, monkeypatch
 ):
-    processed.save(PROCESSED, group_column="module")
+    processed.save(PROCESSED)
     lineage = replace(bundle.lineage, run_id="0" * 32, data_hash=dvc_hash(PROCESSED))
     Bundle(bundle.model, bundle.spec, lineage).save(BUNDLE)
     METRICS_JSON.parent.mkdir()

@@ -36,7 +36,7 @@ STEPS_PER_EPOCH = 9
 def project(workspace: Path, processed: Any) -> Path:
     """A project whose data is ready."""
     PROCESSED.parent.mkdir(parents=True)
-    processed.save(PROCESSED, group_column="module")
+    processed.save(PROCESSED)
     return workspace
 
 

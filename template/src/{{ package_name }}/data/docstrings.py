@@ -3,7 +3,9 @@
 import ast
 import sysconfig
 from collections.abc import Iterator
+from math import log2
 from pathlib import Path
+from typing import Any
 
 from .rows import Values
 
@@ -45,11 +47,15 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def rows() -> Iterator[Values]:
-    """Yield each docstring with its topic and module file, in the order of files and lines."""
+    """Yield each docstring with its topic and module file, in the order of files and lines.
+
+    `log2_lines` is the length of what it documents, and `traits` says what that is.
+    """
     for module, label, path in _labelled_files():
-        for text in _docstrings(path):
+        for node, text in _docstrings(path):
             if len(text.split()) >= MIN_WORDS:
-                yield {"text": text, "label": label, "module": module}
+                facts = {"log2_lines": log2(_num_lines(node)), "traits": _traits(node)}
+                yield {"text": text, "label": label, "module": module, **facts}
 
 
 def _labelled_files() -> list[tuple[str, str, Path]]:
@@ -64,9 +70,28 @@ def _labelled_files() -> list[tuple[str, str, Path]]:
     )
 
 
-def _docstrings(path: Path) -> Iterator[str]:
+def _docstrings(path: Path) -> Iterator[tuple[ast.AST, str]]:
     """Yield the docstrings of a file in the order of their lines, white space collapsed."""
     tree = ast.parse(path.read_bytes(), filename=str(path))
     nodes = [node for node in ast.walk(tree) if isinstance(node, _DOCUMENTED)]
     for node in sorted(nodes, key=lambda node: getattr(node, "lineno", 0)):
-        yield " ".join((ast.get_docstring(node) or "").split())
+        yield node, " ".join((ast.get_docstring(node) or "").split())
+
+
+def _num_lines(node: Any) -> int:
+    return node.body[-1].end_lineno - getattr(node, "lineno", 1) + 1
+
+
+def _traits(node: Any) -> list[str]:
+    """Return what a module, class or function is, in words."""
+    arguments = getattr(node, "args", None)
+    names = [one.arg for one in arguments.args + arguments.kwonlyargs] if arguments else []
+    traits = {
+        "module": isinstance(node, ast.Module),
+        "class": isinstance(node, ast.ClassDef),
+        "method": names[:1] in (["self"], ["cls"]),
+        "private": getattr(node, "name", "").startswith("_"),
+        "with parameters": bool({*names} - {"self", "cls"}),
+        "with decorators": bool(getattr(node, "decorator_list", ())),
+    }
+    return [trait for trait, is_so in traits.items() if is_so]

@@ -130,22 +130,21 @@ class Survey:
     """A hash of a row's inputs: [rows], uint64. Of ten million rows two share one by chance with
     odds of 1 to 300,000."""
     strata: np.ndarray
-    """Index of a row's stratum in `names`: [rows]."""
+    """Index of a row's stratum in `names`: [rows], int32."""
     names: list[str]
     """The strata, sorted."""
     groups: np.ndarray | None
-    """A number for each group, in the order of their sorted names: [rows]."""
-    times: np.ndarray
-    """Seconds since 1970, or another number: [rows]."""
-    given: np.ndarray
-    """Index of the split that was given for a row: [rows]."""
+    """A number for each group, in the order of their sorted names: [rows], int32."""
+    places: np.ndarray
+    """The time of each row, or the index of the split that was given for it: [rows], float64.
+    Empty where rows are split at random."""
 
 
 class Codes:
     """Numbers that stand for the values of a column."""
 
     def __init__(self) -> None:
-        self.codes = array("q")
+        self.codes = array("i")
         self.code_of: dict[str, int] = {}
 
     def append(self, value: str | None) -> None:
@@ -154,14 +153,14 @@ class Codes:
         self.codes.append(code)
 
     def ranked(self) -> tuple[list[str], np.ndarray]:
-        """Return the sorted values, and the index of each row's value: [rows]."""
+        """Return the sorted values, and the index of each row's value: [rows], int32."""
         names = sorted(self.code_of)
-        rank = np.empty(len(names), dtype=np.int64)
+        rank = np.empty(len(names), dtype=np.int32)
         rank[[self.code_of[name] for name in names]] = np.arange(len(names))
-        codes = np.frombuffer(self.codes, dtype=np.int64)
-        alone = codes == -1
-        ranked = np.where(alone, len(names) + np.cumsum(alone) - 1, -1)
-        ranked[~alone] = rank[codes[~alone]]
+        ranked = np.frombuffer(self.codes, dtype=np.int32).copy()
+        is_alone = ranked == -1
+        ranked[~is_alone] = rank[ranked[~is_alone]]
+        ranked[is_alone] = np.arange(len(names), len(names) + is_alone.sum())
         return names, ranked
 
 
@@ -171,32 +170,32 @@ def _survey(
     """Check every row.
 
     Raises:
-        DataError: Rows cannot be used.
+        UnusableError: Rows cannot be used.
     """
     settings, by = objective_settings(config.objective), _split_by(config.data)
     needed = (*encoder.columns, *objective.columns)
-    is_kept, inputs, times, given = array("b"), array("Q"), array("d"), array("b")
+    is_kept, inputs, places = array("b"), array("Q"), array("d")
     strata, groups = Codes(), Codes()
-    places: dict[str, int] = {name.value: index for index, name in enumerate(SplitName)}
     refused, left_out = Found(), Found()
     for row in rows:
-        values = row.values
-        reason = encoder.problem(values) or objective.problem(values, settings)
-        reason = reason or _misplaced(row, by)
+        reason = encoder.problem(row.values) or objective.problem(row.values, settings)
+        if by is not SplitBy.random:
+            place, misplaced = _place(row, by)
+            places.append(place)
+            reason = reason or misplaced
         if reason:
             lacks = config.data.on_missing is OnMissing.drop and _lacks_value(row, needed, by)
             (left_out if lacks else refused).add(row.source, reason)
         is_kept.append(not reason)
-        inputs.append(0 if reason else _hash(values, encoder, objective))
-        strata.append("" if reason else objective.stratum(values))
+        inputs.append(0 if reason else _hash(row.values, encoder, objective))
+        strata.append("" if reason else objective.stratum(row.values))
         groups.append(row.group)
-        times.append(0.0 if reason or by is not SplitBy.time else _moment(row.time))
-        given.append(-1 if reason or by is not SplitBy.given else places[row.split or ""])
     if refused.number:
         hint = "; data.on_missing=drop leaves out rows that lack a value"
         raise UnusableError(f"{refused}{hint}")
     if left_out.number:
-        log.warning("%d rows lack a value and are left out: %s", left_out.number, left_out)
+        number = "1 row lacks" if left_out.number == 1 else f"{left_out.number:,} rows lack"
+        log.warning("%s a value, left out: %s", number, left_out)
     names, strata_of = strata.ranked()
     return Survey(
         np.frombuffer(is_kept, dtype=bool).copy(),
@@ -204,8 +203,7 @@ def _survey(
         strata_of,
         names,
         groups.ranked()[1] if groups.code_of else None,
-        np.frombuffer(times),
-        np.frombuffer(given, dtype=np.int8),
+        np.frombuffer(places),
     )
 
 
@@ -217,16 +215,16 @@ def _split_by(config: DataConfig) -> SplitBy:
     return SplitBy.given if isinstance(config.path, dict) else config.split
 
 
-def _misplaced(row: Row, by: SplitBy) -> str:
-    """Return why no split can be chosen for a row, or an empty string."""
-    if by is SplitBy.given and row.split not in list(SplitName):
-        return f"the split must be one of {', '.join(SplitName)}, got {row.split!r}"
-    if by is SplitBy.time:
-        try:
-            _moment(row.time)
-        except (TypeError, ValueError):
-            return f"the time must be a date, a time or a number, got {row.time!r:.100}"
-    return ""
+def _place(row: Row, by: SplitBy) -> tuple[float, str]:
+    """Return the time of a row or the index of its given split, and why there is none, or ''."""
+    if by is SplitBy.given:
+        if row.split in list(SplitName):
+            return list(SplitName).index(SplitName(row.split)), ""
+        return -1, f"the split must be one of {', '.join(SplitName)}, got {row.split!r}"
+    try:
+        return _moment(row.time), ""
+    except (TypeError, ValueError):
+        return 0, f"the time must be a date, a time or a number, got {row.time!r:.100}"
 
 
 def _lacks_value(row: Row, needed: Sequence[str], by: SplitBy) -> bool:
@@ -263,24 +261,33 @@ def _without_duplicates(survey: Survey, rows: Rows, config: DataConfig) -> np.nd
     Raises:
         UnusableError: A row has the inputs of another, and `data.on_duplicate` is `error`.
     """
-    kept = np.flatnonzero(survey.is_kept)
-    order = kept[np.argsort(survey.inputs[kept], kind="stable")]
-    sorted_inputs = survey.inputs[order]
-    is_later = np.concatenate(([False], sorted_inputs[1:] == sorted_inputs[:-1]))
-    is_kept = survey.is_kept.copy()
-    if config.on_duplicate is OnDuplicate.keep or not is_later.any():
-        return is_kept
-    is_kept[order[is_later]] = False
-    if config.on_duplicate is OnDuplicate.drop:
-        log.info("%d exact duplicates removed", is_later.sum())
-        return is_kept
-    found = Found()
-    sources = {}
-    for number, row in enumerate(rows):
-        first = sources.setdefault(int(survey.inputs[number]), row.source)
-        if survey.is_kept[number] and not is_kept[number]:
+    if config.on_duplicate is OnDuplicate.keep:
+        return survey.is_kept
+    order = np.argsort(survey.inputs, kind="stable")
+    ordered = survey.inputs[order]
+    is_first = survey.is_kept.copy()
+    is_first[order[1:][ordered[1:] == ordered[:-1]]] = False
+    number = int(survey.is_kept.sum() - is_first.sum())
+    if number and config.on_duplicate is OnDuplicate.error:
+        found = _duplicates(survey, is_first, rows)
+        raise UnusableError(f"{found}; data.on_duplicate=drop leaves out such rows")
+    if number:
+        log.info("%s removed", "1 duplicate" if number == 1 else f"{number:,} duplicates")
+    return is_first
+
+
+def _duplicates(survey: Survey, is_first: np.ndarray, rows: Rows) -> Found:
+    """Return the rows whose inputs an earlier row has too, each with that row."""
+    later = np.flatnonzero(survey.is_kept & ~is_first)
+    is_listed = survey.is_kept & np.isin(survey.inputs, survey.inputs[later[:LISTED]])
+    found, source_of = Found(), {}
+    inputs = survey.inputs[is_listed].tolist()
+    for key, row in zip(inputs, Rows(rows.path, is_listed), strict=True):
+        first = source_of.setdefault(key, row.source)
+        if first is not row.source:
             found.add(row.source, f"the inputs are those of {first}")
-    raise UnusableError(f"{found}; data.on_duplicate=drop leaves out such rows")
+    found.number = len(later)
+    return found
 
 
 def _assigned(survey: Survey, config: DataConfig) -> np.ndarray:
@@ -290,9 +297,9 @@ def _assigned(survey: Survey, config: DataConfig) -> np.ndarray:
     fractions = (1 - sum(held_out), *held_out)
     by = _split_by(config)
     if by is SplitBy.given:
-        chosen = survey.given[kept]
+        chosen = survey.places[kept]
     elif by is SplitBy.time:
-        chosen = split_by_time(survey.times[kept], fractions=fractions)
+        chosen = split_by_time(survey.places[kept], fractions=fractions)
     else:
         chosen = split_at_random(
             survey.strata[kept],

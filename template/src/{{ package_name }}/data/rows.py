@@ -142,7 +142,9 @@ def _unified(one: "pa.Schema", other: "pa.Schema") -> "pa.Schema":
     try:
         return pa.unify_schemas([one, other], promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise ProjectError(f"a column has values of several types: {error}") from error
+        kinds = {field.name: field.type for field in one}
+        name = next(each.name for each in other if kinds.get(each.name, each.type) != each.type)
+        raise ProjectError(f"the column {name} has values of several types ({error})") from error
 
 
 def _widen(writer: Any, path: Path, schema: "pa.Schema") -> Any:

@@ -12,7 +12,7 @@ from ..lineage import config_hash, made_by
 from ..objectives.base import Table
 from ..rules import flat
 from .plots import one_line
-from .report import FIGURES, Report, shown
+from .report import BASELINE_ROWS, FIGURES, Report, shown
 
 _MARKUP = re.compile(r"[$&*<@\[\\`{|~]|:(?=//)|(?<![^\W_])_|_(?![^\W_])")
 """What may be markup: `_` only at the edge of a word, `:` only in an address."""
@@ -79,13 +79,16 @@ def _results(report: Report) -> str:
     header = ("", "this model", *(name.replace("_", " ") for name in report.baselines))
     rows = [(name.replace("_", " "), f"**{own}**", *of) for name, own, *of in report.results()]
     table = _table(header, rows)
+    few = ""
+    if report.num_rows["train"] > BASELINE_ROWS:
+        few = f"\nThe baselines learned from {BASELINE_ROWS:,} of the training rows, evenly spaced."
     pictures = "\n\n".join(f"![{name}]({FIGURES}/{name}.png)" for name in report.figures)
     return f"""\
 ## Results
 
 {table}
 
-In brackets: by how much this model is better.
+In brackets: by how much this model is better.{few}
 
 {pictures}"""
 
