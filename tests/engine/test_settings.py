@@ -78,6 +78,8 @@ OTHERS = {
     "model.feedforward_size": Other("4"),
     "objective.name": Other("nothing"),
     "objective.labels": Other("[vowel,sign]"),
+    "objective.loss": Other("focal"),
+    "objective.gamma": Other("5", ("objective.loss=focal",)),
     "objective.label_smoothing": Other("0.1"),
     "objective.class_weights": Other("balanced"),
     "optimizer.name": Other("RMSprop", ("~optimizer.arguments",)),
@@ -115,6 +117,7 @@ OTHERS = {
     "training.profile_steps": Other("1"),
 }
 UNSEEN = {
+    "objective.calibrate": ("true", "a temperature changes neither labels nor weights"),
     "optimizer.arguments.foreach": ("false", "another way to the same weights"),
     "optimizer.arguments.fused": ("true", "another way to the same weights"),
     "training.num_data_workers": ("2", "threads prepare the same batches ahead"),

@@ -139,9 +139,9 @@ def test_one_label_is_not_enough():
         MultilabelConfig(labels=["a"])
 
 
-@pytest.mark.parametrize("thresholds", [(), (0.5,), (0.5, 0.5, 1.5), (0.5, 0.5, float("nan"))])
+@pytest.mark.parametrize("thresholds", [(0.5, 0.5, 1.5), (0.5, 0.5, float("nan"))])
 def test_a_bundle_with_other_thresholds_is_refused(thresholds):
-    with pytest.raises(ConfigError, match=r"objective.thresholds must be one in \[0, 1\]"):
+    with pytest.raises(ConfigError, match=r"objective.thresholds must be in \[0, 1\]"):
         Multilabel(LABELS, thresholds)
 
 

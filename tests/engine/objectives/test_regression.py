@@ -106,10 +106,7 @@ def test_r2_of_equal_targets_is_that_of_scikit_learn():
     [
         (RegressionConfig(), functional.mse_loss),
         (RegressionConfig(loss=Loss.mae), functional.l1_loss),
-        (
-            RegressionConfig(loss=Loss.huber, huber_delta=0.5),
-            lambda *pair: functional.huber_loss(*pair, delta=0.5),
-        ),
+        (RegressionConfig(loss=Loss.huber), functional.huber_loss),
     ],
 )
 def test_the_loss_is_of_standard_deviations(settings, expected):
@@ -155,9 +152,9 @@ def test_targets_that_are_all_the_same_are_refused():
             Regression.fit([{"target": 0.1}] * number, CONFIG)
 
 
-@pytest.mark.parametrize("scales", [(), (0.0,), (math.inf,), (-1.0,), (1.0, 1.0)])
+@pytest.mark.parametrize("scales", [(0.0,), (-1.0,), (1.0, math.nan)])
 def test_a_bundle_with_other_scales_is_refused(scales):
-    with pytest.raises(ConfigError, match="objective.scales must be one > 0 for each target"):
+    with pytest.raises(ConfigError, match="objective.scales must be > 0"):
         Regression(("",), (0.0,), scales)
 
 

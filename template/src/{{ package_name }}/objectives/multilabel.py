@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ..data.rows import Values
 from ..errors import ProjectError
-from ..rules import Checked, require
+from ..rules import Checked, Rule
 from .base import Metric, Objective, Table
 from .classification import (
     INVERSE_REGULARISATION,
@@ -29,6 +29,7 @@ SEPARATOR = ";"
 """Between the labels of a row that are written as text."""
 FLAGS = {"0": False, "0.0": False, "false": False, "1": True, "1.0": True, "true": True}
 """What a column of its own says of a label."""
+THRESHOLDS = Rule("in [0, 1]", lambda thresholds: all(0 <= one <= 1 for one in thresholds))
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,10 @@ class MultilabelConfig(Checked, section="objective"):
 
     name: str = "multilabel"
     """This file."""
-    labels: list[str] = field(default_factory=list)
+    labels: Annotated[list[str], Rule("empty or two and more", lambda labels: len(labels) != 1)] = (
+        field(default_factory=list)
+    )
     """The labels to predict, while others are ignored; empty for every label in the data."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(len(self.labels) != 1, "objective.labels", "empty or two and more", self.labels)
 
 
 class LabelsPrediction(NamedTuple):
@@ -89,16 +88,10 @@ class Multilabel(Objective):
 
     labels: Annotated[tuple[str, ...], LABELS]
     """In the order of the outputs."""
-    thresholds: tuple[float, ...]
+    thresholds: Annotated[tuple[float, ...], THRESHOLDS]
     """The confidence from which a label is predicted."""
     are_chosen: bool = False
     """Whether other labels of a row are ignored."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        are_good = len(self.thresholds) == len(self.labels)
-        are_good &= all(0 <= threshold <= 1 for threshold in self.thresholds)
-        require(are_good, "objective.thresholds", "one in [0, 1] for each label", self.thresholds)
 
     @staticmethod
     def problem(values: Values, settings: MultilabelConfig) -> str:
@@ -146,18 +139,16 @@ class Multilabel(Objective):
         """
         index_of = {label: index for index, label in enumerate(self.labels)}
         encoded = []
-        for row in rows:
-            labels = labels_of(row)
-            unknown = [label for label in labels if label not in index_of]
-            if unknown and not self.are_chosen:
+        for labels in map(labels_of, rows):
+            if not self.are_chosen and (unknown := [one for one in labels if one not in index_of]):
                 raise ProjectError(
                     f"no row of the training split has the label {unknown[0]!r}; "
                     "objective.labels can name the labels to predict"
                 )
-            has = np.zeros(len(self.labels), dtype=bool)
+            has = torch.zeros(len(self.labels), dtype=torch.bool)
             has[[index_of[label] for label in labels if label in index_of]] = True
             encoded.append(has)
-        return torch.from_numpy(np.array(encoded).reshape(-1, len(self.labels)))
+        return torch.stack(encoded)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean binary cross-entropy in nats, over rows and labels."""

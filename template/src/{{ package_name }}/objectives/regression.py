@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -14,27 +14,30 @@ from torch.nn import functional
 
 from ..data.rows import Values
 from ..errors import ProjectError
-from ..rules import Checked, PositiveFloat, require
+from ..rules import Checked, Rule
 from .base import Metric, Objective, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LARGEST = 1e30
-"""Limit of a target: float32 holds predictions far beyond it."""
-DIGITS = 6
-"""A prediction is rounded to this many digits below the targets' standard deviation."""
+"""Limit of a target; float32 holds predictions far beyond it."""
 
 
 class Loss(StrEnum):
-    """A function of the difference in standard deviations of the targets."""
+    """A function of the errors, in standard deviations of the targets."""
 
     mse = "mse"
-    """Its square."""
     mae = "mae"
-    """Its size, so that outliers count less."""
     huber = "huber"
-    """Its square up to `huber_delta`, its size beyond: Huber 1964."""
+    """Squares errors up to one standard deviation; larger ones count linearly."""
+
+
+LOSSES = {
+    Loss.mse: functional.mse_loss,
+    Loss.mae: functional.l1_loss,
+    Loss.huber: functional.huber_loss,
+}
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,6 @@ class RegressionConfig(Checked, section="objective"):
     """This file."""
     loss: Loss = Loss.mse
     """What training minimizes."""
-    huber_delta: PositiveFloat = 1.0
-    """Standard deviations of the targets at which `huber` becomes linear."""
 
 
 class NumberPrediction(NamedTuple):
@@ -96,17 +97,9 @@ class Regression(Objective):
     """Their columns; a single empty name if a row has one number."""
     means: tuple[float, ...]
     """Mean of each target in the training split."""
-    scales: tuple[float, ...]
+    scales: Annotated[tuple[float, ...], Rule("> 0", lambda scales: all(one > 0 for one in scales))]
     """Standard deviation of each target in the training split."""
     criterion: Loss = Loss.mse
-    huber_delta: PositiveFloat = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        are_good = len(self.targets) == len(self.means) == len(self.scales) > 0
-        are_good &= all(map(math.isfinite, self.means))
-        are_good &= all(0 < scale < math.inf for scale in self.scales)
-        require(are_good, "objective.scales", "one > 0 for each target", self.scales)
 
     @staticmethod
     def problem(values: Values, settings: RegressionConfig) -> str:
@@ -132,7 +125,7 @@ class Regression(Objective):
                 what = f"{name or 'the target'} is {column[0]:g}"
                 raise ProjectError(f"{what} in every row of the training split")
         means, scales = numbers.mean(axis=0).tolist(), numbers.std(axis=0).tolist()
-        return cls(targets, tuple(means), tuple(scales), settings.loss, settings.huber_delta)
+        return cls(targets, tuple(means), tuple(scales), settings.loss)
 
     @property
     def num_outputs(self) -> int:
@@ -144,36 +137,30 @@ class Regression(Objective):
         numbers = _array(rows, self.targets)
         return torch.from_numpy((numbers - self.means) / self.scales).float()
 
-    def in_unit(self, standardised: Tensor) -> np.ndarray:
-        """Return the numbers that a tensor stands for: [rows, targets], float64."""
-        return standardised.double().numpy() * self.scales + self.means
-
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean over rows and targets."""
-        match self.criterion:
-            case Loss.mse:
-                return functional.mse_loss(outputs, targets)
-            case Loss.mae:
-                return functional.l1_loss(outputs, targets)
-            case Loss.huber:
-                return functional.huber_loss(outputs, targets, delta=self.huber_delta)
+        return LOSSES[self.criterion](outputs, targets)
 
     def scores(self, outputs: Tensor) -> Tensor:
         """Return the outputs, which are standardised: [rows, targets]."""
         return outputs
+
+    def in_unit(self, standardised: Tensor) -> np.ndarray:
+        """Return the numbers that a tensor stands for: [rows, targets], float64."""
+        return standardised.double().numpy() * self.scales + self.means
 
     def arrays(self, targets: Tensor, scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Return actual and predicted numbers in the unit of the targets: [rows, targets]."""
         return self.in_unit(targets), self.in_unit(scores)
 
     def predictions(self, scores: Tensor) -> list[NumberPrediction]:
-        """Return the numbers of each row."""
-        return [NumberPrediction(numbers) for numbers in self.actual(scores)]
+        """Return the numbers of each row, to a millionth of their standard deviation."""
+        return list(map(NumberPrediction, self.actual(scores)))
 
     def actual(self, targets: Tensor) -> list[Any]:
         """Return a number for each row; if there are several targets, the number of each."""
-        places = [DIGITS - math.floor(math.log10(scale)) for scale in self.scales]
-        rows = [list(map(round, row, places)) for row in self.in_unit(targets).tolist()]
+        num_decimals = [6 - math.floor(math.log10(scale)) for scale in self.scales]
+        rows = [list(map(round, row, num_decimals)) for row in self.in_unit(targets).tolist()]
         if self.targets == ("",):
             return [number for [number] in rows]
         return [dict(zip(self.targets, row, strict=True)) for row in rows]
@@ -193,14 +180,14 @@ class Regression(Objective):
         }
 
     def figures(self, targets: Tensor, scores: Mapping[str, Tensor]) -> dict[str, "Figure"]:
-        """Return predicted against actual numbers, and their differences."""
+        """Return the model's numbers against the actual ones, and the differences."""
         from ..evaluation.plots import scatter_figure
 
         actual, predicted = self.arrays(targets, next(iter(scores.values())))
-        pairs = {"actual": actual, "predicted": predicted}
+        numbers = {"actual": actual, "predicted": predicted}
         errors = {"predicted": predicted, "actual - predicted": actual - predicted}
         return {
-            "predicted": scatter_figure(pairs, names=self.targets, slope=1),
+            "predicted": scatter_figure(numbers, names=self.targets, slope=1),
             "residuals": scatter_figure(errors, names=self.targets, slope=0),
         }
 
@@ -213,27 +200,19 @@ class Regression(Objective):
         return f"Predicts {', '.join(described)}."
 
     def tables(self, targets: Tensor, scores: Tensor) -> dict[str, Table]:
-        """Return metrics and quantiles of the errors of each target."""
+        """Return the metrics of each target, and how large most of its errors are."""
         actual, predicted = self.arrays(targets, scores)
-        quantiles = np.quantile(np.abs(actual - predicted), (0.5, 0.9), axis=0)
-        header = ("target", *self.metrics, "half of the errors below", "90 % below")
+        most = np.quantile(np.abs(actual - predicted), 0.9, axis=0)
         rows = []
         for i, name in enumerate(self.targets):
             pair = actual[:, [i]], predicted[:, [i]]
             figures = (metric.function(*pair) for metric in self.metrics.values())
-            shown = (f"{figure:.4g}" for figure in (*figures, *quantiles[:, i]))
-            rows.append((name or "target", *shown))
-        return {"Each target": Table(header, rows)}
+            rows.append((name or "target", *(f"{one:.4g}" for one in (*figures, most[i]))))
+        return {"Each target": Table(("target", *self.metrics, "90 % of errors below"), rows)}
 
     def limits(self, targets: Tensor, scores: Tensor) -> list[str]:
-        """Return a sentence about how exact the mean absolute error is."""
-        errors = np.abs(np.subtract(*self.arrays(targets, scores))).mean(axis=1)
-        noise = 1.96 * errors.std() / math.sqrt(len(errors))
-        return [
-            "It has learned from the range of the training split, and guesses beyond it.",
-            f"{len(errors):,} test rows give the mean absolute error to about ±{noise:.2g} (95 %, "
-            "taking rows as independent).",
-        ]
+        """Return a sentence about numbers that training did not have."""
+        return ["Beyond the range of the numbers in the training split it guesses."]
 
     def about(self) -> dict[str, Any]:
         """Return the targets."""
