@@ -1,6 +1,5 @@
 """Images in files, in folders and in requests, good and hostile."""
 
-import io
 import random
 import struct
 import time
