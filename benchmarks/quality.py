@@ -1,8 +1,10 @@
-"""Compare the default model's test accuracy and macro F1 with TF-IDF's, on several splits.
+"""Compare the default model's test metrics with two baselines' on the same splits.
 
 Run it in a project that was set up (`make setup`), with that project's own Python:
 
-    cd my-project && .venv/bin/python /path/to/benchmarks/quality.py --seeds 0 1 2
+    cd my-project && .venv/bin/python /path/to/benchmarks/quality.py --modality image --seeds 0 1 2
+
+Each seed is that of the split and that of the training.
 """
 
 import argparse
@@ -12,37 +14,72 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 STAGES = ("preprocess", "train", "evaluate")
-TFIDF = "tfidf_logistic_regression"
+SVM = "svm"
+
+
+class Comparison(NamedTuple):
+    """What is compared in the default data of a modality."""
+
+    metrics: tuple[str, ...]
+    baselines: tuple[str, ...]
+    """Of reports/metrics.json, or `svm`, which is fitted here."""
+
+
+COMPARISONS = {
+    "text": Comparison(("accuracy", "macro_f1"), ("majority", "tfidf_logistic_regression")),
+    "image": Comparison(("accuracy",), ("pixels_logistic_regression", SVM)),
+}
 
 
 def main() -> None:
-    """Run the stages once per split seed and print a line for each, then the means."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Run the stages once per seed and print a line for each, then the means."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--modality", choices=COMPARISONS, default="text")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("overrides", nargs="*", help="settings such as model=mlp")
     arguments = parser.parse_args()
     [package] = [path.parent.name for path in Path("src").glob("*/train.py")]
-    if not Path("data/raw/dataset.csv").exists():
-        run_stage(package, "fetch", [])
-    print(f"{'split':8}{'accuracy':>10}{'TF-IDF':>10}{'ratio':>8}", end="")
-    print(f"{'macro F1':>10}{'TF-IDF':>10}{'ratio':>8}{'training':>10}")
-    rows = [measured(package, seed, arguments.overrides) for seed in arguments.seeds]
+    comparison = COMPARISONS[arguments.modality]
+    run_stage(package, "fetch", arguments.overrides)
+    names = ("model", *comparison.baselines)
+    columns = [f"{metric} of {name}" for metric in comparison.metrics for name in names]
+    print(f"| split | {' | '.join(columns)} | training |")
+    print(f"|{'---|' * (len(columns) + 2)}")
+    rows = [measured(package, seed, arguments.overrides, comparison) for seed in arguments.seeds]
     print_row("mean", [statistics.mean(column) for column in zip(*rows, strict=True)])
 
 
-def measured(package: str, seed: int, overrides: list[str]) -> list[float]:
-    """Accuracy and macro F1, ours and TF-IDF's, and the seconds of the train stage."""
-    settings = [*overrides, f"data.split_seed={seed}", "tracking=none", "resume=never"]
+def measured(package: str, seed: int, overrides: list[str], comparison: Comparison) -> list[float]:
+    """Each metric of the model and of the baselines, and the seconds of the train stage."""
+    both = (f"data.split_seed={seed}", f"seed={seed}")
+    settings = [*overrides, *both, "tracking=none", "resume=never"]
     seconds = {stage: run_stage(package, stage, settings) for stage in STAGES}
     ours: dict[str, Any] = json.loads(Path("reports/metrics.json").read_text("utf-8"))
-    theirs = ours["baselines"][TFIDF]
-    pairs = [scores[name] for name in ("accuracy", "macro_f1") for scores in (ours, theirs)]
-    print_row(str(seed), [*pairs, seconds["train"]])
-    return [*pairs, seconds["train"]]
+    others = dict(ours["baselines"])
+    if SVM in comparison.baselines:
+        others[SVM] = {"accuracy": svm_accuracy()}
+    methods: list[Mapping[str, float]] = [ours, *(others[name] for name in comparison.baselines)]
+    figures = [method[metric] for metric in comparison.metrics for method in methods]
+    print_row(str(seed), [*figures, seconds["train"]])
+    return [*figures, seconds["train"]]
+
+
+def svm_accuracy() -> float:
+    """The test accuracy of a support vector machine on the pixels of the training split."""
+    from safetensors.numpy import load_file
+    from sklearn.svm import SVC
+
+    train, test = (load_file(f"data/processed/{name}.safetensors") for name in ("train", "test"))
+    pixels = [split["values"].reshape(len(split["values"]), -1) / 255 for split in (train, test)]
+    classifier = SVC(C=10).fit(pixels[0], train["targets"])  # an RBF kernel, scaled to the data
+    return float(classifier.score(pixels[1], test["targets"]))
 
 
 def run_stage(package: str, stage: str, settings: list[str]) -> float:
@@ -57,11 +94,11 @@ def run_stage(package: str, stage: str, settings: list[str]) -> float:
 
 
 def print_row(name: str, figures: list[float]) -> None:
-    """Print the figures of one split, with the ratios of ours to TF-IDF's."""
-    accuracy, tfidf_accuracy, macro_f1, tfidf_macro_f1, seconds = figures
-    print(f"{name:8}{accuracy:10.4f}{tfidf_accuracy:10.4f}{accuracy / tfidf_accuracy:8.3f}", end="")
-    print(f"{macro_f1:10.4f}{tfidf_macro_f1:10.4f}{macro_f1 / tfidf_macro_f1:8.3f}", end="")
-    print(f"{seconds:8.0f} s", flush=True)
+    """Print the figures of one split."""
+    *scores, seconds = figures
+    print(
+        f"| {name} | {' | '.join(f'{one:.4f}' for one in scores)} | {seconds:.0f} s |", flush=True
+    )
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ class Processed:
 
     def _encoded(self, rows: Rows) -> Iterator[tuple[list[Any], Tensor]]:
         values = iter(ValuesOf(rows))
-        while batch := list(islice(values, 1024)):
+        while batch := list(islice(values, 128)):
             yield [*map(self.spec.encoder.encode, batch)], self.spec.objective.encode(batch)
 
 

@@ -183,7 +183,8 @@ def _batches_of(path: Path) -> Iterator["pa.RecordBatch"]:
 
     try:
         with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=ROWS_PER_BATCH)
+            for group in range(file.num_row_groups):  # a batch of several would be too large
+                yield from file.iter_batches(batch_size=ROWS_PER_BATCH, row_groups=[group])
     except FileNotFoundError as error:
         raise DataError(path, 0, "does not exist; run `make fetch`") from error
     except (OSError, pa.ArrowException) as error:
