@@ -25,7 +25,7 @@ class ServingConfig(Checked, section="serving"):
     """Inputs that are predicted together, and inputs of one request, at most."""
     max_text_length: PositiveInt = 20_000
     """Characters of one text, at most."""
-    max_body_bytes: PositiveInt = 16_000_000
+    max_body_bytes: PositiveInt = 8_000_000
     """Bytes of one request, at most; a larger one gets a 413."""
     max_queue_size: int = 1024
     """Inputs that may wait; a request that exceeds it gets a 503."""

@@ -1,7 +1,7 @@
 """The bodies of requests and responses, for the encoder and the objective of a bundle."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Self, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from starlette.exceptions import HTTPException
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, val_json_bytes="base64")
 MAX_ERRORS, MAX_ERROR_CHARACTERS = 10, 100
 """Limits of a 422's body, which keep it small for a bad request of any size."""
+MAX_LISTED = 1000
+"""More errors than these are counted only: to list a million takes seconds."""
 
 
 class InvalidError(HTTPException):
@@ -31,6 +33,11 @@ class InvalidError(HTTPException):
             }
             for error in errors[:MAX_ERRORS]
         ]
+
+    @classmethod
+    def of(cls, kind: str, message: str, place: Sequence[int | str] = ()) -> Self:
+        """Return the error of an input, or of the whole body."""
+        return cls([{"type": kind, "loc": place, "msg": message}])
 
 
 class Health(BaseModel):
@@ -69,6 +76,8 @@ class Schema:
             else:
                 inputs = [self.request.model_validate_json(body)]
         except ValidationError as error:
+            if (number := error.error_count()) > MAX_LISTED:
+                raise InvalidError.of("too_many_errors", f"there are {number:,}") from None
             raise InvalidError(error.errors(include_url=False, include_input=False)) from None
         rows = []
         for number, one in enumerate(inputs):
@@ -76,8 +85,7 @@ class Schema:
                 rows.append(self.encoder.row(one.model_dump(by_alias=True)))
             except ValueError as error:
                 place = ("inputs", number) if is_batch else ()
-                problem = {"type": "value_error", "loc": place, "msg": str(error)}
-                raise InvalidError([problem]) from error
+                raise InvalidError.of("value_error", str(error), place) from error
         return rows
 
 
