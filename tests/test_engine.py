@@ -25,6 +25,8 @@ RUNS = [
         ],
     ),
     ({"tracking": "none"}, ["test_compose.py", "test_serve.py"]),
+    ({"pretrained": "huggingface"}, ["pretrained"]),
+    ({"pretrained": "huggingface", "modality": "image"}, ["pretrained"]),
 ]
 NAMES = [named({**DEFAULTS, **answers}) for answers, _ in RUNS]
 

@@ -46,8 +46,10 @@ def export_hf(bundle: "Bundle", folder: Path) -> None:
     Raises:
         ProjectError: The model in the bundle is of this project's own making.
     """
+    from .data.pretrained import quieten
     from .models.pretrained import Pretrained
 
+    quieten()
     model, objective = bundle.model, bundle.spec.objective
     if not isinstance(model, Pretrained):
         raise ProjectError(f"only model=pretrained can be exported, got {model.config.name}")

@@ -8,11 +8,17 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import (
     BertConfig,
     BertModel,
+    ConvNextConfig,
+    ConvNextImageProcessorPil,
+    ConvNextModel,
     DistilBertConfig,
     DistilBertModel,
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaModel,
+    ViTConfig,
+    ViTImageProcessorPil,
+    ViTModel,
 )
 
 WORDS = (
@@ -107,3 +113,23 @@ def _save(folder: Path, model: Any, *parts: Any) -> None:
 
 
 TEXT = {"bert": bert, "roberta": roberta, "distilbert": distilbert}
+
+
+def vit(folder: Path) -> None:
+    """Write a ViT, without the pooler, and its processor, which resizes to 16 x 16."""
+    _seed()
+    config = ViTConfig(**SIZES, image_size=16, patch_size=8)
+    processor = ViTImageProcessorPil(size={"height": 16, "width": 16})
+    _save(folder, ViTModel(config, add_pooling_layer=False), processor)
+
+
+def convnext(folder: Path) -> None:
+    """Write a ConvNeXt, whose layers are in stages, and its processor, which crops 16 of 18."""
+    _seed()
+    config = ConvNextConfig(hidden_sizes=[8, 8, 8, 8], depths=[1, 1, 2, 1], image_size=32)
+    processor = ConvNextImageProcessorPil(size={"shortest_edge": 32}, crop_pct=0.875)
+    _save(folder, ConvNextModel(config), processor)
+
+
+IMAGE = {"vit": vit, "convnext": convnext}
+ALL = TEXT | IMAGE

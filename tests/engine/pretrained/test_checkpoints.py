@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-
 from toy_project.data.pretrained import checkpoint_folder
 from toy_project.data.pretrained_text import PretrainedTextConfig, PretrainedTextEncoder
 from toy_project.rules import ConfigError
@@ -16,41 +15,40 @@ from .conftest import started
 
 
 @pytest.fixture
-def folder(checkpoint, tmp_path) -> Path:
+def copy(folder, tmp_path) -> Path:
     """A copy of a checkpoint, to be spoilt."""
-    return Path(shutil.copytree(checkpoint("bert"), tmp_path / "base"))
+    return Path(shutil.copytree(folder, tmp_path / "base"))
 
 
-def refused(folder: Path | str, prepared) -> str:
+def refused(copy: Path | str, spec) -> str:
     with pytest.raises(ConfigError) as error:
-        started(str(folder), prepared)
+        started(str(copy), spec)
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
-def test_weights_in_a_pickle_are_not_read(folder, prepared):
-    weights = load_file(folder / "model.safetensors")
-    torch.save(weights, folder / "pytorch_model.bin")
-    (folder / "model.safetensors").unlink()
-    assert "no file named model.safetensors" in refused(folder, prepared)
+def test_weights_in_a_pickle_are_not_read(copy, spec):
+    weights = load_file(copy / "model.safetensors")
+    torch.save(weights, copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    assert "no file named model.safetensors" in refused(copy, spec)
 
 
-def test_weights_of_another_model_are_refused(folder, prepared):
-    save_file({"x": torch.ones(2)}, folder / "model.safetensors", {"format": "pt"})
-    assert refused(folder, prepared).startswith(
-        "model.checkpoint must be the weights of its config"
-    )
+def test_weights_of_another_model_are_refused(copy, spec):
+    save_file({"x": torch.ones(2)}, copy / "model.safetensors", {"format": "pt"})
+    expected = f"model.checkpoint must be the weights of its config, got {str(copy)!r}"
+    assert refused(copy, spec) == expected
 
 
-def test_code_of_a_checkpoint_is_not_run(folder, tmp_path):
+def test_code_of_a_checkpoint_is_not_run(copy, tmp_path):
     """Its config names classes in a file of its own, which transformers would import."""
-    settings = json.loads((folder / "config.json").read_text("utf-8"))
+    settings = json.loads((copy / "config.json").read_text("utf-8"))
     settings |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.MyConfig"}}
-    (folder / "config.json").write_text(json.dumps(settings), "utf-8")
+    (copy / "config.json").write_text(json.dumps(settings), "utf-8")
     mark = tmp_path / "was_run"
-    (folder / "mine.py").write_text(f"open({str(mark)!r}, 'w')", "utf-8")
+    (copy / "mine.py").write_text(f"open({str(mark)!r}, 'w')", "utf-8")
     with pytest.raises(ConfigError, match="contains custom code which must be executed"):
-        PretrainedTextEncoder.fit([], PretrainedTextConfig(checkpoint=str(folder)))
+        PretrainedTextEncoder.fit([], PretrainedTextConfig(checkpoint=str(copy)))
     assert not mark.exists()
 
 

@@ -1,18 +1,18 @@
 """What `export hf` writes is a model that transformers loads, with the outputs of the bundle."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
 from toy_project import export
 from toy_project.data.dataset import Split
-from toy_project.lineage import current_lineage
+from toy_project.data.text import TextEncoder
+from toy_project.models.base import build_model
 from toy_project.models.bundle import Bundle
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from .checkpoints import TEXT
-from .conftest import config, started
+from .conftest import bundled, each_checkpoint, started
 
 TEXTS = ["cat", "oak and rose", "a whale " * 20, "Granite, n17!"]
 
@@ -22,18 +22,16 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     export.main()
 
 
-@pytest.mark.parametrize("prepared", TEXT, indirect=True)
+@each_checkpoint
 @pytest.mark.parametrize("finetune", ["full", "lora"])
 def test_transformers_gives_the_outputs_of_the_bundle(
-    workspace, checkpoint, prepared, finetune, monkeypatch
+    workspace, folder, spec, finetune, monkeypatch
 ):
-    name = prepared.spec.encoder.architecture["model_type"]
-    model = started(checkpoint(name), prepared, finetune=finetune)
+    model = started(folder, spec, finetune=finetune)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    lineage = current_lineage(config(checkpoint(name)), run_id=None)
-    Bundle(model.finished(), prepared.spec, lineage).save(workspace / "models/bundle")
+    bundled(model, spec).save(workspace / "models/bundle")
     run(monkeypatch, "hf")
 
     bundle = Bundle.load(workspace / "models/bundle")
@@ -50,18 +48,20 @@ def test_transformers_gives_the_outputs_of_the_bundle(
     assert network.config.problem_type == "single_label_classification"
 
 
-def test_what_was_exported_can_be_trained_further(workspace, checkpoint, prepared, monkeypatch):
-    model = started(checkpoint("bert"), prepared)
-    lineage = current_lineage(config(checkpoint("bert")), run_id=None)
-    Bundle(model, prepared.spec, lineage).save(workspace / "models/bundle")
+def test_what_was_exported_can_be_trained_further(workspace, folder, spec, monkeypatch):
+    model = started(folder, spec)
+    bundled(model, spec).save(workspace / "models/bundle")
     run(monkeypatch, "hf", "--folder", "models/again")
-    again = started("models/again", prepared)
+    again = started("models/again", spec)
     for name, value in again.state_dict().items():
         assert value.equal(model.state_dict()[name]), name
 
 
-def test_a_model_of_another_kind_is_refused_in_one_line(workspace, bundle, monkeypatch):
-    bundle.save(workspace / "models/bundle")
+def test_a_model_of_another_kind_is_refused_in_one_line(workspace, folder, spec, monkeypatch):
+    other = replace(spec, encoder=TextEncoder(8, ("a",)))
+    model = build_model({"name": "mlp"}, other)
+    lineage = bundled(started(folder, spec), spec).lineage
+    Bundle(model, other, lineage).save(workspace / "models/bundle")
     with pytest.raises(SystemExit) as end:
         run(monkeypatch, "hf")
     assert end.value.code == "error: only model=pretrained can be exported, got mlp"

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from miniature import make_rows
+from miniature import compose
 from safetensors.torch import load_file
-
-from toy_project.artifacts import BUNDLE, PROCESSED
+from toy_project import fetch, preprocess
+from toy_project.artifacts import BUNDLE
 from toy_project.config import OptimizerConfig
-from toy_project.data.preprocessing import Processed, preprocess
+from toy_project.data.dataset import Split
+from toy_project.data.spec import DataSpec
 from toy_project.models.bundle import Bundle
 from toy_project.models.pretrained import Pretrained
 from toy_project.rules import ConfigError
@@ -18,15 +19,18 @@ from toy_project.training.checkpoint import Checkpoints
 from toy_project.training.fit import fit
 from toy_project.training.optimizers import build_optimizer, step
 
-from .conftest import config, started
+from ..commands import run
+from .conftest import small, started, write_rows
 
 FINETUNE = ["full", "frozen", "lora"]
 
 
 @pytest.fixture
-def inputs(prepared: Processed) -> torch.Tensor:
+def inputs(spec: DataSpec) -> torch.Tensor:
     """A few encoded rows: [4, length]."""
-    return prepared.split("train").inputs(torch.arange(4))
+    texts = ("cat dog", "oak and rose", "a whale", "granite, n17 and more")
+    rows = [spec.encoder.encode({"text": text}) for text in texts]
+    return Split.from_rows(rows, torch.zeros(4)).inputs(torch.arange(4))
 
 
 def body_of(model: Pretrained) -> dict[str, torch.Tensor]:
@@ -34,20 +38,17 @@ def body_of(model: Pretrained) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("finetune", FINETUNE)
-def test_a_new_training_starts_from_the_weights_of_the_checkpoint(checkpoint, prepared, finetune):
-    folder = checkpoint("bert")
+def test_a_new_training_starts_from_the_weights_of_the_checkpoint(folder, spec, finetune):
     saved = load_file(f"{folder}/model.safetensors")
-    weights = body_of(started(folder, prepared, finetune=finetune))
+    weights = body_of(started(folder, spec, finetune=finetune))
     found = {name.replace(".base_layer.", "."): one for name, one in weights.items()}
     assert saved.keys() <= found.keys()
     assert all(found[name].equal(saved[name]) for name in saved)
 
 
 @pytest.mark.parametrize("finetune", FINETUNE)
-def test_the_head_is_trained_and_of_the_body_what_was_chosen(
-    checkpoint, prepared, inputs, finetune
-):
-    model = started(checkpoint("bert"), prepared, finetune=finetune)
+def test_the_head_is_trained_and_of_the_body_what_was_chosen(folder, spec, inputs, finetune):
+    model = started(folder, spec, finetune=finetune)
     before, head = body_of(model), model.network.classifier.weight.detach().clone()
     optimizer = build_optimizer(OptimizerConfig(learning_rate=0.01), model)
     model.train()
@@ -65,20 +66,20 @@ def test_the_head_is_trained_and_of_the_body_what_was_chosen(
         assert changed and all(".lora_" in name for name in changed)
 
 
-def test_a_frozen_body_has_no_dropout(checkpoint, prepared, inputs):
-    model = started(checkpoint("bert"), prepared, finetune="frozen").train()
+def test_a_frozen_body_has_no_dropout(folder, spec, inputs):
+    model = started(folder, spec, finetune="frozen").train()
     bodies = [model.body(**model.spec.arguments(inputs)).last_hidden_state for _ in range(2)]
     assert bodies[0].equal(bodies[1])
     assert model.network.dropout.training
 
 
-def test_lora_that_was_merged_gives_the_outputs_of_before(checkpoint, prepared, inputs):
-    model = started(checkpoint("bert"), prepared, finetune="lora").eval()
+def test_lora_that_was_merged_gives_the_outputs_of_before(folder, spec, inputs):
+    model = started(folder, spec, finetune="lora").eval()
     with torch.no_grad():
         for name, one in model.body.named_parameters():
             if ".lora_" in name:
                 one.normal_(std=0.1)
-    before, plain = model(inputs), started(checkpoint("bert"), prepared)
+    before, plain = model(inputs), started(folder, spec)
     merged = model.finished()
     torch.testing.assert_close(merged(inputs), before, rtol=0, atol=1e-5)
     assert merged.state_dict().keys() == plain.state_dict().keys()
@@ -86,9 +87,9 @@ def test_lora_that_was_merged_gives_the_outputs_of_before(checkpoint, prepared, 
 
 
 @pytest.mark.parametrize("optimizer", ["flat_adamw", "AdamW", "SGD", "muon"])
-def test_a_layer_learns_at_its_share_of_the_rate(checkpoint, prepared, optimizer):
+def test_a_layer_learns_at_its_share_of_the_rate(folder, spec, optimizer):
     """A first step of Adam, and one of SGD with gradients of 1, is as long as the rate."""
-    model = started(checkpoint("bert"), prepared, layer_decay=0.5)
+    model = started(folder, spec, layer_decay=0.5)
     biases = {
         0: model.network.classifier.bias,
         1: model.body.pooler.dense.bias,
@@ -110,10 +111,10 @@ def test_a_layer_learns_at_its_share_of_the_rate(checkpoint, prepared, optimizer
         torch.testing.assert_close(moved, expected, rtol=1e-3, atol=1e-7)
 
 
-def test_flat_adamw_with_layer_decay_steps_as_adamw(checkpoint, prepared, inputs):
+def test_flat_adamw_with_layer_decay_steps_as_adamw(folder, spec, inputs):
     found = []
     for optimizer in ("flat_adamw", "AdamW"):
-        model = started(checkpoint("bert"), prepared, layer_decay=0.7).eval()
+        model = started(folder, spec, layer_decay=0.7).eval()
         torch.manual_seed(1)
         torch.nn.init.normal_(model.network.classifier.weight)
         settings = OptimizerConfig(optimizer, learning_rate=0.01, weight_decay=0.1)
@@ -128,10 +129,10 @@ def test_flat_adamw_with_layer_decay_steps_as_adamw(checkpoint, prepared, inputs
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
 
 
-def test_gradient_checkpointing_keeps_fewer_tensors_and_the_gradients(checkpoint, prepared, inputs):
+def test_gradient_checkpointing_keeps_fewer_tensors_and_the_gradients(folder, spec, inputs):
     gradients, sizes = [], []
     for is_on in (False, True):
-        model = started(checkpoint("bert"), prepared, gradient_checkpointing=is_on).train()
+        model = started(folder, spec, gradient_checkpointing=is_on).train()
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
@@ -152,20 +153,19 @@ def test_gradient_checkpointing_keeps_fewer_tensors_and_the_gradients(checkpoint
 
 
 @pytest.mark.parametrize("finetune", FINETUNE)
-def test_a_run_resumes_exactly_and_without_the_checkpoint(
-    workspace, checkpoint, finetune, monkeypatch
-):
-    folder = shutil.copytree(checkpoint("bert"), workspace / "base")
-    settings = config(str(folder), finetune=finetune, layer_decay=0.9)
-    PROCESSED.parent.mkdir(parents=True)
-    preprocess(make_rows(), settings).save(PROCESSED, group_column="module")
+def test_a_run_resumes_exactly_and_without_the_checkpoint(workspace, folder, finetune, monkeypatch):
+    base = shutil.copytree(folder, workspace / "base")
+    write_rows(workspace / "rows.csv")
+    arguments = [*small(base), f"model.finetune={finetune}", "model.layer_decay=0.9"]
+    assert run(fetch, preprocess, settings=arguments) is None
+    settings = compose(*arguments)
     monkeypatch.setattr(Checkpoints, "complete", lambda self, best_step: None)
     fit(settings)
     whole = Bundle.load(BUNDLE).version
     for path in Path("models/checkpoints").glob("step-*18.pt"):
         path.unlink()
     assert [path.name for path in Path("models/checkpoints").iterdir()] == ["step-0000000009.pt"]
-    shutil.rmtree(folder)
+    shutil.rmtree(base)
     shutil.rmtree(BUNDLE)
     fit(settings)
     assert Bundle.load(BUNDLE).version == whole
@@ -179,7 +179,7 @@ def test_a_run_resumes_exactly_and_without_the_checkpoint(
         ({"lora_rank": 0}, "model.lora_rank must be in [1, 4096], got 0"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_refused(checkpoint, prepared, settings, message):
+def test_a_setting_that_makes_no_sense_is_refused(folder, spec, settings, message):
     with pytest.raises(ConfigError) as error:
-        started(checkpoint("bert"), prepared, **settings)
+        started(folder, spec, **settings)
     assert str(error.value) == message

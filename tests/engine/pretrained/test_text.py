@@ -1,23 +1,19 @@
 """A pretrained text model reads what transformers' own tokenizer and padding give it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from transformers import AutoTokenizer
-
 from toy_project.data.dataset import Split
 from toy_project.data.encoder import encoder_class, encoder_settings
+from toy_project.data.text import TextEncoder
 from toy_project.rules import ConfigError
+from transformers import AutoTokenizer
 
-from .checkpoints import MAX_LENGTH, TEXT
-from .conftest import config, started
+from .checkpoints import MAX_LENGTH
+from .conftest import each_checkpoint, started
 
 TEXTS = ["cat", "oak and rose", "a whale " * 20, "Granite, n17!"]
-
-
-@pytest.fixture(params=TEXT)
-def folder(request, checkpoint) -> str:
-    """Each checkpoint."""
-    return checkpoint(request.param)
 
 
 def fitted(folder: str, max_tokens: int = 12):
@@ -25,6 +21,7 @@ def fitted(folder: str, max_tokens: int = 12):
     return encoder_class("pretrained_text").fit([], encoder_settings(values))
 
 
+@each_checkpoint
 def test_the_ids_are_those_of_the_tokenizer_plus_1(folder):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     for text in TEXTS:
@@ -32,11 +29,10 @@ def test_the_ids_are_those_of_the_tokenizer_plus_1(folder):
         assert fitted(folder).encode({"text": text}) == [id + 1 for id in expected]
 
 
-def test_a_batch_gives_the_outputs_that_transformers_gives(folder, prepared):
-    encoder, tokenizer = fitted(folder), AutoTokenizer.from_pretrained(folder)
-    spec = type(prepared.spec)(encoder, prepared.spec.objective)
-    model = started(folder, type(prepared)(prepared.rows, spec)).eval()
-    split = Split.from_rows([encoder.encode({"text": text}) for text in TEXTS], torch.zeros(4))
+@each_checkpoint
+def test_a_batch_gives_the_outputs_that_transformers_gives(folder, spec):
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), started(folder, spec).eval()
+    split = Split.from_rows([spec.encoder.encode({"text": text}) for text in TEXTS], torch.zeros(4))
     batch = tokenizer(TEXTS, padding=True, truncation=True, max_length=12, return_tensors="pt")
     assert (batch["attention_mask"] == 0).any()
     batch.pop("token_type_ids", None)
@@ -47,27 +43,29 @@ def test_a_batch_gives_the_outputs_that_transformers_gives(folder, prepared):
 
 
 @pytest.mark.parametrize("length", [2, MAX_LENGTH + 1])
-def test_a_length_that_the_model_cannot_read_is_refused(checkpoint, length):
-    folder = checkpoint("bert")
+def test_a_length_that_the_model_cannot_read_is_refused(folder, length):
     message = rf"data.encoder.max_tokens must be in \[3, {MAX_LENGTH}\] for {folder}, got {length}"
     with pytest.raises(ConfigError, match=message):
         fitted(folder, length)
 
 
-def test_the_longest_text_is_read(folder, prepared):
+@each_checkpoint
+def test_the_longest_text_is_read(folder, spec):
     encoder = fitted(folder, MAX_LENGTH)
-    spec = type(prepared.spec)(encoder, prepared.spec.objective)
-    model = started(folder, type(prepared)(prepared.rows, spec)).eval()
+    model = started(folder, replace(spec, encoder=encoder)).eval()
     inputs = torch.tensor([encoder.encode({"text": "whale " * 100})])
     assert inputs.shape == (1, MAX_LENGTH)
     assert model(inputs).isfinite().all()
 
 
-def test_a_text_encoder_of_another_kind_is_refused(checkpoint):
-    from toy_project.data.text import TextEncoder
-    from toy_project.models.base import model_class, model_settings
+def test_several_columns_are_joined(folder):
+    joined, apart = {"text": "cat\ndog"}, {"text": {"title": "cat", "body": "dog"}}
+    encoder = fitted(folder)
+    assert encoder.encode(apart) == encoder.encode(joined)
 
-    settings = model_settings(config(checkpoint("bert")).model)
+
+def test_an_encoder_of_another_kind_is_refused(folder, spec):
+    other = replace(spec, encoder=TextEncoder(8, ("a",)))
     message = "data.encoder.name must be pretrained_text for model=pretrained"
     with pytest.raises(ConfigError, match=message):
-        model_class("pretrained")(settings, TextEncoder(8, ("a",)).spec, 3)
+        started(folder, other)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ..rules import ConfigError, typed
 from .encoder import Encoder
-from .rows import Values
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,11 +33,8 @@ def checkpoint_folder(checkpoint: str, patterns: Iterable[str]) -> Generator[Pat
             cannot be used.
     """
     from huggingface_hub import snapshot_download
-    from transformers.utils import logging as transformers_logging
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    quieten()
     try:
         folder = Path(checkpoint)
         if not folder.is_dir():
@@ -54,6 +50,15 @@ def checkpoint_folder(checkpoint: str, patterns: Iterable[str]) -> Generator[Pat
         expected = "a folder, or a model on the hub, that transformers can load"
         message = f"model.checkpoint must be {expected}, got {checkpoint!r} ({reason})"
         raise ConfigError(message) from error
+
+
+def quieten() -> None:
+    """Keep what the libraries say about each file and each retry out of a stage's output."""
+    from transformers.utils import logging as transformers_logging
+
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
 
 
 def saved_files(*parts: Any) -> dict[str, bytes]:
@@ -109,7 +114,3 @@ class PretrainedEncoder(Encoder):
     @abstractmethod
     def spec(self) -> PretrainedSpec:
         """What the model needs to know."""
-
-    @abstractmethod
-    def encode(self, values: Values) -> Any:
-        """Return the row as the model's own tokenizer or processor does."""

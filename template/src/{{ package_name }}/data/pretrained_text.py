@@ -15,7 +15,7 @@ from .pretrained import (
     saved_files,
 )
 from .rows import Values
-from .text import Length, TextEncoder
+from .text import Length, TextEncoder, joined
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -65,17 +65,32 @@ class PretrainedTextEncoder(PretrainedEncoder):
     padding_id: NonNegativeInt
 
     problem = staticmethod(TextEncoder.problem)
-    features = TextEncoder.features
-    shown = TextEncoder.shown
+
+    @property
+    def words(self) -> TextEncoder:
+        """An encoder of words, for what does not depend on the tokens."""
+        return TextEncoder(self.max_tokens, ())
 
     @property
     def example(self) -> Values:
         """A sample text."""
-        return {"text": "an example"}
+        return self.words.example
 
     def fields(self) -> Mapping[str, Field]:
         """Return the one field of a request."""
-        return {"text": Field(str, {"min_length": 1, "pattern": r"\S"})}
+        return self.words.fields()
+
+    def features(self) -> Mapping[str, tuple[str, Any]]:
+        """Return TF-IDF of words and word pairs."""
+        return self.words.features()
+
+    def shown(self, values: Values) -> Mapping[str, Any]:
+        """Return the text, or the text of each column."""
+        return self.words.shown(values)
+
+    def limits(self) -> list[str]:
+        """Return a sentence about the length at which a text is cut."""
+        return [f"It reads the first {self.max_tokens} tokens of a text."]
 
     @classmethod
     def fit(cls, rows: Iterable[Values], settings: PretrainedTextConfig) -> Self:
@@ -122,12 +137,8 @@ class PretrainedTextEncoder(PretrainedEncoder):
 
     def encode(self, values: Values) -> list[int]:
         """Return 1 to `max_tokens` ids, each plus 1."""
-        ids = self.tokenizer.encode(values["text"]).ids or [self.padding_id]
+        ids = self.tokenizer.encode(joined(values["text"])).ids or [self.padding_id]
         return [id + 1 for id in ids]
-
-    def limits(self) -> list[str]:
-        """Return a sentence about the length at which a text is cut."""
-        return [f"It reads the first {self.max_tokens} tokens of a text."]
 
 
 def _num_positions(config: Any) -> int:
