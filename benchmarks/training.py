@@ -5,6 +5,8 @@ Run it in a project that was set up, with its own Python, into which the rivals 
     cd my-project && uv pip install "lightning>=2.6,<2.7" transformers accelerate
     .venv/bin/python /path/to/benchmarks/training.py --rounds 9
 
+In a project of tables its MLP is trained instead, with `skorch` and `pytorch-tabular` beside it.
+
 All loops run in one process on one thread, in turn, each with a new model in each round. The time
 is taken from the end of the first few steps to the end of the last, so it contains no setup. Every
 loop shuffles, clips, follows a schedule and shows progress, except the bare one, which only
@@ -28,6 +30,7 @@ from tempfile import TemporaryDirectory
 import torch
 from training_loops.ours import ours
 from training_loops.rivals import accelerate, bare, hugging_face, lightning, pattern
+from training_loops.table import RIVALS, table
 from training_loops.workloads import Clock, Loop, Terminal, Workload, workloads
 
 
@@ -53,14 +56,16 @@ def main() -> None:
         "HF Trainer": hugging_face,
         "Accelerate": accelerate,
     }
-    versions = [
-        f"{name} {metadata.version(name)}"
-        for name in ("torch", "lightning", "transformers", "accelerate")
-    ]
+    packages = ["torch", "lightning", "transformers", "accelerate"]
+    works = [*table(package, options.scale)]
+    if works:
+        loops |= RIVALS
+        packages += ["skorch", "pytorch-tabular"]
+    versions = [f"{name} {metadata.version(name)}" for name in packages]
     print(f"{', '.join(versions)}; one thread, {options.rounds} rounds")
     with TemporaryDirectory() as folder, contextlib.chdir(folder):
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-        for work in workloads(options.scale):
+        for work in works or workloads(options.scale):
             print_table(work, measured(work, loops, options.rounds))
 
 
