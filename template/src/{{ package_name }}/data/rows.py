@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -193,10 +194,11 @@ def _batches_of(path: Path) -> Iterator["pa.RecordBatch"]:
 
 def _rows_of(batch: "pa.RecordBatch") -> Iterator[Row]:
     columns = {name: batch.column(name).to_pylist() for name in batch.schema.names}
-    internal = {_INTERNAL[name]: columns.pop(name) for name in _INTERNAL.keys() & columns.keys()}
-    names, fields = list(columns), list(internal)
-    values = zip(*columns.values(), strict=True) if columns else [()] * len(batch)
-    others = zip(*internal.values(), strict=True) if internal else [()] * len(batch)
-    for cells, facts in zip(values, others, strict=True):
-        row = dict(zip(names, cells, strict=True))
-        yield Row(row, **dict(zip(fields, facts, strict=True)))
+    facts = [
+        columns.pop(name, repeat(Row._field_defaults[field], len(batch)))
+        for name, field in _INTERNAL.items()
+    ]
+    names = list(columns)
+    rows = zip(*columns.values(), strict=True) if columns else repeat((), len(batch))
+    for cells, *others in zip(rows, *facts, strict=True):
+        yield Row(dict(zip(names, cells, strict=True)), *others)
