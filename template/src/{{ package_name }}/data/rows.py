@@ -153,6 +153,7 @@ def _widen(writer: Any, path: Path, schema: "pa.Schema") -> Any:
     import pyarrow.parquet as pq
 
     if writer is None:
+        path.touch()  # where this fails, the error has the name of the file
         return pq.ParquetWriter(path, schema, compression="zstd")
     writer.close()
     old = path.with_name(f"{path.name}.narrow")
