@@ -19,7 +19,8 @@ def main(config: Config) -> None:
 
     with new_file(RAW) as new:
         number = write_rows(dataset(config), new)
-    log.info("%s: %d rows of %s", RAW, number, config.data.path or config.data.name)
+    rows = "row" if number == 1 else "rows"
+    log.info("%s: %d %s of %s", RAW, number, rows, config.data.path or config.data.name)
 
 
 if __name__ == "__main__":
