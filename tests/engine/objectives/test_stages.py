@@ -22,7 +22,8 @@ from ..commands import run
 
 STAGES = (fetch, preprocess, train, evaluate, register)
 BASE = (
-    *("data.path=rows.parquet", "tracking=none", "model=mlp", "model.word_dropout=0"),
+    *("data.path=rows.parquet", "data.columns.target=target", "data.columns.labels=labels"),
+    *("data.columns.group=group", "tracking=none", "model=mlp", "model.word_dropout=0"),
     *("training.epochs=8", "training.batch_size=8", "optimizer.learning_rate=0.01"),
 )
 NUMBERS = {"animals": -30.0, "plants": 0.0, "stones": 60.0}
@@ -48,7 +49,7 @@ def made(workspace: Path) -> Callable[..., Objective]:
     pq.write_table(pa.Table.from_pylist(rows), workspace / "rows.parquet")
 
     def stages(*settings: str) -> Objective:
-        assert run(*STAGES, settings=(*BASE, "data.columns.group=group", *settings)) is None
+        assert run(*STAGES, settings=(*BASE, *settings)) is None
         return Bundle.load(BUNDLE).spec.objective
 
     return stages
@@ -127,14 +128,14 @@ def test_what_is_tuned_survives_a_run_that_only_lacks_its_bundle(made, monkeypat
     made("objective=multilabel")
     version = Bundle.load(BUNDLE).version
     (BUNDLE / "model.safetensors").unlink()
-    settings = (*BASE, "data.columns.group=group", "objective=multilabel")
-    assert run(train, settings=settings) is None
+    assert run(train, settings=(*BASE, "objective=multilabel")) is None
     assert Bundle.load(BUNDLE).version == version
 
 
 @pytest.mark.parametrize("objective", ["regression", "multilabel"])
 def test_a_column_that_is_missing_is_named(made, workspace, objective):
-    pq.write_table(pa.table({"text": ["a", "b"], "label": ["x", "y"]}), workspace / "rows.parquet")
+    rows = pa.table({"text": ["a", "b"], "label": ["x", "y"], "group": ["1", "2"]})
+    pq.write_table(rows, workspace / "rows.parquet")
     error = run(fetch, preprocess, settings=(*BASE, f"objective={objective}"))
     column = {"regression": "target", "multilabel": "labels"}[objective]
     assert error
