@@ -126,7 +126,7 @@ def test_a_killed_training_with_augmentations_resumes_to_the_same_bits(folders):
     assert result() != whole, "augmentations change nothing"
     command = [sys.executable, "-m", train.__name__, *settings]
     run_again = [*command, "resume=never"]
-    for number_of_kills in range(2):
+    for _ in range(2):
         with subprocess.Popen(run_again, stderr=subprocess.DEVNULL) as process:
             before = newest()
             while newest() < max(before, 0) + 5 and process.poll() is None:
