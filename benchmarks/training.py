@@ -5,7 +5,8 @@ Run it in a project that was set up, with its own Python, into which the rivals 
     cd my-project && uv pip install "lightning>=2.6,<2.7" transformers accelerate
     .venv/bin/python /path/to/benchmarks/training.py --rounds 9
 
-In a project of tables its MLP is trained instead, with `skorch` and `pytorch-tabular` beside it.
+In a project of images its CNN is trained instead; in one of tables its MLP, with `skorch` and
+`pytorch-tabular` beside it.
 
 All loops run in one process on one thread, in turn, each with a new model in each round. The time
 is taken from the end of the first few steps to the end of the last, so it contains no setup. Every
@@ -28,6 +29,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from training_loops.image import image
 from training_loops.ours import ours
 from training_loops.rivals import accelerate, bare, hugging_face, lightning, pattern
 from training_loops.table import RIVALS, table
@@ -57,10 +59,11 @@ def main() -> None:
         "Accelerate": accelerate,
     }
     packages = ["torch", "lightning", "transformers", "accelerate"]
-    works = [*table(package, options.scale)]
+    works = table(package, options.scale)
     if works:
         loops |= RIVALS
         packages += ["skorch", "pytorch-tabular"]
+    works += image(package, options.scale)
     versions = [f"{name} {metadata.version(name)}" for name in packages]
     print(f"{', '.join(versions)}; one thread, {options.rounds} rounds")
     with TemporaryDirectory() as folder, contextlib.chdir(folder):

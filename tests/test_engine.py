@@ -26,7 +26,7 @@ RUNS = [
     ),
     ({"tracking": "none"}, ["test_compose.py", "test_serve.py"]),
     ({"pretrained": "huggingface"}, ["pretrained"]),
-    ({"pretrained": "huggingface", "modality": "image"}, ["pretrained"]),
+    ({"pretrained": "huggingface", "modality": "image"}, ["image", "pretrained"]),
 ]
 NAMES = [named({**DEFAULTS, **answers}) for answers, _ in RUNS]
 

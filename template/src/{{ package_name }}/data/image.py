@@ -107,7 +107,7 @@ class ImageEncoder(Encoder):
 
     @classmethod
     def load(cls, values: Values, folder: Path) -> Values:
-        """Return the row with the content of the file that `image` names, relative to `folder`.
+        """Return the row with the file that `image` names, relative to `folder`, and its content.
 
         Raises:
             ValueError: It cannot be read.
@@ -116,7 +116,7 @@ class ImageEncoder(Encoder):
         if not isinstance(image, str):
             return values
         try:
-            return {**values, "image": (folder / image).read_bytes()}
+            return {**values, "image": (folder / image).read_bytes(), "file": image}
         except OSError as error:
             raise ValueError(f"{image} cannot be read ({error.strerror})") from error
 
@@ -128,7 +128,7 @@ class ImageEncoder(Encoder):
         try:
             _decoded(values["image"], FILE_FORMATS)
         except ValueError as error:
-            return str(error)
+            return f"{values['file']}: {error}" if "file" in values else str(error)
         return ""
 
     @property
@@ -205,8 +205,8 @@ class ImageEncoder(Encoder):
         return {"linear": ("pixels", pixels)}
 
     def shown(self, values: Values) -> Mapping[str, Any]:
-        """Return nothing: the id of a row names the file."""
-        return {}
+        """Return the file that a table names; that of other rows is their id."""
+        return {"file": values["file"]} if "file" in values else {}
 
     def limits(self) -> list[str]:
         """Return a sentence about the size at which an image is seen."""

@@ -18,8 +18,6 @@ from .pixels import ImageModelConfig, PixelInput
 class ViTConfig(AttentionConfig, ImageModelConfig):
     """The settings of the encoder, besides those of its input layer."""
 
-    dropout: float = 0.1
-    """Share of activations that are zeroed in training, in [0, 1)."""
     patch_size: NonNegativeInt = 0
     """Pixels of a patch's side; 0 for the square root of the image's longer side."""
 
