@@ -87,7 +87,8 @@ class Engine:
         if batches_ahead * self._seconds_per_batch > self.config.max_wait_s:
             raise UnavailableError(f"the wait would be longer than {self.config.max_wait_s:g} s")
         if not JSON.fullmatch(request.headers.get("Content-Type", "")):
-            raise InvalidError.of("json_type", "Content-Type must be application/json")
+            message = "Content-Type must be application/json"
+            raise InvalidError([{"type": "json_type", "loc": (), "msg": message}])
         try:
             body = await request.body()
         except ClientDisconnect as error:

@@ -1,7 +1,7 @@
 """The bodies of requests and responses, for the encoder and the objective of a bundle."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Self, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from starlette.exceptions import HTTPException
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from ..data.spec import DataSpec
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, val_json_bytes="base64")
-MAX_ERRORS, MAX_ERROR_CHARACTERS = 10, 100
-"""Limits of a 422's body, which keep it small for a bad request of any size."""
-MAX_LISTED = 1000
-"""More errors than these are counted only: to list a million takes seconds."""
+MAX_ERRORS, MAX_ERROR_CHARACTERS, MAX_LISTED = 10, 100, 1000
+"""Limits of a 422's body, which keep it small for a bad request of any size. More errors than
+`MAX_LISTED` are only counted, since listing a million takes seconds."""
 
 
 class InvalidError(HTTPException):
@@ -34,11 +33,6 @@ class InvalidError(HTTPException):
             for error in errors[:MAX_ERRORS]
         ]
 
-    @classmethod
-    def of(cls, kind: str, message: str, place: Sequence[int | str] = ()) -> Self:
-        """Return the error of an input, or of the whole body."""
-        return cls([{"type": kind, "loc": place, "msg": message}])
-
 
 class Health(BaseModel):
     """Whether the process works, and whether its model is loaded."""
@@ -54,14 +48,13 @@ class Schema:
         """Create the models for the encoder and the objective, with the server's limits."""
         self.encoder = spec.encoder
         fields, hints = spec.encoder.fields(), get_type_hints(spec.objective.prediction)
-        request: Any = request_model("PredictRequest", fields, max_length=config.max_text_length)
-        inputs: Any = (list[request], Field(min_length=1, max_length=config.max_batch_size))
-        predicted: dict[str, Any] = {name: (kind, ...) for name, kind in hints.items()}
-        response: Any = create_model("PredictResponse", **predicted, model_version=(str, ...))
-        answers: Any = (list[response], ...)
-        self.request: Any = request
+        length = config.max_text_length
+        self.request: Any = request_model("PredictRequest", fields, max_length=length)
+        inputs: Any = (list[self.request], Field(min_length=1, max_length=config.max_batch_size))
         self.batch_request: Any = create_model("BatchRequest", __config__=STRICT, inputs=inputs)
-        self.response: Any = response
+        predicted: dict[str, Any] = {name: (kind, ...) for name, kind in hints.items()}
+        self.response: Any = create_model("PredictResponse", **predicted, model_version=(str, ...))
+        answers: Any = (list[self.response], ...)
         self.batch_response: Any = create_model("BatchResponse", predictions=answers)
 
     def rows(self, body: bytes, *, is_batch: bool) -> list[Values]:
@@ -71,21 +64,20 @@ class Schema:
             InvalidError: The body is no JSON, or an input does not fit.
         """
         try:
-            if is_batch:
-                inputs = self.batch_request.model_validate_json(body).inputs
-            else:
-                inputs = [self.request.model_validate_json(body)]
+            request = (self.batch_request if is_batch else self.request).model_validate_json(body)
         except ValidationError as error:
-            if (number := error.error_count()) > MAX_LISTED:
-                raise InvalidError.of("too_many_errors", f"there are {number:,}") from None
+            if (count := error.error_count()) > MAX_LISTED:
+                problem = {"type": "too_many_errors", "loc": (), "msg": f"there are {count:,}"}
+                raise InvalidError([problem]) from None
             raise InvalidError(error.errors(include_url=False, include_input=False)) from None
         rows = []
-        for number, one in enumerate(inputs):
+        for number, one in enumerate(request.inputs if is_batch else [request]):
             try:
                 rows.append(self.encoder.row(one.model_dump(by_alias=True)))
             except ValueError as error:
                 place = ("inputs", number) if is_batch else ()
-                raise InvalidError.of("value_error", str(error), place) from error
+                problem = {"type": "value_error", "loc": place, "msg": str(error)}
+                raise InvalidError([problem]) from error
         return rows
 
 

@@ -26,9 +26,8 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it."""
-        is_post = scope["type"] == "http" and scope["method"] == "POST"
-        route = ROUTES.get(scope["path"]) if is_post else None
-        if route is None:
+        route = ROUTES.get(scope.get("path", ""))
+        if route is None or scope.get("method") != "POST":
             return await self.app(scope, receive, send)
         scope["route"] = route  # for RequestMetrics: responses from here never reach a router
         request, is_batch = Request(scope, receive), route.path == "/predict/batch"

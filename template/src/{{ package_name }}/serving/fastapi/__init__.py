@@ -15,8 +15,6 @@ from ..schema import Health, Schema
 from ..server import RequestMetrics, run
 from .batching import Batcher
 
-Answer = dict[str, Any]
-
 
 class MetricsResponse(Response):
     """Metrics in Prometheus's format."""
@@ -57,9 +55,8 @@ def create_app(engine: Engine) -> FastAPI:
 def _routes(engine: Engine, batcher: Batcher) -> APIRouter:
     router = APIRouter()
 
-    async def predict(request: Request, *, is_batch: bool) -> list[Answer]:
-        ahead = batcher.num_inside
-        rows = await engine.rows(request, is_batch=is_batch, num_ahead=ahead)
+    async def predict(request: Request, *, is_batch: bool) -> list[Any]:
+        rows = await engine.rows(request, is_batch=is_batch, num_ahead=batcher.num_inside)
         return await _while_connected(request, batcher.submit(rows))
 
     @router.post("/predict", include_in_schema=False)
@@ -110,9 +107,7 @@ def _documentation(schema: Schema) -> APIRouter:
     return router
 
 
-async def _while_connected(
-    request: Request, work: Coroutine[Any, Any, list[Answer]]
-) -> list[Answer]:
+async def _while_connected(request: Request, work: Coroutine[Any, Any, list[Any]]) -> list[Any]:
     """Return what `work` returns, or cancel it when the client disconnects."""
     working, leaving = asyncio.create_task(work), asyncio.create_task(_disconnected(request))
     try:

@@ -1,0 +1,132 @@
+"""Images over HTTP: base64 or pixels, and bodies that nobody should send."""
+
+import json
+import struct
+import zlib
+from base64 import b64encode
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import pytest
+from toy_project.data.image import Mode
+from toy_project.data.spec import DataSpec
+from toy_project.lineage import current_lineage
+from toy_project.models.base import build_model
+from toy_project.models.bundle import Bundle
+from toy_project.objectives.multilabel import Multilabel, MultilabelConfig
+from toy_project.serving.predictor import Predictor
+
+from ..conftest import make_config
+from ..serving.conftest import ServingConfig, running, wait_until_ready
+from .pictures import encoded, encoder, noise
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside the server
+
+SIDE = 8
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """Return a part of a PNG."""
+    end = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + end
+
+
+def body_of(content: bytes) -> dict[str, str]:
+    return {"image": b64encode(content).decode()}
+
+
+BOMB = b"".join(
+    [
+        b"\x89PNG\r\n\x1a\n",
+        chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)),
+        chunk(b"IDAT", zlib.compress(bytes(1_000_000))),
+        chunk(b"IEND", b""),
+    ]
+)
+"""An image of 1 kB that says it has 3.6 billion pixels."""
+FILES = {
+    "bomb": BOMB,
+    "garbage": bytes(range(256)),
+    "empty": b"",
+    "cut": encoded(noise())[:80],
+    "GIF": encoded(noise(), "GIF"),
+    "TIFF": encoded(noise(), "TIFF"),
+}
+HOSTILE = [
+    *("", "[]", "{}", '{"image": "%%%"}', '{"image": null}', '{"image": 1}', '{"pixels": []}'),
+    *('{"pixels": [[]]}', '{"pixels": [[0], [0, 1]]}', '{"pixels": [[256]]}', '{"pixels": [0]}'),
+    *(
+        '{"pixels": [[-1]]}',
+        '{"pixels": [[NaN]]}',
+        '{"pixels": [["0"]]}',
+        '{"pixels": ' + "[" * 9999,
+    ),
+    '{"pixels": [[0]], "image": "AAAA"}',
+    *(json.dumps(body_of(content)) for content in FILES.values()),
+    json.dumps({"pixels": [["a"] * 1000] * 1000}),
+]
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    """An untrained model of small grey images."""
+    objective = Multilabel.fit([{"labels": ["a", "b"]}, {"labels": []}], MultilabelConfig())
+    files = [encoded(noise(SIDE, SIDE)) for _ in range(4)]
+    spec = DataSpec(encoder(*files, size=SIDE, mode=Mode.grey), objective)
+    model = build_model({"name": "cnn"}, spec).eval()
+    return Bundle(model, spec, current_lineage(make_config(), run_id=None))
+
+
+@pytest.fixture(scope="module")
+def client(bundle: Bundle) -> Generator[httpx2.Client]:
+    """A client of a server of the model."""
+    with running(lambda: Predictor(bundle), ServingConfig()) as client:
+        wait_until_ready(client)
+        yield client
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_an_image_is_predicted_as_without_a_server(client, bundle, kind):
+    contents = [encoded(noise(9, 7), kind) for _ in range(20)]
+    expected = Predictor(bundle).predict([{"image": content} for content in contents])
+    with ThreadPoolExecutor(8) as clients:
+        posts = clients.map(lambda one: client.post("/predict", json=body_of(one)), contents)
+        answers = [post.json() for post in posts]
+    for answer, prediction in zip(answers, expected, strict=True):
+        assert answer["confidences"] == pytest.approx(prediction.confidences, abs=1e-4)
+        assert answer["prediction"] == prediction.prediction
+
+
+def test_pixels_are_predicted_as_the_image_of_them(client):
+    image = noise(SIDE, SIDE, "L")
+    pixels = [[image.getpixel((x, y)) for x in range(SIDE)] for y in range(SIDE)]
+    bodies = [{"pixels": pixels}, body_of(encoded(image))]
+    answers = client.post("/predict/batch", json={"inputs": bodies}).json()["predictions"]
+    assert answers[0] == answers[1]
+
+
+def test_no_body_makes_the_server_fail(client):
+    headers = {"Content-Type": "application/json"}
+    for body in HOSTILE:
+        for path in ("/predict", "/predict/batch"):
+            answer = client.post(path, content=body, headers=headers)
+            assert answer.status_code == 422, (path, body[:100])
+            assert len(answer.content) < 2_000
+    assert client.post("/predict", json={"pixels": [[0]]}).status_code == 200
+
+
+def test_a_bad_image_fails_its_own_request(client):
+    files = [encoded(noise()), BOMB] * 16
+    with ThreadPoolExecutor(16) as clients:
+        posts = list(clients.map(lambda one: client.post("/predict", json=body_of(one)), files))
+    assert [post.status_code for post in posts] == [200, 422] * 16
+
+
+def test_the_documentation_has_both_kinds_of_input(client):
+    document = client.get("/openapi.json")
+    if document.status_code == 404:
+        document = client.get("/docs.json")
+    request = document.json()["components"]["schemas"]["PredictRequest"]["properties"]
+    assert request.keys() == {"image", "pixels"}
+    assert request["image"]["anyOf"][0]["contentEncoding"] == "base64"
