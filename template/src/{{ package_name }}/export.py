@@ -2,14 +2,17 @@
 
 import argparse
 import logging
+from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .artifacts import BUNDLE, new_folder, require
 from .compose import one_line_errors
 from .errors import ProjectError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from .models.bundle import Bundle
 
 log = logging.getLogger(__name__)
@@ -40,8 +43,8 @@ def main() -> None:
 def export_hf(bundle: "Bundle", folder: Path) -> None:
     """Write weights, config, tokenizer or image processor of a pretrained model.
 
-    The model in the folder returns the bundle's outputs. What the objective makes of them is not
-    exported, except for the names of the labels.
+    Its softmax or sigmoid gives the bundle's confidences, and its numbers are those of the bundle:
+    temperatures and units are in the last layer. Thresholds of labels are not exported.
 
     Raises:
         ProjectError: The model in the bundle is of this project's own making.
@@ -53,16 +56,32 @@ def export_hf(bundle: "Bundle", folder: Path) -> None:
     model, objective = bundle.model, bundle.spec.objective
     if not isinstance(model, Pretrained):
         raise ProjectError(f"only model=pretrained can be exported, got {model.config.name}")
-    config = model.network.config
+    network = deepcopy(model.network)
+    _change_unit(network, objective)
+    config = network.config
     config.problem_type = PROBLEM_TYPES.get(objective.name)
-    if labels := objective.about().get("labels"):
-        config.id2label = dict(enumerate(labels))
-        config.label2id = {label: id for id, label in enumerate(labels)}
+    about = objective.about()
+    if names := about.get("labels") or about.get("targets"):
+        config.id2label = dict(enumerate(names))
+        config.label2id = {name: id for id, name in enumerate(names)}
     with new_folder(folder) as new:
         for name, content in bundle.spec.encoder.files().items():
             (new / name).write_bytes(content)
-        model.network.save_pretrained(new)
+        network.save_pretrained(new)
     log.info("%s: %s with %s", folder, config.architectures[0], model.config.checkpoint)
+
+
+def _change_unit(network: "nn.Module", objective: Any) -> None:
+    """Let the last layer give numbers in the unit of the targets, or calibrated logits."""
+    import torch
+
+    temperature = getattr(objective, "temperature", 1.0)
+    scales = torch.tensor(getattr(objective, "scales", (1 / temperature,)))
+    means = torch.tensor(getattr(objective, "means", (0.0,)))
+    *_, last = (one for one in network.modules() if isinstance(one, torch.nn.Linear))
+    with torch.no_grad():
+        last.weight.mul_(scales.unsqueeze(-1))
+        last.bias.mul_(scales).add_(means)
 
 
 if __name__ == "__main__":

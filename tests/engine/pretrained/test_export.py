@@ -10,7 +10,10 @@ from toy_project.data.dataset import Split
 from toy_project.data.text import TextEncoder
 from toy_project.models.base import build_model
 from toy_project.models.bundle import Bundle
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from toy_project.objectives.classification import Classification
+from toy_project.objectives.multilabel import Multilabel
+from toy_project.objectives.regression import Regression
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from .conftest import bundled, each_checkpoint, started
 
@@ -46,6 +49,37 @@ def test_transformers_gives_the_outputs_of_the_bundle(
     assert expected.std(dim=0).min() > 1e-3
     assert network.config.id2label == {0: "animals", 1: "plants", 2: "stones"}
     assert network.config.problem_type == "single_label_classification"
+
+
+@each_checkpoint
+@pytest.mark.parametrize(
+    "objective",
+    [
+        Classification(("animals", "plants", "stones"), temperature=1.7),
+        Multilabel(("animals", "plants", "stones"), thresholds=(0.5,) * 3),
+        Regression(("size", "age"), means=(30.0, -2.0), scales=(9.0, 0.5)),
+    ],
+    ids=lambda objective: objective.name,
+)
+def test_the_pipeline_of_transformers_gives_what_the_objective_does(
+    workspace, folder, spec, objective, monkeypatch
+):
+    """It picks softmax, sigmoid or nothing by the problem type in the config."""
+    other = replace(spec, objective=objective)
+    bundle = bundled(started(folder, other), other)
+    bundle.save(workspace / "models/bundle")
+    run(monkeypatch, "hf")
+    encoded = torch.tensor([bundle.spec.encoder.encode({"text": "oak and rose"})])
+    with torch.inference_mode():
+        scores = objective.scores(bundle.model(encoded))
+    _, [expected] = objective.arrays(scores, scores)  # in the unit of the targets
+    network = AutoModelForSequenceClassification.from_pretrained("models/hf")
+    tokenizer = AutoTokenizer.from_pretrained("models/hf")
+    classify = pipeline("text-classification", network, tokenizer=tokenizer, top_k=None)
+    [answers] = classify(["oak and rose"])
+    found = {one["label"]: one["score"] for one in answers}
+    [names] = objective.about().values()
+    assert [found[name] for name in names] == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 def test_what_was_exported_can_be_trained_further(workspace, folder, spec, monkeypatch):
