@@ -4,7 +4,9 @@ Run it in a project that was set up (`make setup`), with that project's own Pyth
 
     cd my-project && .venv/bin/python /path/to/benchmarks/quality.py --modality image --seeds 0 1 2
 
-Each seed is that of the split and that of the training.
+Each seed is that of the split and that of the training. For regression on tables:
+
+    .venv/bin/python /path/to/benchmarks/quality.py --modality diabetes experiment=diabetes
 """
 
 import argparse
@@ -33,7 +35,10 @@ class Comparison(NamedTuple):
 COMPARISONS = {
     "text": Comparison(("accuracy", "macro_f1"), ("majority", "tfidf_logistic_regression")),
     "image": Comparison(("accuracy",), ("pixels_logistic_regression", SVM)),
+    "tabular": Comparison(("auroc",), ("onehot_logistic_regression", "table_gradient_boosting")),
+    "diabetes": Comparison(("rmse",), ("onehot_ridge", "table_gradient_boosting")),
 }
+"""By modality; for tables also the data of `experiment=diabetes`."""
 
 
 def main() -> None:

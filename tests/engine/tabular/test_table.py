@@ -71,7 +71,7 @@ def test_a_type_can_be_set(kind):
 
 
 def test_the_type_of_a_column_that_is_not_there_is_refused():
-    with pytest.raises(ConfigError, match=r"data.encoder.types.y is not a column$"):
+    with pytest.raises(ConfigError, match="data.encoder.types.y is not a setting; choose one of: x"):
         fitted([1], types={"y": "numeric"})
 
 
@@ -118,8 +118,9 @@ def test_a_row_may_lack_the_column():
     assert fitted([1, 3]).encode({}).tolist() == [0]
 
 
-def test_na_can_be_a_category():
-    encoder = fitted(["NA", "NA", "DE", "DE"], missing=[""])
+def test_what_counts_as_missing_can_be_set():
+    encoder = fitted(["NA", "NA", "DE", "DE"], missing=["", "Unknown"])
+    assert code_of(encoder, "UNKNOWN") == MISSING
     assert encoder.inputs[0].categories == ("DE", "NA")
     assert code_of(encoder, "") == MISSING
 

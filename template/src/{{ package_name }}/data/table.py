@@ -4,13 +4,12 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 
-from ..rules import Checked, ConfigError, PositiveInt, Rule, within
+from ..rules import Checked, PositiveInt, Rule, require_known, within
 from .column import NUM_CIRCLES, Column, ColumnType, Summary, circles
 from .encoder import Encoder, Field
 from .rows import Values
@@ -30,7 +29,7 @@ class TableEncoderConfig(Checked, section="data.encoder"):
     ignore: list[str] = field(default_factory=list)
     """Columns that are no inputs, such as an id."""
     missing: list[str] = field(default_factory=lambda: ["", "na", "n/a", "nan", "null", "none"])
-    """Texts that stand for a missing value, in lower case."""
+    """Texts that stand for a missing value; case does not matter."""
     max_categories: Annotated[int, within(1, 1_000_000)] = 100
     """How many categories of a column are told apart: the most frequent ones."""
     min_count: PositiveInt = 2
@@ -90,7 +89,7 @@ class TableEncoder(Encoder):
             ConfigError: A setting names an unknown column, or no column is left.
         """
         summaries: dict[str, Summary] = {}
-        missing = tuple(settings.missing)
+        missing = tuple(text.strip().lower() for text in settings.missing)
         for row in rows:
             for name, value in row.items():
                 if name not in settings.ignore:
@@ -99,7 +98,7 @@ class TableEncoder(Encoder):
                         summary = summaries[name] = Summary(name, settings.types.get(name))
                     summary.add(_present(value, missing))
         for name in settings.types:
-            _require_known(name, summaries)
+            require_known(name, summaries, section="data.encoder.types")
         columns = tuple(
             summary.column(max_categories=settings.max_categories, min_count=settings.min_count)
             for summary in summaries.values()
@@ -174,6 +173,7 @@ class TableEncoder(Encoder):
             f"It reads {len(self.inputs)} columns: {types}.",
             "Where a value is missing it takes the mean of the column, or `missing` as a category.",
             "A category that was rare or absent in training counts as `other`.",
+            f"A number is cut {FARTHEST:g} standard deviations from the mean of its column.",
         ]
 
     def _one_hot(self, rows: Sequence[Values]) -> np.ndarray:
@@ -202,11 +202,3 @@ def _present(value: Any, missing: Sequence[str]) -> Any:
         value = value.strip()
         return None if value.lower() in missing else value
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _require_known(name: str, columns: Iterable[str]) -> None:
-    """Raise a ConfigError unless a column has this name."""
-    if name not in columns:
-        near = get_close_matches(name, columns, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"data.encoder.types.{name} is not a column{hint}")
