@@ -29,7 +29,7 @@ test: setup  ## Run all tests; ARGS go to pytest
 	pytest $(ARGS)
 
 test-fast: setup  ## Run the tests without the mark `slow`
-	pytest -m "not slow" $(ARGS)
+	pytest -m "not slow and not nightly" $(ARGS)
 
 demo: setup  ## Create a project, train, register and serve it, and send it three requests
 	python demo/demo.py

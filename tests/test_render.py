@@ -21,7 +21,7 @@ def files_of(option: str) -> set[str]:
     """The files that one choice or another of the option brings."""
     components = COMPONENTS[option].values()
     return {
-        path.replace("<package>", "toy_project")
+        path.replace("<package>", "toy_project").replace("<modality>", DEFAULTS["modality"])
         for component in components
         for path in component.files
     }
@@ -31,6 +31,12 @@ PYTHONS = next(one.values for one in FOUND.questions if one.name == "python_vers
 LICENSES = ("mit", "apache-2.0", "bsd-3-clause", "proprietary")
 
 SHARED = {
+    # No other option may change what is imported: the two seams keep modalities apart.
+    "modality": {
+        *("README.md", "configs/config.yaml", "dvc.yaml", "notebooks/01_eda.ipynb"),
+        *("pyproject.toml", "tests/miniature.py"),
+    },
+    "pretrained": {"README.md", "pyproject.toml", "dvc.yaml"},
     "tracking": {
         *(".env.example", ".github/workflows/train.yml", ".gitignore", "Makefile", "README.md"),
         *("configs/config.yaml", "pyproject.toml", "tests/conftest.py", "tests/test_pipeline.py"),
