@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from itertools import chain, product
@@ -12,10 +13,12 @@ from pathlib import Path
 import pytest
 from choices import CHOICES, COMPONENTS, COVERING, EVERY_COMBINATION, PRESETS, Answers, named
 from conftest import Render, Run, inside
+from toys import cli, status
 
 from demo import post, server
 from mlscaffold.new import new
 
+ROOT = Path(__file__).parents[1]
 BASE_FILES = Path(__file__).with_name("expected_files.txt")
 
 # By what one would recognise a choice; nobody else's project holds it.
@@ -63,12 +66,32 @@ def test_the_table_lists_every_choice_of_every_option() -> None:
 
 
 def test_the_covering_combinations_hold_every_pair_of_choices() -> None:
-    impossible = {("tabular", "huggingface")}
+    impossible = {("tabular", "huggingface"), ("huggingface", "tabular")}
     for one, ones in CHOICES.items():
         for other, others in CHOICES.items():
             pairs = {(row[one], row[other]) for row in COVERING}
             assert one == other or pairs | impossible >= set(product(ones, others))
     assert not any((row["modality"], row["pretrained"]) in impossible for row in COVERING)
+
+
+REFUSED = "must be none for tables; there are pretrained models of texts and of images"
+
+
+def test_pretrained_models_of_tables_are_refused_in_one_line(
+    render: Render, tmp_path: Path
+) -> None:
+    line = f"error: pretrained: {REFUSED}; got 'huggingface'\n"
+    made = tmp_path / "toy"
+    choice = ("-d", "modality=tabular", "-d", "pretrained=huggingface")
+    done = cli("new", made, "--defaults", "--no-lock", *choice)
+    assert (done.exit_code, done.stderr, made.exists()) == (2, line, False)
+    project = render(with_git=True, pretrained="huggingface")
+    for command in (["set", "modality=tabular", "--project"], ["update", *choice[:2]]):
+        done = cli(*command, project)
+        assert (done.exit_code, done.stderr, status(project)) == (2, line, [])
+    copier = [sys.executable, "-m", "copier", "copy", "--defaults", "--trust", "--vcs-ref=HEAD"]
+    told = subprocess.run([*copier, *choice, ROOT, made], capture_output=True, text=True)
+    assert told.returncode != 0 and REFUSED in told.stderr and not made.exists()
 
 
 @pytest.mark.parametrize("answers", COVERING, ids=named)
