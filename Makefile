@@ -29,10 +29,10 @@ test: setup  ## Run all tests; ARGS go to pytest
 	pytest $(ARGS)
 
 test-fast: setup  ## Run the tests without the mark `slow`
-	pytest -m "not slow" $(ARGS)
+	pytest -m "not slow and not nightly" $(ARGS)
 
-demo: setup  ## Create a project, train, register and serve it, and send it three requests
-	python demo/demo.py
+demo: setup  ## Create a project, train, register and serve it, and send it requests; MODALITY=image|tabular
+	python demo/demo.py $(MODALITY)
 
 build: setup  ## Build the sdist and the wheel into dist/
 	uv build --quiet

@@ -1,5 +1,9 @@
-"""Create a project in demo/scratch/, then train, register, serve and predict."""
+"""Create a project in demo/scratch/, then train, register, serve and predict.
 
+python demo/demo.py [text|image|tabular]
+"""
+
+import argparse
 import json
 import os
 import shutil
@@ -18,7 +22,8 @@ import jinja2
 import packaging.version
 import rich.prompt
 
-PROJECT = Path(__file__).parent / "scratch" / "docstring-topics"
+SCRATCH = Path(__file__).parent / "scratch"
+PROJECTS = {"text": "docstring-topics", "image": "handwritten-digits", "tabular": "breast-cancer"}
 READY_WITHIN_S = 180
 
 # Docstrings that the model has not seen: it is trained on the standard library's.
@@ -27,6 +32,20 @@ TEXTS = [
     packaging.version.Version.__doc__,
     rich.prompt.Prompt.__doc__,
 ]
+
+# The test split is read with the project's libraries; ours has none that reads Parquet.
+TEST_ROWS = """
+import base64, json
+import pyarrow.parquet as pq
+rows = pq.read_table("data/processed/test.parquet").slice(0, 3).to_pylist()
+for row in rows:
+    row["shown"] = f"a row of {row['label']}"
+    if "image" in row:
+        row["image"] = base64.b64encode(row["image"]).decode()
+    others = ("label", "labels", "shown", "image", "target")
+    row["row"] = {k: v for k, v in row.items() if k not in others and k[0] != "_"}
+print(json.dumps(rows, default=str))
+"""
 
 # Variables that an outer make passes to inner ones, such as our ARGS.
 OF_MAKE = {"ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"}
@@ -39,18 +58,37 @@ ENV = {"UV_CONFIG_FILE": str(UV_CONFIG)} | {
 
 def main() -> None:
     """Run the demo; a step that fails ends it with that step's exit code."""
-    shutil.rmtree(PROJECT, ignore_errors=True)
-    step(sys.executable, "-m", "mlscaffold", "new", str(PROJECT), "--defaults", cwd=Path.cwd())
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("modality", nargs="?", choices=PROJECTS, default="text")
+    modality = parser.parse_args().modality
+    project = SCRATCH / PROJECTS[modality]
+    shutil.rmtree(project, ignore_errors=True)
+    answers = ("--defaults", "-d", f"modality={modality}")
+    step(sys.executable, "-m", "mlscaffold", "new", str(project), *answers, cwd=Path.cwd())
     for target in ("setup", "repro", "register"):
-        step("make", target)
-    with server(PROJECT, env=ENV) as url:
-        for text in filter(None, TEXTS):
-            print_prediction(text, answer=post(f"{url}/predict", {"text": text.strip()}))
-    print_metrics(json.loads((PROJECT / "reports" / "metrics.json").read_text()))
-    print(f"\nSee the tracked runs in MLflow:\n  cd {os.path.relpath(PROJECT)} && make ui")
+        step("make", target, cwd=project)
+    with server(project, env=ENV) as url:
+        for shown, request in requests(modality, project):
+            print_prediction(shown, answer=post(f"{url}/predict", request))
+    print_metrics(json.loads((project / "reports" / "metrics.json").read_text()))
+    print(f"\nSee the tracked runs in MLflow:\n  cd {os.path.relpath(project)} && make ui")
 
 
-def step(*command: str, cwd: Path = PROJECT) -> None:
+def requests(modality: str, project: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Return three requests, each with what it shows: rows that the model was not trained on."""
+    if modality == "text":
+        return [(text, {"text": text.strip()}) for text in TEXTS if text]
+    done = subprocess.run(
+        [project / ".venv" / "bin" / "python", "-c", TEST_ROWS],
+        cwd=project, env=ENV, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return [
+        (row["shown"], {"image": row["image"]} if modality == "image" else {"features": row["row"]})
+        for row in json.loads(done.stdout)
+    ]
+
+
+def step(*command: str, cwd: Path) -> None:
     """Run a command in the project, after a line that shows it."""
     print(f"\n$ {' '.join(command)}", flush=True)
     done = subprocess.run(command, cwd=cwd, env=ENV)

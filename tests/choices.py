@@ -1,6 +1,6 @@
 """The template's options as tests see them: what can be chosen, and in which combinations."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import combinations, product
 
 from mlscaffold.options import options
@@ -20,9 +20,21 @@ DEFAULTS = {
     for question in FOUND.questions
     if question.name in COMPONENTS
 }
-EVERY_COMBINATION: tuple[Answers, ...] = tuple(
-    dict(zip(CHOICES, values, strict=True)) for values in product(*CHOICES.values())
-)
+NO_CODE = ("torch_backend",)
+"""Options that change pyproject.toml and nothing else."""
+
+
+def _is_valid(answers: Answers) -> bool:
+    return answers["modality"] != "tabular" or answers["pretrained"] == "none"
+
+
+def _combinations(without: tuple[str, ...] = ()) -> Iterator[Answers]:
+    """Yield every valid combination, in which the options `without` have their defaults."""
+    values = [(DEFAULTS[k],) if k in without else choices for k, choices in CHOICES.items()]
+    return filter(_is_valid, (dict(zip(CHOICES, row, strict=True)) for row in product(*values)))
+
+
+EVERY_COMBINATION = tuple(_combinations(without=NO_CODE))
 
 
 def named(answers: Answers) -> str:
@@ -35,14 +47,18 @@ def _pairs(answers: Answers) -> set[tuple[tuple[str, str], ...]]:
     return set(combinations(answers.items(), 2))
 
 
-def _covering(rows: Iterable[Answers]) -> Iterator[Answers]:
-    """Yield rows in which every two choices of two options occur together (greedy pairwise)."""
-    rows = list(rows)
-    missing = set().union(*map(_pairs, rows))
+PAIRS = frozenset().union(*map(_pairs, _combinations()))
+"""Every two choices of two options that can be made together."""
+
+
+def _covering() -> Iterator[Answers]:
+    """Yield combinations in which all pairs occur (greedy pairwise)."""
+    rows = [(row, _pairs(row)) for row in _combinations()]
+    missing = set(PAIRS)
     while missing:
-        best = max(rows, key=lambda row: len(_pairs(row) & missing))
-        missing -= _pairs(best)
+        best, covered = max(rows, key=lambda row: len(row[1] & missing))
+        missing -= covered
         yield best
 
 
-COVERING = tuple(_covering(EVERY_COMBINATION))
+COVERING = tuple(_covering())

@@ -4,20 +4,32 @@ import ast
 import json
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
+from itertools import chain, product
 from pathlib import Path
 
 import pytest
 from choices import CHOICES, COMPONENTS, COVERING, EVERY_COMBINATION, PRESETS, Answers, named
 from conftest import Render, Run, inside
+from toys import cli, status
 
 from demo import post, server
+from mlscaffold.new import new
 
+ROOT = Path(__file__).parents[1]
 BASE_FILES = Path(__file__).with_name("expected_files.txt")
 
 # By what one would recognise a choice; nobody else's project holds it.
 TRACES = {
+    (
+        "modality",
+        "text",
+    ): r"docstring-topics|docstrings of python|text\.py\b|configs/data/docstrings",
+    ("modality", "image"): r"digits\b(?!\.)|kornia|\bpixels",
+    ("modality", "tabular"): r"breast.cancer|diabetes",
+    ("pretrained", "huggingface"): r"hugging ?face|\btransformers\b|\bpeft\b|\blora\b",
     ("tracking", "mlflow"): r"mlflow|mlruns",
     ("tracking", "wandb"): r"wandb|weights (&|and) biases|\bw&b\b",
     ("serving", "fastapi"): r"fastapi",
@@ -38,38 +50,73 @@ def texts(project: Path) -> Iterator[tuple[str, str]]:
             yield name, path.read_text(encoding="utf-8")
 
 
-def owned(question: str, choice: str, *, package: str = "toy_project") -> set[str]:
-    """The files that a choice brings, by the written table."""
-    files = COMPONENTS[question][choice].files
-    return {path.replace("<package>", package) for path in files}
+def owned(answers: Answers) -> set[str]:
+    """The files that the choices bring, by the written table."""
+    files = (COMPONENTS[question][choice].files for question, choice in answers.items())
+    named = {"<package>": "toy_project", "<modality>": answers["modality"]}
+    return {re.sub("<.*?>", lambda one: named[one[0]], path) for path in chain(*files)}
 
 
 def test_the_table_lists_every_choice_of_every_option() -> None:
     assert {name: tuple(choices) for name, choices in COMPONENTS.items()} == CHOICES
     assert set(CHOICES) == {
-        *("tracking", "serving", "distributed", "orchestration", "ci", "torch_backend"),
+        *("modality", "pretrained", "tracking", "serving", "distributed", "orchestration"),
+        *("ci", "torch_backend"),
     }
 
 
 def test_the_covering_combinations_hold_every_pair_of_choices() -> None:
+    impossible = {("tabular", "huggingface"), ("huggingface", "tabular")}
     for one, ones in CHOICES.items():
         for other, others in CHOICES.items():
             pairs = {(row[one], row[other]) for row in COVERING}
-            assert one == other or len(pairs) == len(ones) * len(others)
+            assert one == other or pairs | impossible >= set(product(ones, others))
+    assert not any((row["modality"], row["pretrained"]) in impossible for row in COVERING)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("answers", EVERY_COMBINATION, ids=named)
+REFUSED = "must be none for tables; there are pretrained models of texts and of images"
+
+
+def test_pretrained_models_of_tables_are_refused_in_one_line(
+    render: Render, tmp_path: Path
+) -> None:
+    line = f"error: pretrained: {REFUSED}; got 'huggingface'\n"
+    made = tmp_path / "toy"
+    choice = ("-d", "modality=tabular", "-d", "pretrained=huggingface")
+    done = cli("new", made, "--defaults", "--no-lock", *choice)
+    assert (done.exit_code, done.stderr, made.exists()) == (2, line, False)
+    project = render(with_git=True, pretrained="huggingface")
+    for command in (["set", "modality=tabular", "--project"], ["update", *choice[:2]]):
+        done = cli(*command, project)
+        assert (done.exit_code, done.stderr, status(project)) == (2, line, [])
+    copier = [sys.executable, "-m", "copier", "copy", "--defaults", "--trust", "--vcs-ref=HEAD"]
+    told = subprocess.run([*copier, *choice, ROOT, made], capture_output=True, text=True)
+    assert told.returncode != 0 and REFUSED in told.stderr and not made.exists()
+
+
+@pytest.mark.parametrize("answers", COVERING, ids=named)
 def test_a_combination_is_a_whole_project(
     answers: Answers, render: Render, project_env: Path
 ) -> None:
     project = render(**answers)
+    require_whole(project, answers)
+    require_formatted(project, project_env)
+
+
+@pytest.mark.nightly
+def test_every_combination_is_a_whole_project(tmp_path: Path, project_env: Path) -> None:
+    for number, answers in enumerate(EVERY_COMBINATION):
+        project = tmp_path / str(number) / "toy-project"
+        new(str(project), given=answers, with_git=False, with_lock=False)
+        require_whole(project, answers)
+    require_formatted(tmp_path, project_env)  # each project by its own settings
+
+
+def require_whole(project: Path, answers: Answers) -> None:
+    """Fail unless the project holds the files of its choices, each whole, and no other's traces."""
     found = dict(texts(project))
     expected = set(BASE_FILES.read_text().splitlines()) - {".copier-answers.yml"}
-    for question, choice in answers.items():
-        expected |= owned(question, choice)
-    assert set(found) == expected
-
+    assert set(found) == expected | owned(answers)
     unchosen = [trace for trace in TRACES if answers[trace[0]] != trace[1]]
     patterns = [TRACES[trace] for trace in unchosen]
     patterns += [OF_ANY_SERVER] if answers["serving"] == "none" else []
@@ -83,10 +130,13 @@ def test_a_combination_is_a_whole_project(
         assert not re.search(r"\n\n\n\n|[ \t]\n|\n\n\Z", text) or name.endswith(".ipynb"), name
         assert text.endswith("\n") or not text, name
 
+
+def require_formatted(folder: Path, project_env: Path) -> None:
+    """Fail unless the projects in a folder pass their own linter and formatter."""
     ruff = str(project_env / "bin" / "ruff")
     for check in (["check", "--quiet"], ["format", "--check", "--quiet"]):
         done = subprocess.run(
-            [ruff, *check, "--no-cache"], cwd=project, capture_output=True, text=True
+            [ruff, *check, "--no-cache"], cwd=folder, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -21,16 +21,22 @@ def files_of(option: str) -> set[str]:
     """The files that one choice or another of the option brings."""
     components = COMPONENTS[option].values()
     return {
-        path.replace("<package>", "toy_project")
+        path.replace("<package>", "toy_project").replace("<modality>", DEFAULTS["modality"])
         for component in components
         for path in component.files
     }
 
 
+TEMPLATE = Path(__file__).parents[1] / "template"
 PYTHONS = next(one.values for one in FOUND.questions if one.name == "python_version")
 LICENSES = ("mit", "apache-2.0", "bsd-3-clause", "proprietary")
 
 SHARED = {
+    "modality": {
+        *("README.md", "configs/config.yaml", "notebooks/01_eda.ipynb", "pyproject.toml"),
+        "tests/miniature.py",
+    },
+    "pretrained": {"README.md", "pyproject.toml"},
     "tracking": {
         *(".env.example", ".github/workflows/train.yml", ".gitignore", "Makefile", "README.md"),
         *("configs/config.yaml", "pyproject.toml", "tests/conftest.py", "tests/test_pipeline.py"),
@@ -110,6 +116,28 @@ def test_an_option_changes_only_its_own_files(
     changed = {name for name in before | after if before.get(name) != after.get(name)}
     assert changed - {".copier-answers.yml"} <= owned
     assert changed & owned
+
+
+SEAMS = ("configs", "src/toy_project/data", "src/toy_project/models", "src/toy_project/objectives")
+"""Folders in which projects of two modalities may differ."""
+FEW = {"README.md", "notebooks/01_eda.ipynb", "pyproject.toml", "tests/miniature.py"}
+"""Files that may differ too: examples, dependencies, and the rows of tests."""
+
+
+@pytest.mark.parametrize("serving", CHOICES["serving"])
+def test_modalities_differ_at_the_seams_alone(serving: str, render: Render) -> None:
+    projects = [contents(render(modality=m, serving=serving)) for m in CHOICES["modality"]]
+    common = set.intersection(*(set(one.items()) for one in projects))
+    differing = {name for one in projects for name in dict(one.items() - common)}
+    elsewhere = {name for name in differing if not name.startswith(SEAMS)}
+    assert elsewhere == FEW | {".copier-answers.yml"}
+    assert all(any(name.startswith(seam) for name in differing) for seam in SEAMS[:3])
+    # All objectives are in every project, so that a setting chooses one.
+    names = {path.stem for path in (TEMPLATE / "configs" / "objective").glob("*.yaml")}
+    for files in projects:
+        found = {name for name in files if name.startswith("src/toy_project/objectives/")}
+        assert {f"src/toy_project/objectives/{name}.py" for name in names} <= found
+    assert not any(name.startswith(SEAMS[3]) for name in differing)
 
 
 @pytest.mark.parametrize("license", LICENSES)
