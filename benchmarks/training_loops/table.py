@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from .rivals import cosine
 from .workloads import MAX_NORM, RATE, WARM_UP, WEIGHT_DECAY, Clock, Loop, Workload
 
 NUM_LAYERS, HIDDEN, DROPOUT = 2, 64, 0.3
@@ -96,7 +95,10 @@ def pytorch_tabular(work: Workload, clock: Clock) -> None:
     model = CategoryEmbeddingModelConfig(
         task="classification", layers=layers, activation="GELU", dropout=DROPOUT, learning_rate=RATE
     )
-    schedule = {"lr_scheduler": "CosineAnnealingLR", "lr_scheduler_params": {"T_max": work.num_steps}}
+    schedule = {
+        "lr_scheduler": "CosineAnnealingLR",
+        "lr_scheduler_params": {"T_max": work.num_steps},
+    }
     one = TabularModel(
         data_config=DataConfig(target=["label"], continuous_cols=names),
         model_config=model,

@@ -114,7 +114,9 @@ def test_labels_are_in_order_and_predictions_name_them():
 
 
 def test_labels_may_be_numbers():
-    objective = Classification.fit([{"label": value} for value in (0, 1, 1)], ClassificationConfig())
+    objective = Classification.fit(
+        [{"label": value} for value in (0, 1, 1)], ClassificationConfig()
+    )
     assert objective.labels == ("0", "1")
     assert objective.encode([{"label": 1}, {"label": "0"}]).tolist() == [1, 0]
     assert objective.problem({"label": 0}, ClassificationConfig()) == ""
@@ -192,7 +194,9 @@ def test_the_temperature_is_the_best_there_is():
     def loss(temperature: float) -> float:
         return functional.cross_entropy(OUTPUTS.double() / temperature, TARGETS).item()
 
-    assert loss(tuned.temperature) < min(loss(0.99 * tuned.temperature), loss(1.01 * tuned.temperature))
+    assert loss(tuned.temperature) < min(
+        loss(0.99 * tuned.temperature), loss(1.01 * tuned.temperature)
+    )
 
 
 def test_the_temperature_stays_in_its_range():

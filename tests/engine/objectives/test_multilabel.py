@@ -128,14 +128,14 @@ def test_a_label_that_training_lacks_is_refused_or_ignored():
     chosen = Multilabel.fit(ROWS, MultilabelConfig(labels=["c", "a"]))
     assert chosen.labels == ("a", "c")
     assert chosen.encode([{"labels": "a;b;x"}]).tolist() == [[True, False]]
-    with pytest.raises(ProjectError, match="objective.labels has 'x', which no training row has"):
+    with pytest.raises(ProjectError, match=r"objective.labels has 'x', which no training row has"):
         Multilabel.fit(ROWS, MultilabelConfig(labels=["a", "x"]))
 
 
 def test_one_label_is_not_enough():
     with pytest.raises(ProjectError, match=r"expected two labels or more, found \['a'\]"):
         Multilabel.fit([{"labels": "a"}], CONFIG)
-    with pytest.raises(ConfigError, match="objective.labels must be empty or two and more"):
+    with pytest.raises(ConfigError, match=r"objective.labels must be empty or two and more"):
         MultilabelConfig(labels=["a"])
 
 

@@ -114,7 +114,9 @@ def test_the_loss_is_of_standard_deviations(settings, expected):
     targets = objective.encode(SEVERAL)
     outputs = torch.randn(targets.shape, generator=torch.Generator().manual_seed(0))
     assert objective.loss(outputs, targets) == expected(outputs, targets)
-    doubled = [{"target": {name: 2 * float(x) for name, x in row["target"].items()}} for row in SEVERAL]
+    doubled = [
+        {"target": {name: 2 * float(x) for name, x in row["target"].items()}} for row in SEVERAL
+    ]
     again = Regression.fit(doubled, settings)
     assert again.loss(outputs, again.encode(doubled)) == pytest.approx(
         objective.loss(outputs, targets).item()
@@ -145,16 +147,16 @@ def test_a_number_is_accepted(value):
 
 
 def test_targets_that_are_all_the_same_are_refused():
-    with pytest.raises(ProjectError, match="^price is 3 in every row of the training split"):
+    with pytest.raises(ProjectError, match=r"^price is 3 in every row of the training split"):
         Regression.fit([{"target": {"size": i, "price": 3}} for i in range(3)], CONFIG)
     for number in range(1, 10):
-        with pytest.raises(ProjectError, match="^the target is 0.1 in every row"):
+        with pytest.raises(ProjectError, match=r"^the target is 0.1 in every row"):
             Regression.fit([{"target": 0.1}] * number, CONFIG)
 
 
 @pytest.mark.parametrize("scales", [(0.0,), (-1.0,), (1.0, math.nan)])
 def test_a_bundle_with_other_scales_is_refused(scales):
-    with pytest.raises(ConfigError, match="objective.scales must be > 0"):
+    with pytest.raises(ConfigError, match=r"objective.scales must be > 0"):
         Regression(("",), (0.0,), scales)
 
 

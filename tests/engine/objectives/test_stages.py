@@ -67,7 +67,10 @@ def predict(text: str) -> Any:
 def reported() -> list[tuple[Any, Any]]:
     """Target and prediction of each row of predictions.csv."""
     with (REPORTS / "predictions.csv").open(encoding="utf-8", newline="") as file:
-        return [(json.loads(row["target"]), json.loads(row["prediction"])) for row in csv.DictReader(file)]
+        return [
+            (json.loads(row["target"]), json.loads(row["prediction"]))
+            for row in csv.DictReader(file)
+        ]
 
 
 def test_a_number(made):

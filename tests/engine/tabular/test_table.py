@@ -71,7 +71,9 @@ def test_a_type_can_be_set(kind):
 
 
 def test_the_type_of_a_column_that_is_not_there_is_refused():
-    with pytest.raises(ConfigError, match="data.encoder.types.y is not a setting; choose one of: x"):
+    with pytest.raises(
+        ConfigError, match=r"data.encoder.types.y is not a setting; choose one of: x"
+    ):
         fitted([1], types={"y": "numeric"})
 
 
@@ -220,7 +222,7 @@ def test_values_of_no_type_are_refused(value):
 
 
 def test_a_table_needs_a_column():
-    with pytest.raises(ConfigError, match="encoder.inputs must be one or more columns"):
+    with pytest.raises(ConfigError, match=r"encoder.inputs must be one or more columns"):
         fitted([1], ignore=["x"])
 
 

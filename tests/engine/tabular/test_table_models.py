@@ -2,14 +2,14 @@
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional
 from toy_project.config import OptimizerConfig
 from toy_project.data.column import KNOWN, MISSING, OTHER
 from toy_project.data.table import TableSpec
 from toy_project.models.base import Model, model_class, model_settings
 from toy_project.models.features import CategoryEmbedding
 from toy_project.training.optimizers import build_optimizer
-from torch import Tensor
-from torch.nn import functional
 
 SMALL = {
     "feature_mlp": {"hidden_size": 16, "dropout": 0.0, "embedding_size": 4},
