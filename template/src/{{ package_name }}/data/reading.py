@@ -112,16 +112,19 @@ def _of_path(path: Path, encoding: str, columns: Columns, encoder: type[Encoder]
     require(is_there, "data.path", "a file, or a folder with files, of rows", str(path))
     for file in files:
         found = ((f"{file}:{line}", values) for line, values in read_file(file, encoding=encoding))
-        for row in _renamed(found, str(file), columns):
+        for row in _renamed(found, str(file), columns, num_peeked=_PEEKED):
             try:
                 yield row._replace(values=encoder.load(row.values, file.parent))
             except ValueError as error:
                 raise DataError(row.source, 0, f"cannot be used: {error}") from error
 
 
-def _renamed(found: Found, origin: str, columns: Columns) -> Iterator[Row]:
-    """Yield the rows under the names that pieces know; `origin` is their file or module."""
-    first = list(islice(found, _PEEKED))
+def _renamed(found: Found, origin: str, columns: Columns, *, num_peeked: int = 1) -> Iterator[Row]:
+    """Yield the rows under the names that pieces know; `origin` is their file or module.
+
+    The columns are those of the first rows, one of which may be an image of many megabytes.
+    """
+    first = list(islice(found, num_peeked))
     there = list(dict.fromkeys(name for _, values in first for name in values))
     facts = {name: column for name, column in columns.facts.items() if column in there}
     _check_present(columns, there, origin)
