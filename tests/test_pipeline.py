@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from conftest import Run, inside
 
-from demo import PROJECT, post, server
+from demo import PROJECTS, SCRATCH, post, server
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
+PROJECT = SCRATCH / PROJECTS["text"]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Data larger than memory: rows go from file to file, and a split stays in its file."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(not STATUS.exists(), reason="the kernel has no o
 
 
 @contextmanager
-def watched() -> Iterator[list[int]]:
+def watched() -> Generator[list[int]]:
     """Give a list of this process's memory in bytes, which grows while the block runs."""
     found, ended = [anonymous()], Event()
 
