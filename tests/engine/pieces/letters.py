@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from typing import Any
 
 
 def rows() -> Iterator[dict[str, Any]]:
