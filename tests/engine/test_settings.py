@@ -58,8 +58,6 @@ OTHERS = {
     "data.name": Other("nowhere"),
     "data.path": Other("table.csv"),
     "data.columns.group": Other("text"),
-    "data.columns.target": Other("size", ("objective=regression",)),
-    "data.columns.labels": Other("tags", ("objective=multilabel",)),
     "data.encoding": Other("cp1252", ("data.path=table.csv",)),
     "data.on_missing": Other("drop", ("data.path=gaps.csv",)),
     "data.on_duplicate": Other("keep", ("data.path=table.csv",)),

@@ -18,9 +18,9 @@ def test_the_standard_library_gives_labelled_texts():
 def test_a_row_has_a_number_and_traits():
     of_json = [row for row in rows() if row["module"] == "json/__init__.py"]
     [dumps] = [row for row in of_json if row["text"].startswith("Serialize ``obj`` to a JSON f")]
-    assert dumps["traits"] == ["with parameters"]
-    assert of_json[0]["traits"] == ["module"]
-    assert 5 < dumps["log2_lines"] < of_json[0]["log2_lines"] < 12
+    assert dumps["labels"] == ["with parameters"]
+    assert of_json[0]["labels"] == ["module"]
+    assert 5 < dumps["target"] < of_json[0]["target"] < 12
 
 
 def test_no_module_has_two_topics():

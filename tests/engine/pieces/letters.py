@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from typing import Any
-from typing import Any
 
 
 def rows() -> Iterator[dict[str, Any]]:

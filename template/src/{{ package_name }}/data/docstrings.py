@@ -49,12 +49,12 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 def rows() -> Iterator[Values]:
     """Yield each docstring with its topic and module file, in the order of files and lines.
 
-    `log2_lines` is the length of what it documents, and `traits` says what that is.
+    `target` is log2 of the lines of what it documents, `labels` says what that is.
     """
     for module, label, path in _labelled_files():
         for node, text in _docstrings(path):
             if len(text.split()) >= MIN_WORDS:
-                facts = {"log2_lines": log2(_num_lines(node)), "traits": _traits(node)}
+                facts = {"target": log2(_num_lines(node)), "labels": _traits(node)}
                 yield {"text": text, "label": label, "module": module, **facts}
 
 
