@@ -39,8 +39,7 @@ class Encoder(Fitted, ABC, section="encoder"):
 
     Values of CSV files are strings without white space at the ends, those of JSON lines and Parquet
     have their own types; in all of them `None` is a missing value. `fit` finds out what they mean.
-    Subclasses are frozen dataclasses, saved as JSON. Import PyTorch inside methods only: a server
-    reads the fields of a request before it loads a model.
+    Subclasses are frozen dataclasses, saved as JSON.
     """
 
     settings: ClassVar[type]
