@@ -1,7 +1,7 @@
 """AdamW on all weights as one vector: a step takes less time than on dozens of tensors."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,21 +39,23 @@ class FlatAdamW(Optimizer):
         super().__init__(
             [{"params": [one], "rate_factor": factor} for factor, one in vectors.items()], defaults
         )
-        self._decayed = []
-        """The parts of the vectors that decay."""
+        self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        """Of each vector: the weights, their gradients, and the weights that decay."""
         for vector, (decayed, _) in zip(vectors.values(), by_rate.values(), strict=True):
-            self._decayed.append(vector.detach()[: sum(one.numel() for one in decayed)])
+            weights, grads = vector.detach(), cast(Tensor, vector.grad)
+            num_decayed = sum(parameter.numel() for parameter in decayed)
+            self._parts.append((weights, grads, weights[:num_decayed]))
             self.state[vector] = {
                 "step": torch.zeros((), device=vector.device),
-                "exp_avg": torch.zeros_like(vector.detach()),
-                "exp_avg_sq": torch.zeros_like(vector.detach()),
+                "exp_avg": torch.zeros_like(grads),
+                "exp_avg_sq": torch.zeros_like(grads),
             }
         self._one = torch.ones((), device=vector.device)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set all gradients to 0, in place: they are views."""
-        for group in self.param_groups:
-            group["params"][0].grad.zero_()
+        for _, grads, _ in self._parts:
+            grads.zero_()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` returned, on the device of the weights."""
@@ -72,12 +74,11 @@ class FlatAdamW(Optimizer):
 
         This skips PyTorch's hooks around `step`, which take as long as the update.
         """
-        for group, decayed in zip(self.param_groups, self._decayed, strict=True):
-            [vector] = group["params"]
-            state = self.state[vector]
+        for group, (weights, grads, decayed) in zip(self.param_groups, self._parts, strict=True):
+            state = self.state[group["params"][0]]
             decayed.mul_(self._one.sub(is_taken, alpha=group["lr"] * group["weight_decay"]))
             tensors = (
-                *([vector.detach()], [vector.grad]),
+                *([weights], [grads]),
                 *([state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]]),
             )
             beta1, beta2 = group["betas"]
