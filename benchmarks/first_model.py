@@ -1,9 +1,9 @@
-"""Print how long each step to a first trained, evaluated and saved model takes.
+"""Print how long each step to a first trained, evaluated and served model takes.
 
-    python benchmarks/first_model.py [--rounds N]
+    python benchmarks/first_model.py [--rounds N] [--modality text|image|tabular]
 
-The generator is compared with a bare script, which gets the dataset that the project fetched. uv's
-cache is filled before; every round starts from nothing else.
+For texts, the generator is compared with a bare script, which gets the dataset that the project
+fetched and saves a model. uv's cache is filled before; every round starts from nothing else.
 """
 
 import argparse
@@ -18,6 +18,14 @@ from tempfile import TemporaryDirectory
 from generator import ROOT, Bench, Case, Cost, Raw, print_versions, remove, timed
 
 SCRIPT = Path(__file__).with_name("bare_script.py")
+SERVE = """
+import sys
+from pathlib import Path
+from demo import ENV, server
+with server(Path(sys.argv[1]), env=ENV):
+    pass
+"""
+"""Starts a project's server, and ends when it has a model."""
 # The command of each step, by its name.
 Steps = Mapping[str, Sequence[str | Path]]
 
@@ -26,14 +34,18 @@ def main() -> None:
     """Measure both, and print a table for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=Raw)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--modality", choices=["text", "image", "tabular"], default="text")
     arguments = parser.parse_args()
     with TemporaryDirectory(prefix="mlscaffold-benchmark-") as folder:
         bench = Bench(Path(folder).resolve(), arguments.rounds)
         bench.set_up()
+        os.environ["PYTHONPATH"] = str(ROOT / "demo")
         os.environ["UV_CONFIG_FILE"] = str(ROOT / "demo" / "uv.toml")  # the same PyTorch
         print_versions(bench, f"python benchmarks/first_model.py {shlex.join(sys.argv[1:])}")
         project, script = bench.folder / "toy", bench.folder / "script"
-        ways = {project: of_generator(bench, project), script: of_script(project, script)}
+        ways = {project: of_generator(bench, project, arguments.modality)}
+        if arguments.modality == "text":
+            ways[script] = of_script(project, script)
         for folder, steps in ways.items():
             walk(bench, {name: steps[name] for name in list(steps)[:2]})
             remove(folder)
@@ -47,12 +59,15 @@ def main() -> None:
             print_steps(steps, costs[folder])
 
 
-def of_generator(bench: Bench, project: Path) -> Steps:
-    """Return the steps from nothing to the model's bundle and its test scores."""
+def of_generator(bench: Bench, project: Path, modality: str) -> Steps:
+    """Return the steps from nothing to the model's test scores and a server that has it."""
     targets = ("setup", "fetch", "preprocess", "train", "evaluate")
     return {
-        "mlscaffold new": [bench.mlscaffold, "new", project, "--defaults"],
+        "mlscaffold new": [
+            *(bench.mlscaffold, "new", project, "--defaults", "-d", f"modality={modality}")
+        ],
         **{f"make {target}": ["make", "-C", project, target] for target in targets},
+        "make serve, until it is ready": [sys.executable, "-c", SERVE, project],
     }
 
 

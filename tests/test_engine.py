@@ -14,17 +14,27 @@ RUNS = [
     ({}, ["."]),
     (
         {
+            "pretrained": "huggingface",
             "tracking": "wandb",
             "serving": "bentoml",
             "distributed": "ray",
             "orchestration": "kubeflow",
         },
         [
-            *("pipelines", "serving", "tracking", "training/test_ray.py", "test_compose.py"),
+            *(
+                "pretrained",
+                "pipelines",
+                "serving",
+                "tracking",
+                "training/test_ray.py",
+                "test_compose.py",
+            ),
             *("test_register.py", "test_serve.py", "test_tracking.py"),
         ],
     ),
     ({"tracking": "none"}, ["test_compose.py", "test_serve.py"]),
+    ({"modality": "image", "pretrained": "huggingface"}, ["image", "pretrained"]),
+    ({"modality": "tabular", "serving": "bentoml"}, ["tabular"]),
     ({"pretrained": "huggingface"}, ["pretrained"]),
     ({"pretrained": "huggingface", "modality": "image"}, ["image", "pretrained"]),
 ]
