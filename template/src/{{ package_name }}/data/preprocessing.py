@@ -59,9 +59,18 @@ class Processed:
         self.spec.save(folder)
 
     def _encoded(self, rows: Rows) -> Iterator[tuple[list[Any], Tensor]]:
+        encoder, objective = self.spec.encoder, self.spec.objective
         values = iter(ValuesOf(rows))
-        while batch := list(islice(values, 128)):
-            yield [*map(self.spec.encoder.encode, batch)], self.spec.objective.encode(batch)
+        while True:
+            # Encoded one by one, since 128 photographs as files take much more memory than encoded.
+            pairs = [
+                (encoder.encode(row), {name: row[name] for name in objective.columns})
+                for row in islice(values, 128)
+            ]
+            if not pairs:
+                return
+            encoded, targets = zip(*pairs, strict=True)
+            yield list(encoded), objective.encode(targets)
 
 
 def preprocess(path: Path, config: Config) -> Processed:

@@ -20,7 +20,7 @@ GROUP_SIZE = 8
 class CNNConfig(ImageModelConfig):
     """The settings of the network, besides those of its input layer."""
 
-    width: Annotated[int, within(GROUP_SIZE, 4096)] = 16
+    width: Annotated[int, within(GROUP_SIZE, 4096)] = 8
     """Channels of the first stage, a multiple of 8; each further stage has twice as many."""
     num_stages: Annotated[int, within(1, 8)] = 3
     """Stages; each but the first halves height and width."""
