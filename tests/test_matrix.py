@@ -27,7 +27,7 @@ TRACES = {
         "modality",
         "text",
     ): r"docstring-topics|docstrings of python|text\.py\b|configs/data/docstrings",
-    ("modality", "image"): r"digits\b(?!\.)|kornia|\bpixels",
+    ("modality", "image"): r"kornia|handwritten|vision transformer",
     ("modality", "tabular"): r"breast.cancer|diabetes",
     ("pretrained", "huggingface"): r"hugging ?face|\btransformers\b|\bpeft\b|\blora\b",
     ("tracking", "mlflow"): r"mlflow|mlruns",
