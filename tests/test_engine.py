@@ -21,22 +21,14 @@ RUNS = [
             "orchestration": "kubeflow",
         },
         [
-            *(
-                "pretrained",
-                "pipelines",
-                "serving",
-                "tracking",
-                "training/test_ray.py",
-                "test_compose.py",
-            ),
+            *("pretrained", "pipelines", "serving", "tracking"),
+            *("training/test_ray.py", "test_compose.py"),
             *("test_register.py", "test_serve.py", "test_tracking.py"),
         ],
     ),
     ({"tracking": "none"}, ["test_compose.py", "test_serve.py"]),
     ({"modality": "image", "pretrained": "huggingface"}, ["image", "pretrained"]),
     ({"modality": "tabular", "serving": "bentoml"}, ["tabular"]),
-    ({"pretrained": "huggingface"}, ["pretrained"]),
-    ({"pretrained": "huggingface", "modality": "image"}, ["image", "pretrained"]),
 ]
 NAMES = [named({**DEFAULTS, **answers}) for answers, _ in RUNS]
 
