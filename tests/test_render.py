@@ -36,7 +36,7 @@ SHARED = {
         *("README.md", "configs/config.yaml", "notebooks/01_eda.ipynb", "pyproject.toml"),
         "tests/miniature.py",
     },
-    "pretrained": {"README.md", "pyproject.toml"},
+    "pretrained": {"README.md", "pyproject.toml", "tests/test_configs.py"},
     "tracking": {
         *(".env.example", ".github/workflows/train.yml", ".gitignore", "Makefile", "README.md"),
         *("configs/config.yaml", "pyproject.toml", "tests/conftest.py", "tests/test_pipeline.py"),

@@ -28,7 +28,7 @@ from .conftest import make_config
 
 HUGE = "1" + "0" * 400
 HOSTILE = ("nan", "inf", "-inf", "1e308", "-1", HUGE, "x", "[1]", "'\"1e308\"'")
-GROUPS = ("data", "model", "objective", "optimizer", "schedule", "training", "launcher")
+GROUPS = ("data", "model", "objective", "optimizer", "training", "launcher")
 SMALL = ("tracking=none", "model=mlp", "training=smoke")
 
 # Root may do what it likes, but for this.

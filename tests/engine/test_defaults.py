@@ -95,7 +95,6 @@ SMALL = (
         ("model/mlp.yaml", "drop_out: 0", "model.drop_out", "dropout"),
         ("objective/classification.yaml", "label: []", "objective.label", "labels"),
         ("optimizer/muon.yaml", "nam: 1", "optimizer.nam", "name"),
-        ("schedule/cosine.yaml", "nam: 1", "schedule.nam", "name"),
         ("serving/fastapi.yaml", "prot: 1", "serving.prot", "port"),
         ("tracking/none.yaml", "nam: 1", "tracking.nam", "name"),
         ("training/default.yaml", "epoch: 1", "training.epoch", "epochs"),

@@ -95,7 +95,7 @@ OTHERS = {
     "optimizer.arguments.differentiable": Other("true"),
     "schedule.name": Other("wsd"),
     "schedule.warmup_fraction": Other("0.9"),
-    "schedule.decay_fraction": Other("0.9", ("schedule=wsd",)),
+    "schedule.decay_fraction": Other("0.9", ("schedule.name=wsd",)),
     "training.epochs": Other("2"),
     "training.batch_size": Other("12"),
     "training.accumulation_steps": Other("2"),
