@@ -1,4 +1,4 @@
-"""Print how many files and lines a project has, by preset and by folder.
+"""Print how many files and lines a project has, by preset or modality, and by folder.
 
     .venv/bin/python benchmarks/size.py
 
@@ -17,13 +17,14 @@ ENGINE = ("evaluation", "pipelines", "serving", "tracking", "training")
 
 
 def main() -> None:
-    """Print a table for each preset."""
-    for preset in options().presets:
+    """Print a table for each preset, and for each other modality."""
+    kinds = {**options().presets, **{name: {"modality": name} for name in ("image", "tabular")}}
+    for kind, answers in kinds.items():
         with TemporaryDirectory() as folder:
             project = Path(folder, "project")
-            new(str(project), given={}, preset=preset, with_git=False, with_lock=False)
+            new(str(project), given=answers, with_git=False, with_lock=False)
             files, lines = counted(project)
-        print(f"\n{preset}: {files.total()} files, {lines.total()} lines\n")
+        print(f"\n{kind}: {files.total()} files, {lines.total()} lines\n")
         print(f"{'folder':32}{'files':>7}{'lines':>8}")
         for name in sorted(files):
             print(f"{name:32}{files[name]:7}{lines[name]:8}")

@@ -82,6 +82,11 @@ def test_an_answer_has_the_digits_of_its_target():
     assert objective.actual(objective.encode(small))[3] == pytest.approx(3e-9, rel=1e-5)
 
 
+def test_zero_has_no_sign():
+    objective = Regression.fit([{"target": number} for number in (-1, 0, 1)], CONFIG)
+    assert list(map(str, objective.actual(torch.tensor([[-1e-9]])))) == ["0.0"]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_the_metrics_are_those_of_scikit_learn(seed):
     random = np.random.default_rng(seed)
