@@ -88,7 +88,7 @@ def importers(name: str) -> set[str]:
         ("rich", {"process"}),
         ("copier", {"rendering.render"}),
         ("plumbum", {"rendering.render"}),
-        ("jinja2", {"rendering.questions", "rendering.validators"}),
+        ("jinja2", {"rendering.questions", "rendering.render", "rendering.validators"}),
         ("jinja2_ansible_filters", {"rendering.validators"}),
         ("subprocess", {"repository.git", "lock", "environment", "rendering.sandbox"}),
         ("mlscaffold", set()),

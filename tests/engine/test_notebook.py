@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.display import Image
+from IPython.utils.capture import capture_output
 from matplotlib.figure import Figure
 from miniature import ROOT, make_rows
 
@@ -51,9 +51,11 @@ def test_the_notebook_runs_and_draws(finished: Path, shell: Shell) -> None:
     drawn = 0
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            result = shell.run_cell(cell.source)
+            with capture_output() as captured:
+                result = shell.run_cell(cell.source)
             result.raise_error()
-            drawn += isinstance(result.result, Figure | Image)
+            shown = sum("image/png" in output.data for output in captured.outputs)
+            drawn += shown or isinstance(result.result, Figure)
     assert drawn == 3, "lengths, confusion matrix, F1"
 
 

@@ -198,7 +198,8 @@ def test_a_bundle_from_elsewhere_brings_its_own_run(
     Bundle(bundle.model, bundle.spec, lineage).save(BUNDLE)
     METRICS_JSON.parent.mkdir()
     METRICS_JSON.write_text(json.dumps({"accuracy": 0.75, "macro_f1": 0.5}), "utf-8")
-    monkeypatch.setattr(sys, "argv", ["register", "registry.model_name=m"])
+    settings = ["registry.model_name=m", "registry.threshold=0.5"]
+    monkeypatch.setattr(sys, "argv", ["register", *settings])
     register.main()
     version = client.get_model_version_by_alias("m", "champion")
     assert version.description.startswith("Test split: accuracy 0.7500, macro_f1 0.5000. Data ")

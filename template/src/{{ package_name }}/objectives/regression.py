@@ -160,7 +160,10 @@ class Regression(Objective):
     def actual(self, targets: Tensor) -> list[Any]:
         """Return a number for each row; if there are several targets, the number of each."""
         num_decimals = [6 - math.floor(math.log10(scale)) for scale in self.scales]
-        rows = [list(map(_rounded, row, num_decimals)) for row in self.in_unit(targets).tolist()]
+        rows = [
+            [_rounded(*pair) for pair in zip(row, num_decimals, strict=True)]
+            for row in self.in_unit(targets).tolist()
+        ]
         if self.targets == ("",):
             return [number for [number] in rows]
         return [dict(zip(self.targets, row, strict=True)) for row in rows]
