@@ -98,8 +98,8 @@ class Report:
         """Return the results as aligned text."""
         rows = [("", "model", *self.baselines), *self.results()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-        return "\n".join(lines)
+        cells = ((one.ljust(width) for one, width in zip(row, widths, strict=True)) for row in rows)
+        return "\n".join("  ".join(row).rstrip() for row in cells)
 
     def save(self, folder: Path) -> None:
         """Write metrics, predictions and figures."""

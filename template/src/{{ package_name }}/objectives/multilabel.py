@@ -166,7 +166,8 @@ class Multilabel(Objective):
         """Return the labels of each row, and the probability of every label."""
         shares = ([round(share, 6) for share in row] for row in scores.tolist())
         confidences = (dict(zip(self.labels, row, strict=True)) for row in shares)
-        return list(map(LabelsPrediction, self.actual(self._predicted(scores)), confidences))
+        pairs = zip(self.actual(self._predicted(scores)), confidences, strict=True)
+        return [LabelsPrediction(*pair) for pair in pairs]
 
     def actual(self, targets: Tensor) -> list[list[str]]:
         """Return the labels of each row."""
@@ -197,7 +198,10 @@ class Multilabel(Objective):
         model, *_ = scores
         predicted[model] = self._predicted(scores[model])
         ranked = {
-            name: list(map(label_precision, targets.numpy().T, values.numpy().T))
+            name: [
+                label_precision(*pair)
+                for pair in zip(targets.numpy().T, values.numpy().T, strict=True)
+            ]
             for name, values in scores.items()
         }
         title = "Average precision per label"

@@ -159,8 +159,11 @@ class Regression(Objective):
 
     def actual(self, targets: Tensor) -> list[Any]:
         """Return a number for each row; if there are several targets, the number of each."""
-        num_decimals = [6 - math.floor(math.log10(scale)) for scale in self.scales]
-        rows = [list(map(_rounded, row, num_decimals)) for row in self.in_unit(targets).tolist()]
+        decimals = [6 - math.floor(math.log10(scale)) for scale in self.scales]
+        rows = [
+            [round(number, num) + 0.0 for number, num in zip(row, decimals, strict=True)]  # no -0.0
+            for row in self.in_unit(targets).tolist()
+        ]
         if self.targets == ("",):
             return [number for [number] in rows]
         return [dict(zip(self.targets, row, strict=True)) for row in rows]
@@ -237,8 +240,3 @@ def _array(rows: Iterable[Values], targets: tuple[str, ...]) -> np.ndarray:
     """Return the numbers of some targets: [rows, targets], float64."""
     numbers = (_number(_named(row)[name]) for row in rows for name in targets)
     return np.fromiter(numbers, np.float64).reshape(-1, len(targets))
-
-
-def _rounded(number: float, num_decimals: int) -> float:
-    """Return the rounded number, which is never -0.0."""
-    return round(number, num_decimals) + 0.0
