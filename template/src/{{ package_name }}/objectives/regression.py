@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
@@ -230,10 +231,9 @@ def _named(values: Values) -> Mapping[str, Any]:
 
 def _number(value: Any) -> float:
     """Return a number, which may be written as text; NaN if it is none."""
-    try:
+    with suppress(ArithmeticError, TypeError, ValueError):
         return float(value)
-    except (ArithmeticError, TypeError, ValueError):
-        return math.nan
+    return math.nan
 
 
 def _array(rows: Iterable[Values], targets: tuple[str, ...]) -> np.ndarray:
