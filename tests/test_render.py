@@ -159,7 +159,9 @@ def test_the_licence_is_what_it_says(license: str, render: Render) -> None:
 def test_its_own_linter_agrees_whatever_the_version_of_python(
     python: str, render: Render, run_in: Run
 ) -> None:
-    for preset in ({}, {"tracking": "wandb", "serving": "bentoml", **PRESETS["full"]}):
+    full = {"tracking": "wandb", "serving": "bentoml", **PRESETS["full"]}
+    of_text = {"pretrained": "huggingface"}
+    for preset in (of_text, {**of_text, **full, "modality": "image"}, {"modality": "tabular"}):
         project = render(python_version=python, **preset)
         metadata = tomllib.loads((project / "pyproject.toml").read_text())["project"]
         assert metadata["requires-python"] == f"=={python}.*"

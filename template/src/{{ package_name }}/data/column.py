@@ -4,6 +4,7 @@ import math
 import re
 import sys
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -65,6 +66,8 @@ _FIELDS: dict[ColumnType, Any] = {
 }
 """Types of JSON."""
 _UNUSABLE = (bytes, dict, list)
+_NO_NUMBER = (OverflowError, TypeError)
+"""What `float` raises for a value that is no number."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +242,7 @@ def number_of(value: Any, kind: ColumnType) -> float:
 def _finite(value: Any) -> float:
     try:
         number = float(value)
-    except (OverflowError, TypeError):
+    except _NO_NUMBER:
         return math.nan
     if -LARGEST <= number <= LARGEST:
         return number
@@ -255,7 +258,7 @@ def category_of(value: Any) -> str:
 
 def date_of(value: Any) -> datetime | None:
     """Return a date in ISO 8601, such as 2024-01-31 or 2024-01-31T12:00Z, in UTC; or `None`."""
-    try:
+    with suppress(OverflowError, ValueError):
         if isinstance(value, datetime):
             moment = value
         elif isinstance(value, date):
@@ -263,8 +266,7 @@ def date_of(value: Any) -> datetime | None:
         else:
             moment = datetime.fromisoformat(category_of(value))
         return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-    except (OverflowError, ValueError):
-        return None
+    return None
 
 
 def circles(value: Any) -> list[float]:

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from array import array
 from collections.abc import Hashable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -230,10 +231,9 @@ def _place(row: Row, by: SplitBy) -> tuple[float, str]:
         if row.split in list(SplitName):
             return list(SplitName).index(SplitName(row.split)), ""
         return -1, f"the split must be one of {', '.join(SplitName)}, got {row.split!r}"
-    try:
+    with suppress(TypeError, ValueError):
         return _moment(row.time), ""
-    except (TypeError, ValueError):
-        return 0, f"the time must be a date, a time or a number, got {row.time!r:.100}"
+    return 0, f"the time must be a date, a time or a number, got {row.time!r:.100}"
 
 
 def _lacks_value(row: Row, needed: Sequence[str], by: SplitBy) -> bool:

@@ -98,10 +98,8 @@ class Report:
         """Return the results as aligned text."""
         rows = [("", "model", *self.baselines), *self.results()]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        padded = (
-            [cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows
-        )
-        return "\n".join("  ".join(cells).rstrip() for cells in padded)
+        cells = ((one.ljust(width) for one, width in zip(row, widths, strict=True)) for row in rows)
+        return "\n".join("  ".join(row).rstrip() for row in cells)
 
     def save(self, folder: Path) -> None:
         """Write metrics, predictions and figures."""

@@ -165,11 +165,9 @@ class Multilabel(Objective):
     def predictions(self, scores: Tensor) -> list[LabelsPrediction]:
         """Return the labels of each row, and the probability of every label."""
         shares = ([round(share, 6) for share in row] for row in scores.tolist())
-        predicted = self.actual(self._predicted(scores))
-        return [
-            LabelsPrediction(labels, dict(zip(self.labels, row, strict=True)))
-            for labels, row in zip(predicted, shares, strict=True)
-        ]
+        confidences = (dict(zip(self.labels, row, strict=True)) for row in shares)
+        pairs = zip(self.actual(self._predicted(scores)), confidences, strict=True)
+        return [LabelsPrediction(*pair) for pair in pairs]
 
     def actual(self, targets: Tensor) -> list[list[str]]:
         """Return the labels of each row."""

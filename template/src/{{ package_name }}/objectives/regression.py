@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
@@ -159,9 +160,9 @@ class Regression(Objective):
 
     def actual(self, targets: Tensor) -> list[Any]:
         """Return a number for each row; if there are several targets, the number of each."""
-        num_decimals = [6 - math.floor(math.log10(scale)) for scale in self.scales]
+        decimals = [6 - math.floor(math.log10(scale)) for scale in self.scales]
         rows = [
-            [_rounded(*pair) for pair in zip(row, num_decimals, strict=True)]
+            [round(number, num) + 0.0 for number, num in zip(row, decimals, strict=True)]  # no -0.0
             for row in self.in_unit(targets).tolist()
         ]
         if self.targets == ("",):
@@ -230,18 +231,12 @@ def _named(values: Values) -> Mapping[str, Any]:
 
 def _number(value: Any) -> float:
     """Return a number, which may be written as text; NaN if it is none."""
-    try:
+    with suppress(ArithmeticError, TypeError, ValueError):
         return float(value)
-    except (ArithmeticError, TypeError, ValueError):
-        return math.nan
+    return math.nan
 
 
 def _array(rows: Iterable[Values], targets: tuple[str, ...]) -> np.ndarray:
     """Return the numbers of some targets: [rows, targets], float64."""
     numbers = (_number(_named(row)[name]) for row in rows for name in targets)
     return np.fromiter(numbers, np.float64).reshape(-1, len(targets))
-
-
-def _rounded(number: float, num_decimals: int) -> float:
-    """Return the rounded number, which is never -0.0."""
-    return round(number, num_decimals) + 0.0
