@@ -30,7 +30,7 @@ from ..lineage import Lineage
 from ..rules import FILE_NAME, NAMED, require, typed
 from .base import Model, build_model
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 WEIGHTS, LINEAGE, CONFIG = "model.safetensors", "lineage.json", "config.json"
 MAX_JSON_BYTES = 2**28
 """Limit of config.json, which holds the vocabulary: about 16 million tokens."""
