@@ -84,7 +84,7 @@ def test_a_failing_gate_fails_the_run_with_its_reason(project: Path, run_in: Run
     settings = f"{SMOKE} registry.threshold=1 tracking=none"
     command = ("python", "-m", "toy_project.pipelines.local", *settings.split())
     done = run_in(project, *command, code=1)
-    reason = r"not registered: macro_f1 is 0\.\d{4}, registry\.threshold is 1"
+    reason = r"not registered: accuracy is 0\.\d{4}, registry\.threshold is 1"
     assert re.search(rf"^\[register\] error: {reason}$", done.stdout, flags=re.MULTILINE)
     line = rf"error: register failed: {reason}; KFP's own log is pipelines/runs/kfp\.log\n"
     assert re.fullmatch(line, done.stderr)
