@@ -271,6 +271,14 @@ class TestMissing:
             "mine.csv:62: the text is empty; mine.csv:63: the label is empty"
         )
 
+    @pytest.mark.parametrize("on_duplicate", ["drop", "keep"])
+    @pytest.mark.parametrize("split", ["random", "time", "given"])
+    def test_if_no_row_is_left_a_split_is_named(self, split, on_duplicate, prepare):
+        rows = [row._replace(group="g", time=1, split="train") for row in self.ROWS[60:]]
+        settings = {"on_missing": "drop", "on_duplicate": on_duplicate, "split": split}
+        with pytest.raises(ProjectError, match="the train split has no row"):
+            prepare(rows, **settings)
+
     def test_other_faults_are_errors_all_the_same(self, tmp_path):
         rows = [*self.ROWS, Row({"text": "a word", "label": "x"}, source="mine.csv:64")]
         config = make_config(

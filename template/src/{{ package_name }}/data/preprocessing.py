@@ -321,7 +321,7 @@ def _assigned(survey: Survey, config: DataConfig) -> np.ndarray:
 def _together(survey: Survey, kept: np.ndarray, config: DataConfig) -> np.ndarray | None:
     """Return the group of each row that is kept; rows with the same inputs are in one."""
     groups = None if survey.groups is None else survey.groups[kept]
-    if config.on_duplicate is not OnDuplicate.keep:
+    if config.on_duplicate is not OnDuplicate.keep or not len(kept):
         return groups
     _, inputs = np.unique(survey.inputs[kept], return_inverse=True)
     if groups is None:
