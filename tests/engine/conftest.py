@@ -16,8 +16,10 @@ from toy_project.config import (
     DataConfig,
     TrackingConfig,
 )
+from toy_project.data.dataset import Split
 from toy_project.data.preprocessing import (
     Processed,
+    SplitName,
     preprocess,
 )
 from toy_project.data.rows import Row, write_rows
@@ -84,6 +86,13 @@ def process(rows: Iterable[Row], config: Config, folder: Path) -> Processed:
     """Return the rows as `fetch` and `preprocess` would leave them, with their file in a folder."""
     write_rows(rows, folder / "dataset.parquet")
     return preprocess(folder / "dataset.parquet", config)
+
+
+def encoded(processed: Processed, name: str) -> Split:
+    """Return the encoded rows of a split, in memory."""
+    rows = [row.values for row in processed.rows[SplitName(name)]]
+    encoder, objective = processed.spec.encoder, processed.spec.objective
+    return Split.from_rows(map(encoder.encode, rows), objective.encode(rows))
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,7 @@ class OnDuplicate(StrEnum):
     drop = "drop"
     """Leave the later row out."""
     keep = "keep"
-    """Keep both, in the same split."""
+    """Keep both, in the same split unless splits are given."""
     error = "error"
     """End the stage with an error that names the rows."""
 
@@ -84,9 +84,10 @@ class SplitBy(StrEnum):
     random = "random"
     """At random, with the same share of each label; a group stays whole."""
     time = "time"
-    """In the order of the column `time`: the newest rows are tested."""
+    """In the order of the column `time`: the newest rows are tested, with their groups."""
     given = "given"
-    """By the column `split`, which holds `train`, `validation` or `test`."""
+    """By the column `split`, which holds `train`, `validation` or `test`; a group in several is
+    reported."""
 
 
 def is_encoding(name: str) -> bool:
@@ -115,7 +116,8 @@ class DataConfig(Checked, section="data"):
     on_duplicate: OnDuplicate = OnDuplicate.drop
     """What to do with a row whose inputs an earlier row has too."""
     split: SplitBy = SplitBy.random
-    """How rows are split; rows with the same value in the column `group` stay together."""
+    """How rows are split; rows with the same value in the column `group` stay together, unless
+    splits are given."""
     validation_fraction: PositiveFloat = 0.15
     """Share of the rows on which training is monitored, in (0, 1)."""
     test_fraction: PositiveFloat = 0.15

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
@@ -19,7 +20,7 @@ from toy_project.data.spec import DataSpec
 from toy_project.errors import ProjectError
 from toy_project.rules import typed
 
-from ..conftest import DATA, make_config, process
+from ..conftest import DATA, encoded, make_config, process
 
 Prepare = Callable[..., Processed]
 
@@ -84,7 +85,7 @@ def test_a_label_that_cannot_be_in_every_split_is_named(prepare):
 def test_what_is_saved_is_what_was_made(processed, tmp_path):
     processed.save(tmp_path / "processed")
     assert DataSpec.load(tmp_path / "processed") == processed.spec
-    splits = Split.load(tmp_path / "processed" / "test.safetensors"), processed.split("test")
+    splits = Split.load(tmp_path / "processed" / "test.safetensors"), encoded(processed, "test")
     [loaded], [made] = (list(split.batches(1000)) for split in splits)
     assert all(one.equal(other) for one, other in zip(loaded, made, strict=True))
     saved = Rows(tmp_path / "processed" / "test.parquet")
@@ -125,6 +126,37 @@ class TestTime:
         assert str(caught.value).startswith(f"mine.csv:33: {reason}; mine.csv:34: ")
         assert "; and 4 more; data.on_missing=drop " in str(caught.value)
 
+    @pytest.mark.parametrize("time", ["NaN", "-inf", math.inf, "1_000"])
+    def test_what_is_at_no_time_is_named(self, time, prepare):
+        rows = [row._replace(time=type(time)(i)) for i, row in enumerate(labelled(40))]
+        rows[3] = rows[3]._replace(time=time)
+        with pytest.raises(ProjectError) as caught:
+            prepare(rows, split="time")
+        reason = "the time must be a date, a time or a number"
+        assert str(caught.value).startswith(f"mine.csv:5: {reason}, got {time!r}; ")
+
+    @pytest.mark.parametrize("on_duplicate", ["drop", "keep"])
+    def test_a_group_is_whole_at_its_newest_time(self, on_duplicate, prepare):
+        rows = [row._replace(time=i, group=f"g{i % 50}") for i, row in enumerate(labelled(100))]
+        rows_of = prepare(rows, split="time", on_duplicate=on_duplicate).rows
+        newest_first = [row.group for row in reversed(rows[50:])]
+        assert {row.group for row in rows_of[SplitName.test]} == set(newest_first[:8])
+        assert {row.group for row in rows_of[SplitName.validation]} == set(newest_first[8:15])
+        assert sum(map(len, rows_of.values())) == 100
+
+    def test_equal_inputs_that_are_kept_stay_together(self, prepare):
+        rows = [*labelled(60), *labelled(20)]
+        rows = [row._replace(time=i) for i, row in enumerate(rows)]
+        made = texts(prepare(rows, split="time", on_duplicate="keep"))
+        found = [set(of_split) for of_split in made.values()]
+        assert sum(map(len, found)) == len(set().union(*found)) == 60
+
+    @pytest.mark.parametrize(("number", "fraction"), [(20, 0.01), (3, 0.15)])
+    def test_a_share_of_no_row_is_named(self, number, fraction, prepare):
+        rows = [row._replace(time=i) for i, row in enumerate(labelled(number))]
+        with pytest.raises(ProjectError, match="the test split has no row"):
+            prepare(rows, split="time", test_fraction=fraction)
+
     def test_one_time_for_all_cannot_be_split(self, prepare):
         rows = [row._replace(time=1) for row in labelled(40)]
         with pytest.raises(ProjectError, match="the train split has no row"):
@@ -157,6 +189,20 @@ class TestGiven:
         rows[2] = rows[2]._replace(values={"text": "lonely", "label": "rare"})
         with pytest.raises(ProjectError, match="label 'rare' has no row in the train split"):
             prepare(rows, split="given")
+
+    def test_what_is_in_two_splits_stays_there_and_is_reported(self, prepare, caplog):
+        names = ["train"] * 4 + ["test", "validation"]
+        rows = [row._replace(split=names[i % 6]) for i, row in enumerate(labelled(36))]
+        prepare([row._replace(group=row.source) for row in rows], split="given")
+        prepare(rows, split="given", on_duplicate="keep")
+        assert not caplog.messages
+        leaky = [row._replace(group=f"g{i // 6}") for i, row in enumerate(rows)]
+        made = texts(prepare(leaky, split="given"))
+        assert [len(made[name]) for name in SplitName] == [24, 6, 6]
+        leaky = [*rows, rows[0]._replace(split="test")]
+        prepare(leaky, split="given", on_duplicate="keep")
+        reason = "a group, or inputs, that a later split has too, as given"
+        assert caplog.messages == [f"30 rows have {reason}", f"1 row has {reason}"]
 
     def test_a_split_without_a_row_is_named(self, prepare):
         rows = [row._replace(split="train") for row in labelled(8)]
@@ -224,6 +270,14 @@ class TestMissing:
             "2 rows lack a value, left out: "
             "mine.csv:62: the text is empty; mine.csv:63: the label is empty"
         )
+
+    @pytest.mark.parametrize("on_duplicate", ["drop", "keep"])
+    @pytest.mark.parametrize("split", ["random", "time", "given"])
+    def test_if_no_row_is_left_a_split_is_named(self, split, on_duplicate, prepare):
+        rows = [row._replace(group="g", time=1, split="train") for row in self.ROWS[60:]]
+        settings = {"on_missing": "drop", "on_duplicate": on_duplicate, "split": split}
+        with pytest.raises(ProjectError, match="the train split has no row"):
+            prepare(rows, **settings)
 
     def test_other_faults_are_errors_all_the_same(self, tmp_path):
         rows = [*self.ROWS, Row({"text": "a word", "label": "x"}, source="mine.csv:64")]

@@ -17,7 +17,6 @@ from toy_project.artifacts import PROCESSED, RAW
 from toy_project.config import DataConfig
 from toy_project.data.reading import dataset, read_file
 from toy_project.data.rows import DataError, Row, Rows, write_rows
-from toy_project.errors import ProjectError
 from toy_project.rules import ConfigError
 
 from .. import commands
@@ -162,6 +161,7 @@ def test_a_broken_csv_is_named_with_its_line(content, line, reason, write):
         ("mine.csv", b"text,label\n", "mine.csv has no rows"),
         ("mine.jsonl", b"[1]\n", "mine.jsonl:1: not a JSON object; each line is one, "),
         ("mine.jsonl", b'{"text": "a"}\n{\n', "mine.jsonl:2: not valid JSON (Expecting "),
+        ("mine.jsonl", b"[" * 100_000, "mine.jsonl:1: not valid JSON ("),
         ("mine.parquet", b"PAR1 no PAR1", "mine.parquet cannot be read ("),
         ("mine.csv.gz", b"\x1f\x8b no gzip", "mine.csv.gz cannot be read ("),
         ("mine.csv.gz", gzip.compress(CSV)[:-9], "mine.csv.gz cannot be read ("),
@@ -228,6 +228,7 @@ def test_a_folder_of_tables_is_read_in_the_order_of_its_files(write):
     write(json_lines(), "mine/a.jsonl")
     write(b"notes", "mine/README.md")
     write(b"x", "mine/.hidden.csv")
+    write(CSV, "mine/b/.ipynb_checkpoints/2.csv")
     sources = [row.source for row in rows("mine")]
     assert sources == ["mine/a.jsonl:1", "mine/a.jsonl:2", "mine/b/2.csv:2", "mine/b/2.csv:3"]
 
@@ -295,8 +296,18 @@ def test_a_column_widens_where_a_later_batch_has_another_type(old, new, read, tm
 def test_a_column_of_two_types_is_refused(tmp_path):
     for number in (1, 8192):
         mixed = [*[Row({"a": 1})] * number, Row({"a": "x"})]
-        with pytest.raises(ProjectError, match="the column a has values of several types"):
+        with pytest.raises(DataError, match="the column a has values of several types"):
             write_rows(mixed, tmp_path / "rows.parquet")
+
+
+@pytest.mark.parametrize("values", [(2**60 + 1, 0.5), (0.5, 2**60 + 1)])
+def test_a_whole_number_that_is_no_float_is_refused_among_these(values, tmp_path):
+    first, last = ([Row({"a": value}, source=f"mine.csv:{value}")] for value in values)
+    with pytest.raises(DataError) as caught:
+        write_rows([*first * 8192, *last], tmp_path / "rows.parquet")
+    expected = f"mine.csv:{values[1]} the column a has values of several types ("
+    assert str(caught.value).startswith(expected)
+    assert [each.name for each in tmp_path.iterdir()] == ["rows.parquet"]
 
 
 def test_a_column_may_come_late_and_end_early(tmp_path):

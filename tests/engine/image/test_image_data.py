@@ -50,6 +50,8 @@ def folders(workspace: Path) -> Path:
             image.save(path)
     Path("mine/.DS_Store").write_bytes(b"\0")
     Path("mine/dark/.DS_Store").write_bytes(b"\0")
+    Path("mine/dark/.thumbnails").mkdir()
+    Path("mine/dark/.thumbnails/small.png").write_bytes(b"\0")
     return Path("mine")
 
 

@@ -22,7 +22,7 @@ from toy_project.training.distributed import (
 )
 from toy_project.training.trainer import Trainer
 
-from ..conftest import SMALL, make_config
+from ..conftest import SMALL, encoded, make_config
 
 CPU = torch.device("cpu")
 
@@ -42,7 +42,7 @@ def test_shards_make_up_the_batch(num_rows, ranks):
 def test_the_mean_of_the_shards_gradients_is_that_of_the_batch(processed, num_rows):
     torch.manual_seed(0)
     settings = SMALL | {"word_dropout": 0, "dropout": 0}
-    model, split = build_model(settings, processed.spec), processed.split("train")
+    model, split = build_model(settings, processed.spec), encoded(processed, "train")
 
     def gradient(rows: torch.Tensor, weight: float = 1.0) -> torch.Tensor:
         model.zero_grad()
@@ -62,7 +62,7 @@ def test_one_process_in_a_group_trains_as_one_without(processed, monkeypatch):
         model = build_model(SMALL, processed.spec)
         config = make_config(training=TrainingConfig(epochs=1))
         trainer = Trainer(model, processed.spec.objective, config, device=CPU)
-        trainer.fit(processed.split("train"), processed.split("validation"))
+        trainer.fit(encoded(processed, "train"), encoded(processed, "validation"))
         return list(model.parameters())
 
     alone = weights()

@@ -36,6 +36,7 @@ from toy_project.training.trainer import (
     TrainingError,
 )
 
+from ..conftest import encoded
 from .trainers import (
     CPU,
     STEPS_PER_EPOCH,
@@ -53,7 +54,7 @@ from .trainers import (
 
 def test_a_model_learns_the_miniature_dataset(processed):
     trainer = fit(make_trainer(processed, epochs=8), processed)
-    figures = evaluate(trainer.model, trainer.objective, processed.split("test"))
+    figures = evaluate(trainer.model, trainer.objective, encoded(processed, "test"))
     assert figures["accuracy"] > 0.9
 
 
@@ -132,7 +133,7 @@ def test_early_stopping_and_the_best_checkpoint(processed, tmp_path):
     best = keep.checkpoints.load(progress.best_step)
     assert best
     trainer.load_state_dict(best.trainer)
-    figures = evaluate(trainer.model, trainer.objective, processed.split("validation"))
+    figures = evaluate(trainer.model, trainer.objective, encoded(processed, "validation"))
     assert figures["accuracy"] == progress.best
 
 
@@ -193,7 +194,7 @@ def after_a_step(processed, **settings: Any) -> Trainer:
     trainer = make_trainer(processed, model=WITHOUT_DROPOUT, max_grad_norm=1e9, **settings)
     trainer.num_steps = 1
     rows, num_parts = torch.arange(7), trainer.config.accumulation_steps
-    trainer.train_step(to_parts(processed.split("train"), rows, num_parts=num_parts, device=CPU))
+    trainer.train_step(to_parts(encoded(processed, "train"), rows, num_parts=num_parts, device=CPU))
     return trainer
 
 
@@ -203,7 +204,7 @@ def test_the_parts_of_a_batch_add_up_to_its_gradient(processed, num_parts):
     summed = after_a_step(processed, accumulation_steps=num_parts)
     assert (grads(summed) - grads(whole)).abs().max() < 1e-6
     assert summed.log()["train_loss"] == pytest.approx(whole.log()["train_loss"], rel=1e-6)
-    config, split = TrainingConfig(accumulation_steps=num_parts), processed.split("train")
+    config, split = TrainingConfig(accumulation_steps=num_parts), encoded(processed, "train")
     [parts] = prepared(split, iter([torch.arange(7)]), config, CPU)
     assert len(parts) == len(torch.arange(7).chunk(num_parts)) > 1
 
@@ -211,7 +212,7 @@ def test_the_parts_of_a_batch_add_up_to_its_gradient(processed, num_parts):
 def test_the_average_of_the_weights_is_what_is_evaluated(processed):
     trainer = fit(make_trainer(processed, ema_decay=0.99, epochs=1), processed)
     assert not average(trainer).equal(weights(trainer))
-    validation = processed.split("validation")
+    validation = encoded(processed, "validation")
     figures = evaluate(trainer.evaluated_model, trainer.objective, validation)
     assert figures["accuracy"] == trainer.progress.best
 
@@ -248,7 +249,7 @@ def test_the_trainer_clips_and_decays_as_configured(processed):
     optimizer = OptimizerConfig(weight_decay=0.5)
     trainer = make_trainer(processed, optimizer=optimizer, max_grad_norm=0.01)
     trainer.num_steps = 1
-    split = processed.split("train")
+    split = encoded(processed, "train")
     trainer.train_step(to_parts(split, torch.arange(8), num_parts=1, device=CPU))
     assert grads(trainer).norm() == pytest.approx(0.01, rel=1e-3)
     assert trainer.optimizer.defaults["weight_decay"] == 0.5
@@ -335,7 +336,7 @@ def test_a_history_without_room_is_said_and_whole_later(processed, tmp_path, cap
     path = tmp_path / "history.csv"
     history = History(path)
     trainer = make_trainer(processed, [history], epochs=2)
-    trainer.fit(processed.split("train"), processed.split("validation"))
+    trainer.fit(encoded(processed, "train"), encoded(processed, "validation"))
     whole = path.read_text("utf-8")
     path.unlink()
     again = make_trainer(processed, [History(path)], epochs=2)

@@ -24,7 +24,7 @@ from toy_project.training.trainer import (
     Trainer,
 )
 
-from ..conftest import make_config
+from ..conftest import encoded, make_config
 
 CPU = torch.device("cpu")
 MODEL: dict[str, Any] = {
@@ -62,7 +62,7 @@ def make_trainer(
 
 
 def fit(trainer: Trainer, processed) -> Trainer:
-    trainer.fit(processed.split("train"), processed.split("validation"))
+    trainer.fit(encoded(processed, "train"), encoded(processed, "validation"))
     return trainer
 
 

@@ -129,6 +129,15 @@ class Encoder(Fitted, ABC, section="encoder"):
         """Return sentences about the inputs for the model card."""
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Return the files of a folder and of those in it, in order, without what is hidden."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(p.startswith(".") for p in path.relative_to(folder).parts)
+    )
+
+
 def encoder_class(name: str) -> type[Encoder]:
     """Return the encoder that data/<name>.py defines."""
     return find_class(Encoder, folder="data", name=name, setting="data.encoder.name")

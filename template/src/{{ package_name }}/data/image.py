@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..rules import Checked, PositiveInt, Rule, require, within
-from .encoder import Encoder, Field
+from .encoder import Encoder, Field, files_in
 from .rows import Values
 
 FILE_FORMATS, REQUEST_FORMATS = ("PNG", "JPEG", "TIFF"), ("PNG", "JPEG")
@@ -94,15 +94,15 @@ class ImageEncoder(Encoder):
     @classmethod
     def read_folder(cls, folder: Path) -> Iterator[tuple[str, Values]] | None:
         """Yield the images of each folder in `folder`, whose name is their label."""
-        labels = [path for path in _seen(folder.iterdir()) if path.is_dir()]
-        files = (path for label in labels for path in label.rglob("*"))
+        folders = (path for path in folder.iterdir() if path.is_dir())
+        labels = sorted(path for path in folders if not path.name.startswith("."))
+        files = (path for label in labels for path in files_in(label))
         if len(labels) < 2 or not any(path.suffix.lower() in SUFFIXES for path in files):
             return None
         return (
             (path.as_posix(), {"image": path.read_bytes(), "label": label.name})
             for label in labels
-            for path in _seen(label.rglob("*"))
-            if path.is_file()
+            for path in files_in(label)
         )
 
     @classmethod
@@ -225,11 +225,6 @@ class ImageEncoder(Encoder):
         image = image.convert(self.mode).resize(size, Image.Resampling.BILINEAR)
         pixels = np.asarray(image).reshape(self.height, self.width, -1)
         return pixels.transpose(2, 0, 1).copy()  # [channels, height, width]
-
-
-def _seen(paths: Iterable[Path]) -> list[Path]:
-    """Return the paths in order, without hidden ones."""
-    return sorted(path for path in paths if not path.name.startswith("."))
 
 
 def _sides(size: int | list[int]) -> tuple[int, ...]:

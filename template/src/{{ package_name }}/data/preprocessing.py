@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 from array import array
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from torch import Tensor
 from ..config import Config, DataConfig, OnDuplicate, OnMissing, SplitBy
 from ..errors import ProjectError
 from ..objectives.base import Objective, objective_class, objective_settings
-from .dataset import Split, write_split
+from .dataset import write_split
 from .encoder import Encoder, encoder_class, encoder_settings
 from .rows import Row, Rows, Values, write_rows
 from .spec import DataSpec
@@ -43,12 +44,6 @@ class Processed:
 
     rows: dict[SplitName, Rows]
     spec: DataSpec
-
-    def split(self, name: SplitName) -> Split:
-        """Return the encoded rows of a split, in memory."""
-        rows = [row.values for row in self.rows[name]]
-        targets = self.spec.objective.encode(rows)
-        return Split.from_rows(map(self.spec.encoder.encode, rows), targets)
 
     def save(self, folder: Path) -> None:
         """Write the splits as Parquet and as tensors, and the spec; memory holds few rows."""
@@ -231,7 +226,7 @@ def _place(row: Row, by: SplitBy) -> tuple[float, str]:
         if row.split in list(SplitName):
             return list(SplitName).index(SplitName(row.split)), ""
         return -1, f"the split must be one of {', '.join(SplitName)}, got {row.split!r}"
-    with suppress(TypeError, ValueError):
+    with suppress(TypeError, ValueError, OverflowError):
         return _moment(row.time), ""
     return 0, f"the time must be a date, a time or a number, got {row.time!r:.100}"
 
@@ -247,14 +242,16 @@ def _moment(value: Any) -> float:
     """Return a time as seconds since 1970, without a zone as UTC; a number stays what it is."""
     if isinstance(value, str):
         try:
-            return float(value)
+            value = float(value.replace("_", "?"))  # `float` takes 1_000
         except ValueError:
             value = datetime.fromisoformat(value)
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)
     if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-    return float(value)
+        value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    if not math.isfinite(moment := float(value)):
+        raise ValueError(f"{value} is at no time")
+    return moment
 
 
 def _hash(values: Values, encoder: type[Encoder], objective: type[Objective]) -> int:
@@ -304,17 +301,17 @@ def _assigned(survey: Survey, config: DataConfig) -> np.ndarray:
     kept = np.flatnonzero(survey.is_kept)
     held_out = config.validation_fraction, config.test_fraction
     fractions = (1 - sum(held_out), *held_out)
-    by = _split_by(config)
+    groups, by = _together(survey, kept, config), _split_by(config)
     if by is SplitBy.given:
         chosen = survey.places[kept]
+        if groups is not None and (number := np.sum(_newest(chosen, groups) != chosen)):
+            rows = "1 row has" if number == 1 else f"{number:,} rows have"
+            log.warning("%s a group, or inputs, that a later split has too, as given", rows)
     elif by is SplitBy.time:
-        chosen = split_by_time(survey.places[kept], fractions=fractions)
+        chosen = split_by_time(survey.places[kept], groups, fractions=fractions)
     else:
         chosen = split_at_random(
-            survey.strata[kept],
-            _together(survey, kept, config),
-            fractions=fractions,
-            seed=config.split_seed,
+            survey.strata[kept], groups, fractions=fractions, seed=config.split_seed
         )
     split_of = np.full(len(survey.is_kept), -1, dtype=np.int8)
     split_of[kept] = chosen
@@ -324,7 +321,7 @@ def _assigned(survey: Survey, config: DataConfig) -> np.ndarray:
 def _together(survey: Survey, kept: np.ndarray, config: DataConfig) -> np.ndarray | None:
     """Return the group of each row that is kept; rows with the same inputs are in one."""
     groups = None if survey.groups is None else survey.groups[kept]
-    if config.on_duplicate is not OnDuplicate.keep:
+    if config.on_duplicate is not OnDuplicate.keep or not len(kept):
         return groups
     _, inputs = np.unique(survey.inputs[kept], return_inverse=True)
     if groups is None:
@@ -357,14 +354,25 @@ def _check_strata(
             )
 
 
-def split_by_time(times: np.ndarray, *, fractions: Sequence[float]) -> np.ndarray:
+def split_by_time(
+    times: np.ndarray, groups: np.ndarray | None, *, fractions: Sequence[float]
+) -> np.ndarray:
     """Return the split (0, 1, 2, …) of each row, the newest in the last; equal times stay together.
 
-    A split begins at the time at which its share of the rows does.
+    A group stays whole, at its newest time. A split begins at the time at which its share of the
+    rows does; it is empty if that is less than half a row.
     """
-    ordered = np.sort(times)
+    times = times if groups is None else _newest(times, groups)
+    ordered = np.append(np.sort(times), np.inf)
     starts = ordered[np.rint(np.cumsum(fractions[:-1]) * len(times)).astype(int)]
     return np.searchsorted(starts, times, side="right")
+
+
+def _newest(times: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return the newest time of each row's group: [rows]."""
+    newest = np.full(groups.max(initial=-1) + 1, -np.inf)
+    np.maximum.at(newest, groups, times)
+    return newest[groups]
 
 
 def split_at_random(

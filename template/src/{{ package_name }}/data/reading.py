@@ -17,7 +17,7 @@ from ..config import Config, SplitBy
 from ..lookup import find_function
 from ..objectives.base import objective_class
 from ..rules import require, require_known
-from .encoder import Encoder, encoder_class
+from .encoder import Encoder, encoder_class, files_in
 from .rows import DataError, Row, Values
 
 MAX_FIELD_SIZE = 10_000_000
@@ -107,7 +107,7 @@ def _of_path(path: Path, encoding: str, columns: Columns, encoder: type[Encoder]
         return
     files = [path]
     if path.is_dir():
-        files = [file for file in sorted(path.rglob("*")) if _kind(file) in KINDS]
+        files = [file for file in files_in(path) if _kind(file) in KINDS]
     is_there = bool(files) and files[0].is_file()
     require(is_there, "data.path", "a file, or a folder with files, of rows", str(path))
     for file in files:
@@ -194,8 +194,6 @@ def read_file(path: Path, *, encoding: str = "auto") -> Iterator[tuple[int, Valu
 
 def _kind(path: Path) -> str:
     """Return the suffix that tells a file's format; that of its compression comes after it."""
-    if path.name.startswith("."):
-        return ""
     suffix = path.suffix.lower()
     return Path(path.stem).suffix.lower() if suffix in _COMPRESSED else suffix
 
@@ -301,7 +299,7 @@ def _json_rows(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Values]]
             continue
         try:
             values = json.loads(line)
-        except ValueError as error:
+        except (RecursionError, ValueError) as error:
             raise DataError(path, number, f"not valid JSON ({error})") from error
         if not isinstance(values, dict):
             raise DataError(path, number, "not a JSON object; each line is one, {column: value}")

@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
     values: Values
     group: str | None = None
-    """Rows of one group stay in one split; `None` for a row on its own."""
+    """Rows of one group stay in one split, unless splits are given; `None` for a row on its own."""
     id: str = ""
     """The value of the user's column `id`, or else `source`."""
     source: str = ""
@@ -86,12 +86,13 @@ def write_rows(rows: Iterable[Row], path: Path) -> int:
 
     number, schema, writer = 0, pa.schema([]), None
     try:
-        for batch in map(_to_batch, _in_batches(rows)):
-            widened = _unified(schema, batch.schema)
+        for some in _in_batches(rows):
+            batch, source = _to_batch(some), some[0].source
+            widened = _unified(schema, batch.schema, source)
             if writer is None or widened != schema:
-                writer = _widen(writer, path, widened)
+                writer = _widen(writer, path, widened, source)
                 schema = widened
-            writer.write_batch(_cast(batch, schema))
+            writer.write_batch(_cast(batch, schema, source))
             number += len(batch)
     finally:
         if writer:
@@ -131,12 +132,16 @@ def _to_batch(rows: list[Row]) -> "pa.RecordBatch":
         try:
             arrays.append(pa.array(values))
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-            reason = f"the column {name} has values of several types ({error})"
-            raise DataError(rows[0].source, 0, reason) from error
+            raise _of_several_types(name, rows[0].source, error) from error
     return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
-def _unified(one: "pa.Schema", other: "pa.Schema") -> "pa.Schema":
+def _of_several_types(column: str, source: str, error: Exception) -> DataError:
+    """Return the error of a batch of rows, of which `source` is the first."""
+    return DataError(source, 0, f"the column {column} has values of several types ({error})")
+
+
+def _unified(one: "pa.Schema", other: "pa.Schema", source: str) -> "pa.Schema":
     """Return the schema of values of both; whole numbers become float where others are."""
     import pyarrow as pa
 
@@ -145,10 +150,10 @@ def _unified(one: "pa.Schema", other: "pa.Schema") -> "pa.Schema":
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         kinds = {field.name: field.type for field in one}
         name = next(each.name for each in other if kinds.get(each.name, each.type) != each.type)
-        raise ProjectError(f"the column {name} has values of several types ({error})") from error
+        raise _of_several_types(name, source, error) from error
 
 
-def _widen(writer: Any, path: Path, schema: "pa.Schema") -> Any:
+def _widen(writer: Any, path: Path, schema: "pa.Schema", source: str) -> Any:
     """Return a writer of the file with another schema, which has the rows written so far."""
     import pyarrow.parquet as pq
 
@@ -159,23 +164,28 @@ def _widen(writer: Any, path: Path, schema: "pa.Schema") -> Any:
     old = path.with_name(f"{path.name}.narrow")
     path.rename(old)
     wider = pq.ParquetWriter(path, schema, compression="zstd")
-    for batch in _batches_of(old):
-        wider.write_batch(_cast(batch, schema))
-    old.unlink()
+    try:
+        for batch in _batches_of(old):
+            wider.write_batch(_cast(batch, schema, source))
+    finally:
+        old.unlink()
     return wider
 
 
-def _cast(batch: "pa.RecordBatch", schema: "pa.Schema") -> "pa.RecordBatch":
+def _cast(batch: "pa.RecordBatch", schema: "pa.Schema", source: str) -> "pa.RecordBatch":
     """Return the batch with the columns of the schema, those that it lacks without values."""
     import pyarrow as pa
 
-    there = set(batch.schema.names)
-    arrays = [
-        batch.column(field.name).cast(field.type)
-        if field.name in there
-        else pa.nulls(len(batch), field.type)
-        for field in schema
-    ]
+    there, arrays = set(batch.schema.names), []
+    for field in schema:
+        try:
+            arrays.append(
+                batch.column(field.name).cast(field.type)
+                if field.name in there
+                else pa.nulls(len(batch), field.type)
+            )
+        except pa.ArrowInvalid as error:  # a whole number that float has not
+            raise _of_several_types(field.name, source, error) from error
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
