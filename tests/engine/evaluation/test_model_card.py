@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
-from toy_project.config import RegistryConfig
+from toy_project.config import OnDuplicate, RegistryConfig, SplitBy
+from toy_project.data.preprocessing import SplitName
 from toy_project.evaluation.model_card import model_card
 from toy_project.evaluation.report import Report, shown
 from toy_project.lineage import current_lineage
@@ -132,9 +133,20 @@ def test_a_model_without_mistakes_is_doubted(report: Report) -> None:
 
 def test_it_says_when_baselines_learned_from_fewer_rows(report: Report) -> None:
     large = replace(report, num_rows={**report.num_rows, "train": 100_001})
-    sentence = "The baselines learned from 100,000 of the training rows, evenly spaced."
+    sentence = "The baselines learned from about 100,000 training rows, evenly spaced."
     assert sentence in model_card(large, make_config())
     assert "baselines learned" not in model_card(report, make_config())
+
+
+@pytest.mark.parametrize("on_duplicate", OnDuplicate)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"split": SplitBy.time}, {"split": SplitBy.given}, {"path": dict.fromkeys(SplitName, "")}],
+)
+def test_it_says_whether_duplicates_were_removed(report, settings, on_duplicate) -> None:
+    config = make_config(data=replace(DATA, on_duplicate=on_duplicate, **settings))
+    is_said = "Exact duplicates are removed. The " in model_card(report, config)
+    assert is_said == (on_duplicate is OnDuplicate.drop)
 
 
 def test_it_names_the_data(report: Report) -> None:

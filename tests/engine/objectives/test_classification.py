@@ -95,7 +95,12 @@ def test_metrics_of_rows_of_which_some_labels_are_missing():
     assert balanced_accuracy(targets, scores) == 0.75
     assert auroc(targets, scores) == pytest.approx(0.75)
     assert average_precision(targets, scores) == pytest.approx((0.5 + 0.5 * 2 / 3 + 0.5) / 2)
-    assert auroc(np.zeros(3, int), scores) == 0
+
+
+def test_metrics_of_rows_that_all_have_one_label_are_those_of_chance():
+    targets, scores = np.zeros(3, int), one_hot(np.array([0, 2, 2]), 4)
+    assert auroc(targets, scores) == 0.5
+    assert average_precision(targets, scores) == 1
 
 
 def test_who_is_sure_and_right_is_calibrated():

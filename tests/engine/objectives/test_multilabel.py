@@ -34,6 +34,7 @@ def example(seed: int, num_rows: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_labels_come_as_lists_as_text_or_as_columns():
     assert [labels_of(row) for row in ROWS] == [["b", "a"], [], ["c"], ["a", "b"], [], ["c"]]
+    assert labels_of({"labels": ";"}) == []
     assert [labels_of(row) for row in COLUMNS] == [["red", "green"], ["blue"]]
 
 
@@ -99,6 +100,14 @@ def test_a_threshold_is_between_scores(seed):
         assert own >= max(f1_score(actual, scores >= cut) for cut in scores) - 1e-9
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_threshold_is_between_neighbours_in_float32(seed):
+    low = np.random.default_rng(seed).random(1, dtype=np.float32)
+    scores = np.concatenate([low, np.nextafter(low, np.float32(1))])
+    threshold = best_threshold(np.array([False, True]), scores)
+    assert scores[0].item() < threshold < scores[1].item()
+
+
 def test_the_loss_is_binary_cross_entropy():
     targets, outputs = example(0)
     expected = functional.binary_cross_entropy_with_logits(outputs, targets.float())
@@ -112,7 +121,9 @@ def test_json_keeps_it():
 
 
 def test_what_cannot_be_read_is_refused():
-    assert Multilabel.problem({"labels": None}, CONFIG) == "the labels are missing"
+    message = "the labels are missing; write ; for a row without labels"
+    assert Multilabel.problem({"labels": None}, CONFIG) == message
+    assert Multilabel.problem({"labels": ";"}, CONFIG) == ""
     bad = {"labels": {"red": 1, "blue": 2}}
     assert Multilabel.problem(bad, CONFIG) == "blue must be 0 or 1, got 2"
     missing = {"labels": {"red": None}}

@@ -137,7 +137,8 @@ def test_json_keeps_it(rows):
 
 
 @pytest.mark.parametrize(
-    "value", ["", "many", "1,5", "nan", "-inf", None, math.nan, 1e300, 10**400, date.min, [1]]
+    "value",
+    ["", "many", "1,5", "1_000", "nan", "-inf", None, math.nan, 1e300, 10**400, date.min, [1]],
 )
 def test_what_is_no_finite_number_is_refused(value):
     message = f"the target must be a number, got {value!r:.100}"

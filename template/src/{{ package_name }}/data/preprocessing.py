@@ -181,7 +181,8 @@ def _survey(
     needed = (*encoder.columns, *objective.columns)
     is_kept, inputs, places = array("b"), array("Q"), array("d")
     strata, groups = Codes(), Codes()
-    refused, left_out = Found(), Found()
+    refused, left_out, hint = Found(), Found(), ""
+    drops = config.data.on_missing is OnMissing.drop
     for row in rows:
         reason = encoder.problem(row.values) or objective.problem(row.values, settings)
         if by is not SplitBy.random:
@@ -189,14 +190,15 @@ def _survey(
             places.append(place)
             reason = reason or misplaced
         if reason:
-            lacks = config.data.on_missing is OnMissing.drop and _lacks_value(row, needed, by)
-            (left_out if lacks else refused).add(row.source, reason)
+            lacks = _lacks_value(row, needed, by)
+            (left_out if lacks and drops else refused).add(row.source, reason)
+            if lacks and not drops:
+                hint = "; data.on_missing=drop leaves out rows that lack a value"
         is_kept.append(not reason)
         inputs.append(0 if reason else _hash(row.values, encoder, objective))
         strata.append("" if reason else objective.stratum(row.values))
         groups.append(row.group)
     if refused.number:
-        hint = "; data.on_missing=drop leaves out rows that lack a value"
         raise UnusableError(f"{refused}{hint}")
     if left_out.number:
         number = "1 row lacks" if left_out.number == 1 else f"{left_out.number:,} rows lack"

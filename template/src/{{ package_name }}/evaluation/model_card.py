@@ -56,15 +56,15 @@ test split."""
 
 
 def _split(config: DataConfig) -> str:
-    """Return how rows were assigned to splits."""
+    """Return whether duplicates were removed, and how rows were assigned to splits."""
+    removed = "Exact duplicates are removed. " if config.on_duplicate is OnDuplicate.drop else ""
     if config.split is SplitBy.given or isinstance(config.path, dict):
-        return "The splits came with the data."
+        return f"{removed}The splits came with the data."
     if config.split is SplitBy.time:
-        return "The rows are split by time: the newest are tested."
+        return f"{removed}The rows are split by time: the newest are tested."
     group = config.columns.get("group")
     together = f"; rows that share {markdown_code(group)} stay together" if group else ""
-    duplicates = "" if config.on_duplicate is OnDuplicate.keep else "Exact duplicates are removed. "
-    return f"{duplicates}The rows are split at random{together}."
+    return f"{removed}The rows are split at random{together}."
 
 
 def _source(config: DataConfig) -> str:
@@ -81,7 +81,7 @@ def _results(report: Report) -> str:
     table = _table(header, rows)
     few = ""
     if report.num_rows["train"] > BASELINE_ROWS:
-        few = f"\nThe baselines learned from {BASELINE_ROWS:,} of the training rows, evenly spaced."
+        few = f"\nThe baselines learned from about {BASELINE_ROWS:,} training rows, evenly spaced."
     pictures = "\n\n".join(f"![{name}]({FIGURES}/{name}.png)" for name in report.figures)
     return f"""\
 ## Results

@@ -1,4 +1,4 @@
-"""Figures of a classifier, made without pyplot and so without global state."""
+"""Figures of the report, made without pyplot and so without global state."""
 
 import re
 from collections.abc import Mapping, Sequence

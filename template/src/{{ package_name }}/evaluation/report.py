@@ -20,10 +20,11 @@ from ..data.rows import Row, Rows
 from ..data.spec import DataSpec
 from ..models.base import predict_outputs
 from ..models.bundle import Bundle
+from ..objectives.base import Objective
 from .plots import save_figure
 
 BASELINE_ROWS = 100_000
-"""Training rows that baselines learn from, at most: they hold all of them in memory."""
+"""About how many training rows baselines learn from: they hold all of them in memory."""
 METRICS_JSON, PREDICTIONS_CSV, FIGURES = "metrics.json", "predictions.csv", "figures"
 
 _FORMULA_STARTS = (*"=+-@'\t\r\n", *"＝＋－＠")  # noqa: RUF001
@@ -163,20 +164,28 @@ def evaluate_bundle(bundle: Bundle, processed: Path, rows: Mapping[str, Rows]) -
     `rows` has the rows of each split in that folder.
     """
     split = Split.load(processed / "test.safetensors")
+    training = _spaced(rows["train"], bundle.spec.objective)
     return Report(
         bundle=bundle,
         outputs=predict_outputs(bundle.model, split),
         targets=split.targets,
-        baseline_scores=baselines(bundle.spec, _spaced(rows["train"]), rows["test"]),
+        baseline_scores=baselines(bundle.spec, training, rows["test"]),
         num_rows={name: len(found) for name, found in rows.items()},
         test_rows=rows["test"],
     )
 
 
-def _spaced(rows: Rows) -> Rows:
-    """Return at most `BASELINE_ROWS` of the rows, evenly spaced."""
+def _spaced(rows: Rows, objective: Objective) -> Rows:
+    """Return `BASELINE_ROWS` of the rows, evenly spaced, and one of each stratum; or all rows.
+
+    Without a row of each label, the scores of a baseline would lack a column.
+    """
+    if len(rows) <= BASELINE_ROWS:
+        return rows
     kept = np.zeros(len(rows), dtype=bool)
-    kept[np.linspace(0, len(rows) - 1, min(len(rows), BASELINE_ROWS)).astype(int)] = True
+    kept[np.linspace(0, len(rows) - 1, BASELINE_ROWS).astype(int)] = True
+    row_of = {objective.stratum(row.values): index for index, row in enumerate(rows)}
+    kept[list(row_of.values())] = True
     return Rows(rows.path, kept)
 
 

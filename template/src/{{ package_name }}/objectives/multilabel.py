@@ -100,7 +100,9 @@ class Multilabel(Objective):
         for name, flag in labels.items() if isinstance(labels, Mapping) else ():
             if str(flag).lower() not in FLAGS:
                 return f"{name} must be 0 or 1, got {flag!r:.100}"
-        return "the labels are missing" if labels is None else ""
+        if labels is None:
+            return f"the labels are missing; write {SEPARATOR} for a row without labels"
+        return ""
 
     @classmethod
     def fit(cls, rows: Iterable[Values], settings: MultilabelConfig) -> Self:
@@ -183,7 +185,8 @@ class Multilabel(Objective):
         # Balanced, so that a threshold of 0.5 suits rare labels too.
         balanced: dict[str, Any] = {"class_weight": "balanced"}
         regression = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=1000, **balanced)
-        boosting = HistGradientBoostingClassifier(random_state=0, **balanced)
+        # Early stopping holds out rows with and without a label, so it fails for a single row.
+        boosting = HistGradientBoostingClassifier(random_state=0, early_stopping=False, **balanced)
         return {
             "constant": ("frequency", OneVsRestClassifier(DummyClassifier(strategy="prior"))),
             "linear": ("logistic_regression", OneVsRestClassifier(regression)),
@@ -256,4 +259,6 @@ def best_threshold(actual: np.ndarray, scores: np.ndarray) -> float:
         return 0.5
     lowest = own[(hits / (len(own) + above)).argmax()]
     below = scores[scores < lowest]
-    return float((lowest + (below.max() if len(below) else 0)) / 2)
+    highest = below.max() if len(below) else 0
+    # In float64, since between two float32 there may be no other.
+    return (float(lowest) + float(highest)) / 2

@@ -230,7 +230,9 @@ def _named(values: Values) -> Mapping[str, Any]:
 
 
 def _number(value: Any) -> float:
-    """Return a number, which may be written as text; NaN if it is none."""
+    """Return a number, which may be written as text; NaN if it is none, as `1_000`."""
+    if isinstance(value, str) and "_" in value:  # which `float` takes
+        return math.nan
     with suppress(ArithmeticError, TypeError, ValueError):
         return float(value)
     return math.nan
