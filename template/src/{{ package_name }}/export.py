@@ -1,6 +1,7 @@
 """Write a trained model for other libraries: `python -m <package>.export hf`."""
 
 import argparse
+import json
 import logging
 from copy import deepcopy
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .artifacts import BUNDLE, new_folder, require
 from .compose import one_line_errors
+from .data.pretrained import CONFIG, quieten
 from .errors import ProjectError
 
 if TYPE_CHECKING:
@@ -47,11 +49,12 @@ def export_hf(bundle: "Bundle", folder: Path) -> None:
     temperatures and units are in the last layer. Thresholds of labels are not exported.
 
     Raises:
-        ProjectError: The model in the bundle is of this project's own making.
+        ProjectError: The model in the bundle is of this project's own making, its head cannot hold
+            the unit of the targets, or `folder` holds something else than an exported model.
     """
-    from .data.pretrained import quieten
     from .models.pretrained import Pretrained
 
+    _require_replaceable(folder)
     quieten()
     model, objective = bundle.model, bundle.spec.objective
     if not isinstance(model, Pretrained):
@@ -71,6 +74,21 @@ def export_hf(bundle: "Bundle", folder: Path) -> None:
     log.info("%s: %s with %s", folder, config.architectures[0], model.config.checkpoint)
 
 
+def _require_replaceable(folder: Path) -> None:
+    """Raise a ProjectError for a folder with other content than an exported model."""
+    is_free = not folder.is_dir() or not any(folder.iterdir())
+    if not folder.name or not (is_free or _is_exported(folder)):
+        raise ProjectError(f"--folder must be new, empty or an exported model, got {folder}")
+
+
+def _is_exported(folder: Path) -> bool:
+    try:
+        config = json.loads((folder / CONFIG).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and "model_type" in config
+
+
 def _change_unit(network: "nn.Module", objective: Any) -> None:
     """Let the last layer give numbers in the unit of the targets, or calibrated logits."""
     import torch
@@ -79,9 +97,12 @@ def _change_unit(network: "nn.Module", objective: Any) -> None:
     scales = torch.tensor(getattr(objective, "scales", (1 / temperature,)))
     means = torch.tensor(getattr(objective, "means", (0.0,)))
     *_, last = (one for one in network.modules() if isinstance(one, torch.nn.Linear))
+    if last.bias is None and means.any():
+        raise ProjectError("the model's head has no bias, which must hold the means of the targets")
     with torch.no_grad():
         last.weight.mul_(scales.unsqueeze(-1))
-        last.bias.mul_(scales).add_(means)
+        if last.bias is not None:
+            last.bias.mul_(scales).add_(means)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,14 @@ import zlib
 from base64 import b64encode
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
+from threading import Lock
+from time import sleep
+from typing import ClassVar
 
 import httpx2
 import pytest
-from toy_project.data.image import Mode
+from toy_project.data.image import ImageEncoder, Mode
 from toy_project.data.spec import DataSpec
 from toy_project.lineage import current_lineage
 from toy_project.models.base import build_model
@@ -121,6 +125,45 @@ def test_a_bad_image_fails_its_own_request(client):
     with ThreadPoolExecutor(16) as clients:
         posts = list(clients.map(lambda one: client.post("/predict", json=body_of(one)), files))
     assert [post.status_code for post in posts] == [200, 422] * 16
+
+
+class SlowEncoder(ImageEncoder):
+    """Needs 0.1 s for a request, and fails if another one is being read."""
+
+    reading: ClassVar = Lock()
+
+    def row(self, request):
+        """Return the image."""
+        assert self.reading.acquire(blocking=False)
+        sleep(0.1)
+        self.reading.release()
+        return super().row(request)
+
+
+def asked_at_once(bundle: Bundle, config: ServingConfig) -> list[tuple[int, str]]:
+    """Return status and content of the answers to 16 requests, whose images are slow to read."""
+    plain = bundle.spec.encoder
+    slow = SlowEncoder(**{each.name: getattr(plain, each.name) for each in fields(plain)})
+    other = replace(bundle, spec=replace(bundle.spec, encoder=slow))
+    with running(lambda: Predictor(other), config) as client, ThreadPoolExecutor(16) as clients:
+        wait_until_ready(client)
+        body = body_of(encoded(noise()))
+        posts = list(clients.map(lambda _: client.post("/predict", json=body), range(16)))
+    return [(post.status_code, post.text) for post in posts]
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"max_batch_size": 4, "max_queue_size": 4}, "too many inputs are waiting"),
+        ({"max_wait_s": 0.25}, "the wait was longer than 0.25 s"),
+    ],
+    ids=["room", "time"],
+)
+def test_images_are_read_one_after_another_and_count_as_waiting(bundle, limits, reason):
+    answers = asked_at_once(bundle, ServingConfig(**limits))
+    assert {status for status, _ in answers} == {200, 503}
+    assert all(reason in text for status, text in answers if status == 503)
 
 
 def test_the_documentation_has_both_kinds_of_input(client):

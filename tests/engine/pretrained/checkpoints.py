@@ -13,6 +13,8 @@ from transformers import (
     ConvNextModel,
     DistilBertConfig,
     DistilBertModel,
+    GPT2Config,
+    GPT2Model,
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaModel,
@@ -71,6 +73,27 @@ def distilbert(folder: Path) -> None:
         hidden_dim=32,
     )
     _save(folder, DistilBertModel(config), tokenizer)
+
+
+def gpt2(folder: Path) -> None:
+    """Write a GPT-2, a decoder: without a token for padding, and with no bias in its head."""
+    _seed()
+    words = word_tokenizer("[PAD]", "[UNK]", "[CLS]", "[END]", padding=0).backend_tokenizer
+    words.post_processor = processors.TemplateProcessing(single="$A")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, unk_token="[UNK]", eos_token="[END]", model_max_length=MAX_LENGTH
+    )
+    end = tokenizer.eos_token_id
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=24,
+        n_embd=16,
+        n_layer=3,
+        n_head=2,
+        bos_token_id=end,
+        eos_token_id=end,
+    )
+    _save(folder, GPT2Model(config), tokenizer)
 
 
 def word_tokenizer(
@@ -132,4 +155,4 @@ def convnext(folder: Path) -> None:
 
 
 IMAGE = {"vit": vit, "convnext": convnext}
-ALL = TEXT | IMAGE
+ALL = TEXT | IMAGE | {"gpt2": gpt2}

@@ -83,6 +83,53 @@ def test_the_pipeline_of_transformers_gives_what_the_objective_does(
     assert [found[name] for name in names] == pytest.approx(scores[0].tolist(), abs=1e-5)
 
 
+@pytest.mark.parametrize("folder", ["gpt2"], indirect=True)
+def test_a_head_without_bias_is_exported_unless_the_targets_need_one(
+    workspace, folder, spec, monkeypatch
+):
+    halved = replace(
+        spec, objective=Classification(("animals", "plants", "stones"), temperature=2.0)
+    )
+    bundle = bundled(started(folder, halved), halved)
+    bundle.save(workspace / "models/bundle")
+    run(monkeypatch, "hf")
+    network = AutoModelForSequenceClassification.from_pretrained("models/hf").eval()
+    batch = AutoTokenizer.from_pretrained("models/hf")(TEXTS, padding=True, truncation=True)
+    rows = [bundle.spec.encoder.encode({"text": text}) for text in TEXTS]
+    split = Split.from_rows(rows, torch.zeros(4))
+    with torch.inference_mode():
+        logits = network(**batch.convert_to_tensors("pt")).logits
+        expected = bundle.model(split.inputs(torch.arange(4))) / 2
+    torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
+
+    other = replace(spec, objective=Regression(("size",), means=(30.0,), scales=(9.0,)))
+    bundled(started(folder, other), other).save(workspace / "models/bundle")
+    with pytest.raises(SystemExit) as end:
+        run(monkeypatch, "hf", "--folder", "models/other")
+    expected = "error: the model's head has no bias, which must hold the means of the targets"
+    assert end.value.code == expected
+    assert not (workspace / "models/other").exists()
+
+
+@pytest.mark.parametrize("given", ["models", "models/bundle", "."])
+def test_a_folder_of_other_files_is_not_replaced(workspace, folder, spec, monkeypatch, given):
+    bundled(started(folder, spec), spec).save(workspace / "models/bundle")
+    before = {path: path.stat().st_ino for path in workspace.rglob("*")}
+    with pytest.raises(SystemExit) as end:
+        run(monkeypatch, "hf", "--folder", given)
+    expected = f"error: --folder must be new, empty or an exported model, got {given}"
+    assert end.value.code == expected
+    assert {path: path.stat().st_ino for path in workspace.rglob("*")} == before
+
+
+def test_an_empty_folder_and_an_exported_model_are_replaced(workspace, folder, spec, monkeypatch):
+    bundled(started(folder, spec), spec).save(workspace / "models/bundle")
+    (workspace / "empty").mkdir()
+    for _ in range(2):
+        run(monkeypatch, "hf", "--folder", "empty")
+    assert (workspace / "empty/model.safetensors").exists()
+
+
 def test_what_was_exported_can_be_trained_further(workspace, folder, spec, monkeypatch):
     model = started(folder, spec)
     bundled(model, spec).save(workspace / "models/bundle")

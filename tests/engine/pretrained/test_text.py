@@ -42,6 +42,19 @@ def test_a_batch_gives_the_outputs_that_transformers_gives(folder, spec):
     assert outputs.std(dim=0).min() > 1e-4  # the texts matter
 
 
+@pytest.mark.parametrize("folder", ["gpt2"], indirect=True)
+def test_a_decoder_without_padding_reads_each_text_of_a_batch_as_if_alone(folder, spec):
+    assert AutoTokenizer.from_pretrained(folder).pad_token_id is None
+    model, rows = started(folder, spec), [spec.encoder.encode({"text": text}) for text in TEXTS]
+    model.eval()
+    split = Split.from_rows(rows, torch.zeros(4))
+    with torch.inference_mode():
+        together = model(split.inputs(torch.arange(4)))
+        alone = torch.cat([model(torch.tensor([row])) for row in rows])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
+    assert together.std(dim=0).min() > 1e-4
+
+
 @pytest.mark.parametrize("length", [2, MAX_LENGTH + 1])
 def test_a_length_that_the_model_cannot_read_is_refused(folder, length):
     message = rf"data.encoder.max_tokens must be in \[3, {MAX_LENGTH}\] for {folder}, got {length}"

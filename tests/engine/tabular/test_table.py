@@ -159,6 +159,16 @@ def test_numbers_of_a_category_are_the_same_with_and_without_a_point():
     assert code_of(encoder, 1.0) == code_of(encoder, "1") == KNOWN
 
 
+def test_a_category_of_a_file_is_the_one_of_a_request():
+    """A CSV has 1.0 for an integer of a column with gaps, and True for what JSON writes as true."""
+    encoder = fitted(["1.0", "1.0", "2.", "2.0", "True", "True"], types={"x": "categorical"})
+    assert encoder.inputs[0].categories == ("1", "2", "true")
+    assert [code_of(encoder, one) for one in (1, 1.0, "1", "1.00")] == [KNOWN] * 4
+    assert code_of(encoder, True) == code_of(encoder, "TRUE") == KNOWN + 2
+    codes = fitted(["007.0", "1.50", ".0", "v1.0"] * 2).inputs[0].categories
+    assert codes == (".0", "007.0", "1.50", "v1.0")
+
+
 @pytest.mark.parametrize("huge", [1e308, -1e308, "1e308", -(10**300)])
 def test_a_huge_number_is_cut_and_leaves_the_others_in_place(huge):
     values = [*range(100)]

@@ -71,6 +71,12 @@ def test_missing_values_and_new_categories_have_an_answer(client):
     predicted(client, {"color": "green"})
 
 
+def test_a_category_can_be_of_any_type_of_json(client):
+    nothing_known = predicted(client, {"color": "green"})
+    for color in (True, 1, 1.0, "1"):
+        assert predicted(client, {"color": color}) == nothing_known
+
+
 @pytest.mark.parametrize("number", [1e300, -1e300, 1e39, 5e-324])
 def test_numbers_far_from_training_have_a_finite_answer(client, number):
     predicted(client, {"age": number, "model_config": -number})

@@ -37,6 +37,8 @@ _NUMBER = re.compile(
     r"[+-]?((?!0\d)(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?)", re.ASCII | re.IGNORECASE
 )
 """A number of a CSV. `007` is none: leading zeros are those of a code."""
+_WHOLE = re.compile(r"([+-]?(0|[1-9]\d*))\.0*", re.ASCII)
+"""A whole number with a point, as many programs write integers of a column with gaps."""
 _BOOLEANS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0, "1": 1.0, "0": 0.0}
 
 Finite = Annotated[float, Rule("finite", math.isfinite)]
@@ -60,7 +62,7 @@ _TYPES = {
 }
 _FIELDS: dict[ColumnType, Any] = {
     ColumnType.numeric: float,
-    ColumnType.categorical: str | int | float,
+    ColumnType.categorical: str | bool | int | float,
     ColumnType.boolean: bool,
     ColumnType.date: date | datetime,
 }
@@ -250,10 +252,13 @@ def _finite(value: Any) -> float:
 
 
 def category_of(value: Any) -> str:
-    """Return a value as the name of a category: 3.0 and "3" are the same."""
+    """Return a value as the name of a category: 3.0, "3.0" and "3" are one, True and "TRUE" too."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value).lower() if isinstance(value, bool) else str(value).strip()
+    text = str(value).strip()
+    if whole := _WHOLE.fullmatch(text):
+        return whole[1]
+    return text.lower() if text.lower() in ("true", "false") else text
 
 
 def date_of(value: Any) -> datetime | None:

@@ -114,9 +114,10 @@ class PretrainedTextEncoder(PretrainedEncoder):
             f"in [{least}, {longest}] for {settings.checkpoint}",
             settings.max_tokens,
         )
-        padding_id = next(
-            (id for id in (tokenizer.pad_token_id, config.pad_token_id) if id is not None), 0
-        )
+        # A decoder may have no padding, but its classifier finds a text's last token by it.
+        ids = tokenizer.pad_token_id, config.pad_token_id, tokenizer.eos_token_id, 0
+        padding_id = next(id for id in ids if id is not None and id >= 0)
+        config.pad_token_id = tokenizer.pad_token_id = padding_id
         tokenizer.model_max_length = settings.max_tokens
         return cls(saved_files(config, tokenizer), settings.max_tokens, padding_id)
 

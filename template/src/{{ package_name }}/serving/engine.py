@@ -4,9 +4,9 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -56,6 +56,8 @@ class Engine:
         self._load = load
         self._predictor: Predictor | None = None
         self._seconds_per_batch = 0.0
+        self._reader = ThreadPoolExecutor(1, "reader")
+        self._num_reading = 0
 
     @property
     def loaded(self) -> bool:
@@ -79,11 +81,12 @@ class Engine:
 
         Raises:
             UnavailableError: The model is not loaded, or would not be free in time if batches take
-                as long as recent ones and `num_ahead` inputs come first.
+                as long as recent ones and `num_ahead` inputs come first, besides those of requests
+                that are being read.
             HTTPException: The request is invalid, or its client has disconnected.
         """
         self.require_loaded()
-        batches_ahead = num_ahead / self.config.max_batch_size
+        batches_ahead = (num_ahead + self._num_reading) / self.config.max_batch_size
         if batches_ahead * self._seconds_per_batch > self.config.max_wait_s:
             raise UnavailableError(f"the wait would be longer than {self.config.max_wait_s:g} s")
         if not JSON.fullmatch(request.headers.get("Content-Type", "")):
@@ -94,8 +97,25 @@ class Engine:
         except ClientDisconnect as error:
             raise HTTPException(CLIENT_GONE, "the client has disconnected") from error
         if self.schema.encoder.row_is_slow:
-            return await asyncio.to_thread(self.schema.rows, body, is_batch=is_batch)
+            return await self._slow_rows(body, is_batch=is_batch)
         return self.schema.rows(body, is_batch=is_batch)
+
+    async def _slow_rows(self, body: bytes, *, is_batch: bool) -> list[Values]:
+        """Return the rows of a body, after those of the bodies that came before it."""
+        if self._num_reading >= self.config.max_queue_size:
+            raise UnavailableError("too many inputs are waiting")
+        deadline = monotonic() + self.config.max_wait_s
+
+        def read() -> list[Values]:
+            if monotonic() > deadline:
+                raise UnavailableError(f"the wait was longer than {self.config.max_wait_s:g} s")
+            return self.schema.rows(body, is_batch=is_batch)
+
+        self._num_reading += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reader, read)
+        finally:
+            self._num_reading -= 1
 
     async def load(self, executor: Executor | None = None) -> None:
         """Load the model in a thread; call `on_error` if that fails."""
