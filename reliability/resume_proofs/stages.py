@@ -66,7 +66,7 @@ def _ready(lab: Lab, stage: Stage) -> Path:
     (folder / "data" / "raw").mkdir(parents=True)
     (folder / "configs").symlink_to(lab.project / "configs")
     table = parquet.read_table(lab.project / "data/raw/dataset.parquet")
-    every_fifth = table.take(range(0, len(table), 5))
+    every_fifth = table.take(list(range(0, len(table), 5)))
     parquet.write_table(every_fifth, folder / "data/raw/dataset.parquet")
     for command in stage.before:
         assert ended(_start(lab, folder, command)) == 0, lab.error(folder)
