@@ -133,7 +133,7 @@ class TestTime:
         with pytest.raises(ProjectError) as caught:
             prepare(rows, split="time")
         reason = "the time must be a date, a time or a number"
-        assert str(caught.value).startswith(f"mine.csv:5: {reason}, got {time!r}; ")
+        assert str(caught.value) == f"mine.csv:5: {reason}, got {time!r}"
 
     @pytest.mark.parametrize("on_duplicate", ["drop", "keep"])
     def test_a_group_is_whole_at_its_newest_time(self, on_duplicate, prepare):

@@ -51,5 +51,5 @@ def test_another_schema_is_refused(bundle_folder):
     path = bundle_folder / "config.json"
     config = json.loads(path.read_text("utf-8"))
     path.write_text(json.dumps(config | {"schema_version": 99}), "utf-8")
-    with pytest.raises(BundleError, match="has schema version 99, expected 2; train the model"):
+    with pytest.raises(BundleError, match="has schema version 99, expected 3; train the model"):
         Bundle.load(bundle_folder)

@@ -338,7 +338,7 @@ def test_a_bundle_of_an_older_release_says_what_to_do(folder):
     config = json.loads((folder / CONFIG).read_bytes())
     del config["sha256"][CONFIG]
     (folder / CONFIG).write_bytes(text(config | {"schema_version": 1}))
-    expected = f"{folder} has schema version 1, expected 2; train the model again"
+    expected = f"{folder} has schema version 1, expected 3; train the model again"
     assert refusal(folder) == expected
 
 
