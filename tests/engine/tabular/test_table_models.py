@@ -38,11 +38,11 @@ def train(model: Model, inputs: Tensor, labels: Tensor, num_steps: int = 150) ->
     return (model(inputs).argmax(dim=1) == labels).float().mean().item()
 
 
-@pytest.mark.parametrize("sizes", [(), (2,), (3, 5, 102)])
-@pytest.mark.parametrize("num_numbers", [0, 1, 7])
-def test_any_columns_give_outputs(name, sizes, num_numbers):
-    if not sizes and not num_numbers:
-        pytest.skip("a table has a column")
+@pytest.mark.parametrize(
+    ("num_numbers", "sizes"),
+    [(0, (2,)), (0, (3, 5, 102)), *((n, s) for n in (1, 7) for s in ((), (2,), (3, 5, 102)))],
+)
+def test_any_columns_give_outputs(name, num_numbers, sizes):
     model = build(name, TableSpec(num_numbers, sizes))
     codes = torch.tensor([[size - 1.0 for size in sizes]]).expand(4, -1)
     outputs = model(torch.cat([torch.randn(4, num_numbers), codes], dim=1))
