@@ -26,10 +26,10 @@ format: setup  ## Fix style and format
 	ruff format
 
 test: setup  ## Run all tests; ARGS go to pytest
-	pytest $(ARGS)
+	pytest --numprocesses auto --dist worksteal $(ARGS)
 
 test-fast: setup  ## Run the tests without the mark `slow`
-	pytest -m "not slow and not nightly" $(ARGS)
+	pytest --numprocesses auto --dist worksteal -m "not slow and not nightly" $(ARGS)
 
 demo: setup  ## Create a project, train, register and serve it, and send it requests; MODALITY=image|tabular
 	python demo/demo.py $(MODALITY)

@@ -1,5 +1,6 @@
 """What tests share: rendered projects, one environment for all of them, commands run in them."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -56,7 +57,19 @@ def project_env(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """
     if ready := os.environ.get("MLSCAFFOLD_TEST_ENV"):
         return Path(ready)
-    env = tmp_path_factory.mktemp("shared") / "env"
+    folder = tmp_path_factory.getbasetemp()
+    # The processes of pytest-xdist have folders of their own in one that they share.
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    env, done = shared / "env", shared / "env.done"
+    with (shared / "env.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            _make_env(env, render)
+            done.touch()
+    return env
+
+
+def _make_env(env: Path, render: Render) -> None:
     make_setup = ["make", "setup", f"UV_PROJECT_ENVIRONMENT={env}"]
     subprocess.run(make_setup, cwd=render(), check=True, timeout=1200, env=_outside())
     needed = set().union(*(_requirements(render(**answers)) for answers in COVERING))
@@ -67,7 +80,6 @@ def project_env(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Pat
     ):
         command = ["uv", "pip", action, "--quiet", "--python", str(env), *names]
         subprocess.run(command, check=True, timeout=1200, env=_outside())
-    return env
 
 
 def _requirements(project: Path) -> set[str]:

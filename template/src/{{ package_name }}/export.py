@@ -1,7 +1,6 @@
 """Write a trained model for other libraries: `python -m <package>.export hf`."""
 
 import argparse
-import json
 import logging
 from copy import deepcopy
 from pathlib import Path
@@ -77,16 +76,9 @@ def export_hf(bundle: "Bundle", folder: Path) -> None:
 def _require_replaceable(folder: Path) -> None:
     """Raise a ProjectError for a folder with other content than an exported model."""
     is_free = not folder.is_dir() or not any(folder.iterdir())
-    if not folder.name or not (is_free or _is_exported(folder)):
+    is_exported = (folder / CONFIG).is_file() and any(folder.glob("model*.safetensors"))
+    if not folder.name or not (is_free or is_exported):
         raise ProjectError(f"--folder must be new, empty or an exported model, got {folder}")
-
-
-def _is_exported(folder: Path) -> bool:
-    try:
-        config = json.loads((folder / CONFIG).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and "model_type" in config
 
 
 def _change_unit(network: "nn.Module", objective: Any) -> None:

@@ -111,7 +111,7 @@ def test_a_head_without_bias_is_exported_unless_the_targets_need_one(
     assert not (workspace / "models/other").exists()
 
 
-@pytest.mark.parametrize("given", ["models", "models/bundle", "."])
+@pytest.mark.parametrize("given", ["models", "models/bundle", "models/bundle/encoder", "."])
 def test_a_folder_of_other_files_is_not_replaced(workspace, folder, spec, monkeypatch, given):
     bundled(started(folder, spec), spec).save(workspace / "models/bundle")
     before = {path: path.stat().st_ino for path in workspace.rglob("*")}
