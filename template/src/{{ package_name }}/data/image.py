@@ -45,7 +45,7 @@ class ImageEncoderConfig(Checked, section="data.encoder"):
     """Pixels of each side, or [height, width]; images are resized to it."""
     mode: Mode = Mode.colour
     """`L` for one channel, `RGB` for three; images are converted to it."""
-    max_pixels: PositiveInt = 2**22
+    max_pixels: PositiveInt = 2**24
     """Pixels of an image in a request, at most; a larger one is refused before it is decoded."""
 
 

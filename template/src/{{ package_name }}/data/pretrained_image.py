@@ -33,7 +33,7 @@ class PretrainedImageConfig(Checked, section="data.encoder"):
     """This file."""
     checkpoint: Name = "google/vit-base-patch16-224-in21k"
     """The pretrained model: a folder, or the id of a model on the hub."""
-    max_pixels: PositiveInt = 2**22
+    max_pixels: PositiveInt = 2**24
     """Pixels of an image in a request, at most; a larger one is refused before it is decoded."""
 
 
