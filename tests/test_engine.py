@@ -11,7 +11,10 @@ ENGINE = Path(__file__).parent / "engine"
 
 # A project of each row runs these tests: all of them once, and again what a choice changes.
 RUNS = [
-    ({}, ["."]),
+    ({}, ["test_*.py"]),
+    ({}, ["data", "evaluation", "models", "objectives"]),
+    ({}, ["serving", "tracking"]),
+    ({}, ["training"]),
     (
         {
             "pretrained": "huggingface",
@@ -30,7 +33,12 @@ RUNS = [
     ({"modality": "image", "pretrained": "huggingface"}, ["image", "pretrained"]),
     ({"modality": "tabular", "serving": "bentoml"}, ["tabular"]),
 ]
-NAMES = [named({**DEFAULTS, **answers}) for answers, _ in RUNS]
+NAMES = [f"{named({**DEFAULTS, **answers})}-{tests[0]}" for answers, tests in RUNS]
+
+
+def test_every_test_of_the_engine_is_run() -> None:
+    run = {one for _, tests in RUNS for name in tests for one in ENGINE.glob(name)}
+    assert all({path, path.parent} & run for path in ENGINE.rglob("test_*.py"))
 
 
 @pytest.mark.slow
@@ -39,6 +47,6 @@ def test_the_engine_holds(
     answers: dict[str, str], tests: list[str], render: Render, run_in: Run
 ) -> None:
     project = render(with_git=True, **answers)
-    shutil.copytree(ENGINE, project / "tests" / "engine")
-    paths = [f"tests/engine/{name}" for name in tests]
+    folder = shutil.copytree(ENGINE, project / "tests" / "engine")
+    paths = [str(path) for name in tests for path in sorted(folder.glob(name))]
     run_in(project, "python", "-m", "pytest", "--quiet", *paths, timeout_s=1200)
