@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, Self, TypeVar
 
@@ -61,12 +62,25 @@ def find_class(base: type[T], *, folder: str, name: str, setting: str) -> type[T
         ConfigError: There is no such file, or no such class in it.
     """
     module = _module(folder, name)
-    for value in vars(module).values() if module else ():
-        is_class = isinstance(value, type) and issubclass(value, base)
-        # Skip classes that the file only imports.
-        if is_class and value.__module__.endswith(f"{folder.replace('/', '.')}.{name}"):
-            return value
+    if module and (found := _class_in(module, base)):
+        return found
     raise _error(f"a subclass of {base.__name__}", folder=folder, name=name, setting=setting)
+
+
+def find_classes(base: type[T], *, folder: str) -> list[type[T]]:
+    """Return the subclasses of `base` that the files of a folder define."""
+    package = import_module(f"{__package__}.{folder}")
+    names = [found.name for found in iter_modules(package.__path__, f"{package.__name__}.")]
+    return [found for name in names if (found := _class_in(import_module(name), base))]
+
+
+def _class_in(module: ModuleType, base: type[T]) -> type[T] | None:
+    """Return the subclass of `base` that a module defines; one that it only imports is none."""
+    for value in vars(module).values():
+        is_class = isinstance(value, type) and issubclass(value, base) and value is not base
+        if is_class and value.__module__ == module.__name__:
+            return value
+    return None
 
 
 def _module(folder: str, name: str) -> ModuleType | None:

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from toy_project import fetch, preprocess
+from toy_project import fetch, objectives, preprocess
 from toy_project.artifacts import PROCESSED, RAW
 from toy_project.config import DataConfig
 from toy_project.data.reading import dataset, read_file
@@ -221,6 +221,24 @@ def test_an_unknown_role_is_refused(write):
         ConfigError, match=r"data\.columns\.txet is not a setting; did you mean text"
     ):
         rows(str(write(CSV)), columns={"txet": "text"})
+
+
+OWN_OBJECTIVE = """
+from .base import Objective
+
+
+class Ranking(Objective):
+    columns = ("rank",)
+"""
+
+
+def test_the_column_of_an_own_objective_may_be_named_while_another_is_chosen(write, monkeypatch):
+    path = write(OWN_OBJECTIVE.encode(), "pieces/ranking.py").resolve()
+    searched = [*objectives.__path__, str(path.parent)]
+    monkeypatch.setattr(objectives, "__path__", searched)
+    columns = {"rank": "module", "target": "module"}
+    read = rows(str(write(CSV)), columns=columns)
+    assert [row.values["label"] for row in read] == ["animal", "plant"]
 
 
 def test_a_folder_of_tables_is_read_in_the_order_of_its_files(write):

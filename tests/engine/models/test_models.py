@@ -66,6 +66,7 @@ def test_a_name_without_a_file_is_refused():
         build("nope")
 
 
-def test_a_file_without_a_model_is_refused():
+@pytest.mark.parametrize("name", ["embedding", "base"])
+def test_a_file_without_a_model_is_refused(name):
     with pytest.raises(ConfigError, match=r"model.name must be a file in models/ with"):
-        build("embedding")
+        build(name)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ..config import Config, SplitBy
 from ..lookup import find_function
-from ..objectives.base import objective_class
+from ..objectives.base import objective_class, target_columns
 from ..rules import require, require_known
 from .encoder import Encoder, encoder_class, files_in
 from .rows import DataError, Row, Values
@@ -23,8 +23,6 @@ from .rows import DataError, Row, Values
 MAX_FIELD_SIZE = 10_000_000
 """Characters of one field, at most; the csv module's own limit is 131,072."""
 
-TARGETS = ("label", "target", "labels")
-"""The columns of the objectives; a data set may have those of several."""
 FACTS = ("group", "split", "time", "id")
 """The columns that say something of a row which is not for the model."""
 
@@ -85,8 +83,9 @@ def dataset(config: Config) -> Iterator[Row]:
 def _columns(config: Config, encoder: type[Encoder]) -> Columns:
     needed = (*encoder.columns, *objective_class(config.objective["name"]).columns)
     chosen, by = config.data.columns, config.data.split
+    known = dict.fromkeys((*needed, *target_columns(), *FACTS))
     for name in chosen:
-        require_known(name, (*needed, *TARGETS, *FACTS), section="data.columns")
+        require_known(name, known, section="data.columns")
     facts = {name: chosen[name] for name in FACTS if name in chosen}
     if by is SplitBy.time:
         facts.setdefault("time", "time")

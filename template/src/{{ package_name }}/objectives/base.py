@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from ..data.rows import Values
-from ..lookup import Fitted, find_class
+from ..lookup import Fitted, find_class, find_classes
 from ..rules import require, typed
 
 if TYPE_CHECKING:
@@ -164,6 +164,12 @@ class Objective(Fitted, ABC, section="objective"):
 def objective_class(name: str) -> type[Objective]:
     """Return the objective that objectives/<name>.py defines."""
     return find_class(Objective, folder="objectives", name=name, setting="objective.name")
+
+
+def target_columns() -> list[str]:
+    """Return the columns of all objectives in this folder; a data set may have several of them."""
+    objectives = find_classes(Objective, folder="objectives")
+    return sorted({column for objective in objectives for column in objective.columns})
 
 
 def objective_settings(values: Mapping[str, Any]) -> Any:
