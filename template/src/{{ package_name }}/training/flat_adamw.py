@@ -17,8 +17,7 @@ class FlatAdamW(Optimizer):
 
     Each parameter becomes a view of its part of that vector, and its gradient one of the vector's
     gradient. The model needs no change, but must stay on its device. A parameter that the loss does
-    not depend on has a gradient of zero instead of `None`. Groups with another `rate_factor` have a
-    vector of their own.
+    not depend on has a gradient of zero instead of `None`. All have one learning rate.
     """
 
     def __init__(
@@ -29,40 +28,33 @@ class FlatAdamW(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.01,
     ) -> None:
-        by_rate: dict[float, tuple[list[nn.Parameter], list[nn.Parameter]]] = {}
+        decayed: list[nn.Parameter] = []
+        spared: list[nn.Parameter] = []
         for group in groups:
-            decayed, spared = by_rate.setdefault(group.get("rate_factor", 1.0), ([], []))
             decays = group.get("weight_decay", weight_decay) > 0
             (decayed if decays else spared).extend(group["params"])
-        vectors = {factor: flattened([*both[0], *both[1]]) for factor, both in by_rate.items()}
+        vector = flattened([*decayed, *spared])
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(
-            [{"params": [one], "rate_factor": factor} for factor, one in vectors.items()], defaults
-        )
-        self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
-        """Of each vector: the weights, their gradients, and the weights that decay."""
-        for vector, (decayed, _) in zip(vectors.values(), by_rate.values(), strict=True):
-            weights, grads = vector.detach(), cast(Tensor, vector.grad)
-            num_decayed = sum(parameter.numel() for parameter in decayed)
-            self._parts.append((weights, grads, weights[:num_decayed]))
-            self.state[vector] = {
-                "step": torch.zeros((), device=vector.device),
-                "exp_avg": torch.zeros_like(grads),
-                "exp_avg_sq": torch.zeros_like(grads),
-            }
+        super().__init__([vector], defaults)
+        self._weights, self._grads = vector.detach(), cast(Tensor, vector.grad)
+        self._decayed = self._weights[: sum(parameter.numel() for parameter in decayed)]
         self._one = torch.ones((), device=vector.device)
+        self.state[vector] = {
+            "step": torch.zeros((), device=vector.device),
+            "exp_avg": torch.zeros_like(self._grads),
+            "exp_avg_sq": torch.zeros_like(self._grads),
+        }
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set all gradients to 0, in place: they are views."""
-        for _, grads, _ in self._parts:
-            grads.zero_()
+        self._grads.zero_()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` returned, on the device of the weights."""
         super().load_state_dict(state_dict)
         # PyTorch leaves `step` where it was loaded, but the kernel needs it beside the weights.
-        for state in self.state.values():
-            state["step"] = state["step"].to(self._one.device)
+        [state] = self.state.values()
+        state["step"] = state["step"].to(self._one.device)
 
     def step(self, closure: Any = None) -> Any:
         """Update the weights."""
@@ -74,22 +66,21 @@ class FlatAdamW(Optimizer):
 
         This skips PyTorch's hooks around `step`, which take as long as the update.
         """
-        for group, (weights, grads, decayed) in zip(self.param_groups, self._parts, strict=True):
-            state = self.state[group["params"][0]]
-            decayed.mul_(self._one.sub(is_taken, alpha=group["lr"] * group["weight_decay"]))
-            tensors = (
-                *([weights], [grads]),
-                *([state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]]),
-            )
-            beta1, beta2 = group["betas"]
-            options = {"lr": group["lr"], "beta1": beta1, "beta2": beta2, "eps": group["eps"]}
-            options |= {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
-            if KERNEL is None:
-                adamw(*tensors, fused=True, found_inf=1 - is_taken, **options)
-            else:
-                # The preparations of the public function take longer than the kernel.
-                state["step"] += is_taken
-                KERNEL(*tensors, found_inf=1 - is_taken, **options)
+        [group], [state] = self.param_groups, self.state.values()
+        self._decayed.mul_(self._one.sub(is_taken, alpha=group["lr"] * group["weight_decay"]))
+        tensors = (
+            *([self._weights], [self._grads]),
+            *([state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]]),
+        )
+        beta1, beta2 = group["betas"]
+        options = {"lr": group["lr"], "beta1": beta1, "beta2": beta2, "eps": group["eps"]}
+        options |= {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
+        if KERNEL is None:
+            adamw(*tensors, fused=True, found_inf=1 - is_taken, **options)
+        else:
+            # The preparations of the public function take longer than the kernel.
+            state["step"] += is_taken
+            KERNEL(*tensors, found_inf=1 - is_taken, **options)
 
 
 def flattened(parameters: list[nn.Parameter]) -> nn.Parameter:

@@ -81,7 +81,8 @@ def build_optimizer(
 ) -> Optimizer:
     """Return an optimizer of the model's trained parameters, in groups that decay or do not.
 
-    Parameters in `rate_factors` learn at that share of the learning rate.
+    Parameters in `rate_factors` learn at that share of the learning rate. With any, PyTorch's AdamW
+    takes the place of `flat_adamw`, which has one rate.
 
     Raises:
         ConfigError: There is no such optimizer, or it does not take these arguments.
@@ -90,6 +91,8 @@ def build_optimizer(
     known = _own_arguments(kind)
     for name in config.arguments:
         require(name in known, "optimizer.arguments", f"among {', '.join(known)}", name)
+    if rate_factors and kind is FlatAdamW:
+        kind = torch.optim.AdamW
     decayed, spared = decay_groups(model)
     groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": config.weight_decay, "is_spared": False},
