@@ -39,7 +39,7 @@ SHARED = {
     "pretrained": {"README.md", "pyproject.toml", "tests/test_configs.py"},
     "tracking": {
         *(".env.example", ".github/workflows/train.yml", ".gitignore", "Makefile", "README.md"),
-        *("configs/config.yaml", "pyproject.toml", "tests/conftest.py", "tests/test_pipeline.py"),
+        *("configs/config.yaml", "pyproject.toml", "tests/conftest.py"),
     },
     "serving": {".gitignore", "Makefile", "README.md", "configs/serve.yaml", "pyproject.toml"},
     "distributed": {".env.example", "Makefile", "README.md", "pyproject.toml"},
