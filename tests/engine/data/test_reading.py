@@ -129,6 +129,12 @@ def test_a_guessed_encoding_is_reported_with_its_first_line(write, caplog):
     )
 
 
+def test_utf_16_without_its_mark_is_named(write):
+    path = write(CSV.decode().encode("utf-16-le"))
+    with pytest.raises(DataError, match=r"^mine\.csv:1: UTF-16 stream does not start with BOM$"):
+        values(path, encoding="utf-16")
+
+
 def test_an_encoding_that_does_not_exist_is_refused_before_a_file_is_read():
     with pytest.raises(ConfigError, match=r"data\.encoding must be .*, got 'utf-9'"):
         DataConfig(name="mine", path="no.csv", encoding="utf-9", encoder=DATA.encoder)

@@ -34,12 +34,6 @@ _JSON, _PARQUET = (".jsonl", ".ndjson", ".json"), (".parquet", ".pq")
 _COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
 KINDS = (*_DELIMITED, *_JSON, *_PARQUET)
 
-_REFUSED = {
-    "\0": "a NUL byte, which text does not have",
-    "\r(?!\n)": "a carriage return without a line feed; lines end with LF or CRLF",
-}
-"""What indicates a damaged file or another encoding, with a description of each."""
-
 log = logging.getLogger(__name__)
 
 Found = Iterator[tuple[str, Values]]
@@ -247,25 +241,22 @@ def _encoding_of(start: bytes) -> str:
 
 def _check_text(path: Path, encoding: str) -> None:
     """Raise a DataError at the first line that is damaged or has another encoding."""
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
-    line, end = 1, ""
-    with _opened(path) as file:
-        while True:
-            content = file.read(2**20)
-            try:
-                text = end + decoder.decode(content, final=not content)
-            except UnicodeDecodeError as error:
-                line += error.object[: error.start].decode(encoding, "ignore").count("\n")
-                reason = f"byte {error.object[error.start]:#04x} is not {encoding.upper()}"
-                raise EncodingError(path, line, reason.replace("-SIG", "")) from error
-            end = "\r" if text.endswith("\r") and content else ""
-            text = text.removesuffix(end)
-            for pattern, what in _REFUSED.items():
-                if found := re.search(pattern, text):
-                    raise DataError(path, line + text.count("\n", 0, found.start()), what)
-            line += text.count("\n")
-            if not content:
-                return
+    line = 0
+    with _opened(path) as raw, io.TextIOWrapper(raw, encoding=encoding, newline="\n") as lines:
+        try:
+            for line, text in enumerate(lines, start=1):
+                if "\0" in text:
+                    raise DataError(path, line, "a NUL byte, which text does not have")
+                if "\r" in text.removesuffix("\r\n"):
+                    reason = "a carriage return without a line feed; lines end with LF or CRLF"
+                    raise DataError(path, line, reason)
+        except UnicodeDecodeError as error:
+            # The bytes that are decoded next follow the last line.
+            line += 1 + error.object[: error.start].decode(encoding, "ignore").count("\n")
+            reason = f"byte {error.object[error.start]:#04x} is not {encoding.upper()}"
+            raise EncodingError(path, line, reason.replace("-SIG", "")) from error
+        except UnicodeError as error:
+            raise EncodingError(path, 1, str(error)) from error
 
 
 def _csv_rows(path: Path, kind: str, text: io.TextIOWrapper) -> Iterator[tuple[int, Values]]:
