@@ -153,12 +153,12 @@ class TableEncoder(Encoder):
         return np.concatenate([distances, flags, codes], dtype=np.float32)
 
     def features(self) -> Mapping[str, tuple[str, Any]]:
-        """Return the vectors with codes as one-hot vectors, and the plain columns for trees."""
+        """Return the vectors with codes as one-hot vectors, and as they are for trees."""
         from sklearn.preprocessing import FunctionTransformer
 
         return {
             "linear": ("onehot", FunctionTransformer(self._one_hot)),
-            "boosting": ("table", FunctionTransformer(self._plain)),
+            "boosting": ("table", FunctionTransformer(self._vectors)),
         }
 
     def shown(self, values: Values) -> Mapping[str, Any]:
@@ -176,24 +176,15 @@ class TableEncoder(Encoder):
             f"A number is cut {FARTHEST:g} standard deviations from the mean of its column.",
         ]
 
+    def _vectors(self, rows: Sequence[Values]) -> np.ndarray:
+        """Return [rows, numbers + categories]."""
+        return np.stack([self.encode(row) for row in rows])
+
     def _one_hot(self, rows: Sequence[Values]) -> np.ndarray:
         """Return [rows, numbers + codes]."""
-        vectors = np.stack([self.encode(row) for row in rows])
-        numbers, codes = np.split(vectors, [self.spec.num_numbers], axis=1)
+        numbers, codes = np.split(self._vectors(rows), [self.spec.num_numbers], axis=1)
         pairs = zip(codes.T.astype(int), self.spec.category_sizes, strict=True)
         return np.hstack([numbers, *(np.eye(size)[column] for column, size in pairs)])
-
-    def _plain(self, rows: Sequence[Values]) -> np.ndarray:
-        """Return [rows, columns]: numbers as they are, NaN where they are missing, and codes."""
-        table = []
-        for row in rows:
-            pairs = [(one, _present(row.get(one.name), self.missing)) for one in self.inputs]
-            table.append([one.code(v) if one.num_codes else one.number(v) for one, v in pairs])
-        plain = np.array(table, dtype=np.float64)
-        # Scikit-learn's boosting fails at a column without any number.
-        is_constant = [not (one.num_codes or one.deviation) for one in self.inputs]
-        plain[:, is_constant] = 0
-        return plain
 
 
 def _present(value: Any, missing: Sequence[str]) -> Any:
