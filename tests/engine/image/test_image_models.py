@@ -51,7 +51,7 @@ def test_augmentations_change_training_alone():
 
 
 def test_each_image_is_changed_in_its_own_way():
-    augment = augmentation([AFFINE], (1, 8, 8))
+    augment = augmentation("model.augmentations[0]", AFFINE, (1, 8, 8))
     same = images(1, 1, 8, 8).expand(8, -1, -1, -1).float() / 255
     assert len({tuple(one.flatten().tolist()) for one in augment(same)}) == 8
 
@@ -59,7 +59,7 @@ def test_each_image_is_changed_in_its_own_way():
 def test_making_augmentations_draws_no_random_number():
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    augment = augmentation([AFFINE], (1, 8, 8))
+    augment = augmentation("model.augmentations[0]", AFFINE, (1, 8, 8))
     assert torch.get_rng_state().equal(before)
     pixels = images(2, 1, 8, 8).float()
     augment(pixels)

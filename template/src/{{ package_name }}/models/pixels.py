@@ -1,6 +1,6 @@
 """The input layer for images: bytes become normalised numbers, augmented in training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -45,7 +45,7 @@ class PixelInput(nn.Module):
         for name in ("mean", "std"):
             values = torch.tensor(getattr(spec, name)).view(-1, 1, 1)  # [channels, 1, 1]
             self.register_buffer(name, values, persistent=False)
-        self._augment: Callable[[Tensor], Tensor] | None = None
+        self._steps: list[nn.Module] = []
 
     def train(self, mode: bool = True) -> "PixelInput":
         """Set the mode. Kornia is imported by the first training, so a server does not need it.
@@ -53,46 +53,40 @@ class PixelInput(nn.Module):
         Raises:
             ConfigError: There is no such augmentation, or it does not take these arguments.
         """
-        if mode and self.augmentations and self._augment is None:
-            self._augment = augmentation(self.augmentations, self.shape)
+        if mode and not self._steps:
+            self._steps = [
+                augmentation(f"model.augmentations[{i}]", one, self.shape)
+                for i, one in enumerate(self.augmentations)
+            ]
         return super().train(mode)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return float32 [batch, channels, height, width] of bytes of that shape."""
         pixels = images.float() / 255
-        if self.training and self._augment is not None:
-            pixels = _augmented(pixels, self._augment)
+        if self.training and self._steps:
+            pixels = _augmented(pixels, self._steps)
         return (pixels - self.mean) / self.std
 
 
 @torch.compiler.disable
-def _augmented(pixels: Tensor, augment: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the augmented pixels, computed in float32."""
-    with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
-        return augment(pixels)
+def _augmented(pixels: Tensor, steps: Iterable[nn.Module]) -> Tensor:
+    """Return the pixels after each augmentation, computed in float32.
 
-
-def augmentation(
-    settings: list[Mapping[str, Any]], shape: tuple[int, int, int]
-) -> Callable[[Tensor], Tensor]:
-    """Return a function that applies each augmentation, with random numbers of its own per image.
-
-    They come from PyTorch's global generator, whose state a checkpoint holds.
-
-    Raises:
-        ConfigError: One of them cannot be used with images of this shape.
+    Each image has random numbers of its own, from PyTorch's global generator, whose state a
+    checkpoint holds.
     """
-    steps = [_step(f"model.augmentations[{i}]", one, shape) for i, one in enumerate(settings)]
-
-    def augment(pixels: Tensor) -> Tensor:
+    with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
         for step in steps:
             pixels = step(pixels)
-        return pixels
-
-    return augment
+    return pixels
 
 
-def _step(setting: str, given: Mapping[str, Any], shape: tuple[int, int, int]) -> nn.Module:
+def augmentation(setting: str, given: Mapping[str, Any], shape: tuple[int, int, int]) -> nn.Module:
+    """Return the augmentation that a setting describes, for images of this shape.
+
+    Raises:
+        ConfigError: It does not exist, or cannot be used with these arguments or this shape.
+    """
     from kornia import augmentation as kornia
 
     name, tried = given["name"], torch.zeros(2, *shape)
