@@ -6,6 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from miniature import make_rows
@@ -295,6 +296,16 @@ class TestMissing:
         with pytest.raises(ProjectError) as caught:
             process(rows, make_config(objective={"name": "regression"}), tmp_path)
         assert str(caught.value) == "mine.csv:2: the target must be a number, got 'NaN'"
+
+
+@pytest.mark.parametrize(
+    "row", [[0.5], (1, 2), [True], [[1], [2]], np.ones(1), np.ones(1, np.uint8), torch.ones(1)]
+)
+def test_rows_are_written_with_the_types_of_pytorch(row, tmp_path):
+    write_split([([row], torch.ones(1))], tmp_path / "one.safetensors")
+    values = Split.load(tmp_path / "one.safetensors").values
+    assert values.dtype == torch.as_tensor(row).dtype
+    assert values.equal(torch.as_tensor(row)[None])
 
 
 def test_ragged_rows_and_targets_of_any_shape_are_written_as_they_are_read(tmp_path):

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -340,6 +341,15 @@ def test_a_column_may_come_late_and_end_early(tmp_path):
     first, *_, last = Rows(path)
     assert (first.values, first.group) == ({"a": 1, "b": None}, None)
     assert (last.values, last.group) == ({"a": None, "b": "x"}, "g")
+
+
+def test_a_copy_has_values_groups_and_ids(tmp_path):
+    first = Row({"a": 1}, "g", "first", "mine.csv:2", "train", 1.5)
+    last = Row({"a": [1.5]}, None, "last", "mine.csv:3", "test", 2.5)
+    write_rows([*[first._replace(values={"a": None})] * 8192, last], tmp_path / "rows.parquet")
+    Rows(tmp_path / "rows.parquet", np.arange(8193) == 8192).copy(tmp_path / "copy.parquet")
+    assert list(Rows(tmp_path / "copy.parquet")) == [Row({"a": [1.5]}, id="last")]
+    assert pq.ParquetFile(tmp_path / "copy.parquet").num_row_groups == 1
 
 
 def test_a_name_that_is_taken_is_refused(tmp_path):

@@ -1,6 +1,8 @@
+import tracemalloc
+
 import numpy as np
 import pytest
-from toy_project.data.preprocessing import split_groups
+from toy_project.data.preprocessing import split_at_random, split_groups
 
 FRACTIONS = (0.7, 0.15, 0.15)
 
@@ -22,3 +24,17 @@ def test_the_fractions_hold_when_groups_are_small():
     labels, groups = np.arange(4000) % 4, np.arange(4000) // 4
     split_of = split_groups(list(labels), list(groups), fractions=FRACTIONS, seed=1)
     assert np.bincount(split_of) / 4000 == pytest.approx(FRACTIONS, abs=0.01)
+
+
+@pytest.mark.parametrize("num_strata", [1, 100])
+def test_a_row_takes_a_few_bytes_while_it_is_split(num_strata):
+    number = 1_000_000
+    strata = (np.arange(number) % num_strata).astype(np.uint8)
+    tracemalloc.start()
+    try:
+        split_of = split_at_random(strata, None, fractions=FRACTIONS, seed=0)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.bincount(split_of) / number == pytest.approx(FRACTIONS, abs=0.001)
+    assert peak < 24 * number

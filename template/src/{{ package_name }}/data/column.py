@@ -179,7 +179,7 @@ class Summary:
     def _count(self, category: str) -> None:
         self.counts[category] += 1
         if len(self.counts) > MAX_COUNTED:
-            self.counts = Counter(dict(self.counts.most_common(MAX_COUNTED // 2)))
+            self.counts = Counter(dict(self.counts.most_common()[: MAX_COUNTED // 2]))
 
     def _measure(self, number: float) -> None:
         if math.isnan(number):

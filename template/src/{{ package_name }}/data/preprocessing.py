@@ -21,11 +21,13 @@ from ..errors import ProjectError
 from ..objectives.base import Objective, objective_class, objective_settings
 from .dataset import write_split
 from .encoder import Encoder, encoder_class, encoder_settings
-from .rows import Row, Rows, Values, write_rows
+from .rows import Row, Rows, Values
 from .spec import DataSpec
 
 LISTED = 5
 """Rows that a message names; it counts the others."""
+NUM_PARTS = 16
+"""Parts in which rows are numbered and sorted, since NumPy then takes 8 to 24 bytes a row."""
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +51,7 @@ class Processed:
         """Write the splits as Parquet and as tensors, and the spec; memory holds few rows."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, rows in self.rows.items():
-            kept = (Row(row.values, row.group, row.id) for row in rows)
-            write_rows(kept, folder / f"{name}.parquet")
+            rows.copy(folder / f"{name}.parquet")
             write_split(self._encoded(rows), folder / f"{name}.safetensors")
         self.spec.save(folder)
 
@@ -79,7 +80,7 @@ def preprocess(path: Path, config: Config) -> Processed:
     encoder = encoder_class(config.data.encoder["name"])
     objective = objective_class(config.objective["name"])
     survey = _survey(Rows(path), config, encoder, objective)
-    survey = replace(survey, is_kept=_without_duplicates(survey, Rows(path), config.data))
+    survey = _without_duplicates(survey, Rows(path), config.data)
     split_of = _assigned(survey, config.data)
     _check_strata(survey, split_of, config.data, objective)
     rows = {name: Rows(path, split_of == index) for index, name in enumerate(SplitName)}
@@ -132,10 +133,10 @@ class Survey:
     is_kept: np.ndarray
     """Whether a row is used: [rows], bool."""
     inputs: np.ndarray
-    """A hash of a row's inputs: [rows], uint64. Of ten million rows two share one by chance with
-    odds of 1 to 300,000."""
+    """A hash of a row's inputs: [rows], uint64, or empty where it has served. Of ten million rows
+    two share one by chance with odds of 1 to 300,000."""
     strata: np.ndarray
-    """Index of a row's stratum in `names`: [rows], int32."""
+    """Index of a row's stratum in `names`: [rows], the smallest unsigned type that holds them."""
     names: list[str]
     """The strata, sorted."""
     groups: np.ndarray | None
@@ -160,11 +161,12 @@ class Codes:
     def ranked(self) -> tuple[list[str], np.ndarray]:
         """Return the sorted values, and the index of each row's value: [rows], int32."""
         names = sorted(self.code_of)
-        rank = np.empty(len(names), dtype=np.int32)
+        rank = np.full(len(names) + 1, -1, dtype=np.int32)
         rank[[self.code_of[name] for name in names]] = np.arange(len(names))
         ranked = np.frombuffer(self.codes, dtype=np.int32).copy()
+        for part in np.array_split(ranked, NUM_PARTS):
+            part[:] = rank[part]
         is_alone = ranked == -1
-        ranked[~is_alone] = rank[ranked[~is_alone]]
         ranked[is_alone] = np.arange(len(names), len(names) + is_alone.sum())
         return names, ranked
 
@@ -207,7 +209,7 @@ def _survey(
     return Survey(
         np.frombuffer(is_kept, dtype=bool).copy(),
         np.frombuffer(inputs, dtype=np.uint64),
-        strata_of,
+        strata_of.astype(np.min_scalar_type(len(names))),
         names,
         groups.ranked()[1] if groups.code_of else None,
         np.frombuffer(places),
@@ -263,25 +265,27 @@ def _hash(values: Values, encoder: type[Encoder], objective: type[Objective]) ->
     return int.from_bytes(hashlib.blake2b(inputs, digest_size=8).digest())
 
 
-def _without_duplicates(survey: Survey, rows: Rows, config: DataConfig) -> np.ndarray:
-    """Return whether each row is used and is the first with its inputs: [rows], bool.
+def _without_duplicates(survey: Survey, rows: Rows, config: DataConfig) -> Survey:
+    """Return the survey with only the first of the rows that have the same inputs.
 
     Raises:
         UnusableError: A row has the inputs of another, and `data.on_duplicate` is `error`.
     """
     if config.on_duplicate is OnDuplicate.keep:
-        return survey.is_kept
-    order = np.argsort(survey.inputs, kind="stable")
-    ordered = survey.inputs[order]
+        return survey
     is_first = survey.is_kept.copy()
-    is_first[order[1:][ordered[1:] == ordered[:-1]]] = False
+    for part in range(NUM_PARTS):
+        some = np.flatnonzero(survey.inputs % NUM_PARTS == part)
+        order = some[np.argsort(survey.inputs[some], kind="stable")]
+        ordered = survey.inputs[order]
+        is_first[order[1:][ordered[1:] == ordered[:-1]]] = False
     number = int(survey.is_kept.sum() - is_first.sum())
     if number and config.on_duplicate is OnDuplicate.error:
         found = _duplicates(survey, is_first, rows)
         raise UnusableError(f"{found}; data.on_duplicate=drop leaves out such rows")
     if number:
         log.info("%s removed", "1 duplicate" if number == 1 else f"{number:,} duplicates")
-    return is_first
+    return replace(survey, is_kept=is_first, inputs=survey.inputs[:0].copy())
 
 
 def _duplicates(survey: Survey, is_first: np.ndarray, rows: Rows) -> Found:
@@ -300,10 +304,10 @@ def _duplicates(survey: Survey, is_first: np.ndarray, rows: Rows) -> Found:
 
 def _assigned(survey: Survey, config: DataConfig) -> np.ndarray:
     """Return the split of each row: [rows], int8; -1 for a row that is left out."""
-    kept = np.flatnonzero(survey.is_kept)
+    kept = survey.is_kept
     held_out = config.validation_fraction, config.test_fraction
     fractions = (1 - sum(held_out), *held_out)
-    groups, by = _together(survey, kept, config), _split_by(config)
+    groups, by = _together(survey, config), _split_by(config)
     if by is SplitBy.given:
         chosen = survey.places[kept]
         if groups is not None and (number := np.sum(_newest(chosen, groups) != chosen)):
@@ -320,10 +324,11 @@ def _assigned(survey: Survey, config: DataConfig) -> np.ndarray:
     return split_of
 
 
-def _together(survey: Survey, kept: np.ndarray, config: DataConfig) -> np.ndarray | None:
+def _together(survey: Survey, config: DataConfig) -> np.ndarray | None:
     """Return the group of each row that is kept; rows with the same inputs are in one."""
+    kept = survey.is_kept
     groups = None if survey.groups is None else survey.groups[kept]
-    if config.on_duplicate is not OnDuplicate.keep or not len(kept):
+    if config.on_duplicate is not OnDuplicate.keep or not kept.any():
         return groups
     _, inputs = np.unique(survey.inputs[kept], return_inverse=True)
     if groups is None:
@@ -335,7 +340,7 @@ def _together(survey: Survey, kept: np.ndarray, config: DataConfig) -> np.ndarra
     first = int(groups.max()) + 1
     edges = groups, first + inputs
     size = first + int(inputs.max()) + 1
-    graph = coo_array((np.ones(len(kept), dtype=np.int8), edges), shape=(size, size))
+    graph = coo_array((np.ones(len(inputs), dtype=np.int8), edges), shape=(size, size))
     return connected_components(graph, directed=False)[1][groups]
 
 
@@ -387,14 +392,16 @@ def split_at_random(
     """Return the split (0, 1, 2, …) of each row; each stratum is in proportion to `fractions`."""
     if groups is not None:
         return split_groups(strata, groups, fractions=fractions, seed=seed)
-    shuffled = np.random.default_rng(seed).permutation(len(strata))
+    shuffled = np.arange(len(strata), dtype=np.uint32)
+    np.random.default_rng(seed).shuffle(shuffled)
     shuffled = shuffled[np.argsort(strata[shuffled], kind="stable")]
     split_of = np.empty(len(strata), dtype=np.int8)
     for rows in np.split(shuffled, np.cumsum(np.bincount(strata))[:-1]):
         # Bounds of the splits, which leave a row to each if there are enough.
         least = np.arange(1, len(fractions))
         bounds = np.rint(np.cumsum(fractions[:-1]) * len(rows)).clip(least, len(rows) - least[::-1])
-        split_of[rows] = np.searchsorted(bounds, np.arange(len(rows)), side="right")
+        for index, some in enumerate(np.split(rows, bounds.astype(int))):
+            split_of[some] = index
     return split_of
 
 

@@ -67,11 +67,27 @@ class Rows:
         return pq.ParquetFile(self.path).metadata.num_rows
 
     def __iter__(self) -> Iterator[Row]:
+        for batch in self._batches():
+            yield from _rows_of(batch)
+
+    def copy(self, path: Path) -> None:
+        """Write values, groups and ids to another file."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        left_out = ("_source", "_split", "_time")
+        fields = [field for field in pq.read_schema(self.path) if field.name not in left_out]
+        with pq.ParquetWriter(path, pa.schema(fields), compression="zstd") as writer:
+            for batch in self._batches():
+                writer.write_batch(batch.select([field.name for field in fields]))
+
+    def _batches(self) -> Iterator["pa.RecordBatch"]:
         start = 0
         for batch in _batches_of(self.path):
             stop = start + len(batch)
             kept = batch if self.kept is None else batch.filter(self.kept[start:stop])
-            yield from _rows_of(kept)
+            if len(kept):
+                yield kept
             start = stop
 
 

@@ -148,9 +148,9 @@ class TableEncoder(Encoder):
         codes = [column.code(present.get(column.name)) for column in self._categorical]
         with np.errstate(over="ignore"):  # infinity is cut
             distances = (np.array(numbers) - self._means) / self._deviations
-        flags = np.isnan(distances[self._flagged])
-        distances = np.nan_to_num(distances.clip(-FARTHEST, FARTHEST))
-        return np.concatenate([distances, flags, codes], dtype=np.float32)
+        is_missing = np.isnan(distances)
+        distances = np.where(is_missing, 0, distances.clip(-FARTHEST, FARTHEST))
+        return np.concatenate([distances, is_missing[self._flagged], codes], dtype=np.float32)
 
     def features(self) -> Mapping[str, tuple[str, Any]]:
         """Return the vectors with codes as one-hot vectors, and as they are for trees."""
