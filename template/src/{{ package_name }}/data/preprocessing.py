@@ -27,7 +27,7 @@ from .spec import DataSpec
 LISTED = 5
 """Rows that a message names; it counts the others."""
 NUM_PARTS = 16
-"""Parts in which rows are numbered and sorted, since NumPy then takes 8 to 24 bytes a row."""
+"""Parts in which rows are sorted, since NumPy takes up to 24 bytes for each row that it sorts."""
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class Survey:
     is_kept: np.ndarray
     """Whether a row is used: [rows], bool."""
     inputs: np.ndarray
-    """A hash of a row's inputs: [rows], uint64, or empty where it has served. Of ten million rows
+    """A hash of a row's inputs: [rows], uint64; empty once duplicates are out. Of ten million rows
     two share one by chance with odds of 1 to 300,000."""
     strata: np.ndarray
     """Index of a row's stratum in `names`: [rows], the smallest unsigned type that holds them."""
