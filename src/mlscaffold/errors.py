@@ -17,6 +17,14 @@ class AnswerError(MlscaffoldError):
     exit_code = 2
 
 
+class StaleAnswerError(AnswerError):
+    """An answer that a project records is not valid for a release."""
+
+    def __init__(self, question: str, problem: str) -> None:
+        self.question = question
+        super().__init__(problem)
+
+
 class DestinationError(MlscaffoldError):
     """The folder that the project should become can't be written."""
 

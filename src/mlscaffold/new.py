@@ -3,19 +3,18 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 from .errors import AnswerError, DestinationError, shown
 from .lock import write_lock
 from .project import first_commit
 from .rendering import folders
-from .rendering.answers import Ask, Complaint, resolve
-from .rendering.questions import Question, Value
+from .rendering.answers import Ask, answer
 from .rendering.releases import Releases, open_releases
 from .rendering.render import render
 from .repository import git
@@ -34,7 +33,7 @@ class NewProject:
     path: Path
     template: str
     release: str
-    answers: Mapping[str, Value]
+    answers: Mapping[str, Any]
     files: tuple[str, ...] = ()
     """Paths relative to the project, without .git."""
     commit: str = ""
@@ -83,12 +82,17 @@ def new(
     with open_releases(template) as releases:
         release = releases.find(ref)
         given = {**_preset_answers(releases, release, preset), **given}
-        answers = _answers(releases, release, given=given, folder=target.name, ask=ask)
+        answered = answer(
+            *(releases, release),
+            given=given,
+            suggested=_suggested(target.name, releases, release),
+            ask=ask,
+        )
         project = NewProject(
             path=target,
             template=releases.source,
             release=release,
-            answers=answers,
+            answers=answered.answers,
             next=releases.components(release).next,
         )
         if not dry_run:
@@ -98,7 +102,7 @@ def new(
             project = replace(project, unlocked_because="" if with_lock else _UNASKED)
         with folders.temporary() if dry_run else _beside(target) as folder:
             progress("Rendering the files")
-            render(releases, ref=release, answers=answers, into=folder)
+            render(releases, ref=release, data=answered.data, into=folder)
             if dry_run:
                 return replace(project, files=_files(folder))
             project = _completed(
@@ -125,20 +129,6 @@ def _completed(
     return replace(project, files=files, commit=commit)
 
 
-def _answers(
-    releases: Releases, release: str, *, given: Mapping[str, str], folder: str, ask: Ask | None
-) -> dict[str, Value]:
-    questions = releases.questions(release)
-    complaint = partial(releases.complaint, release)
-    return resolve(
-        questions,
-        given=given,
-        suggested=_suggested(folder, questions, complaint),
-        complaint=complaint,
-        ask=ask,
-    )
-
-
 def _preset_answers(releases: Releases, release: str, preset: str) -> Mapping[str, str]:
     """Return the answers of a preset; raises AnswerError if there is no such preset."""
     presets = releases.components(release).presets
@@ -147,12 +137,13 @@ def _preset_answers(releases: Releases, release: str, preset: str) -> Mapping[st
     return presets[preset.lower()]
 
 
-def _suggested(folder: str, questions: Iterable[Question], complaint: Complaint) -> dict[str, str]:
+def _suggested(folder: str, releases: Releases, release: str) -> dict[str, str]:
     """Suggest the folder's name, the author in git's settings, and this Python's version."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-._")
     author = {f"author_{key}": git.setting(f"user.{key}") for key in ("name", "email")}
-    usable = {k: v for k, v in author.items() if v and not complaint(k, v, {})}
+    usable = {k: v for k, v in author.items() if v and not releases.complaint(release, k, v, {})}
     python = "{}.{}".format(*sys.version_info)
+    questions = releases.questions(release)
     if any(one.name == "python_version" and python in one.values for one in questions):
         usable["python_version"] = python
     return {"project_name": name or folder, **usable}

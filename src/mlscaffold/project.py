@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 
 from .errors import AnswersFileError, GitError, NotAProjectError, shown
-from .rendering.questions import Value
 from .repository import git
 from .repository.worktree import require_folder
 
@@ -28,7 +27,7 @@ class Project:
     """The template as it is recorded, in the form that copier expects."""
     commit: str
     """The release: a tag, or a commit as `git describe` prints it."""
-    answers: Mapping[str, Value]
+    answers: Mapping[str, Any]
 
 
 def is_project(path: Path) -> bool:

@@ -106,7 +106,7 @@ def _updated(
     done = UpdateResult(
         project=path, outcome=Outcome.CURRENT, old=project.commit, new=new, recovered=recovered
     )
-    if (old, before) == (new, after):
+    if (old, before.key) == (new, after.key):
         return done
     _require_ready(worktree, request, is_begun=is_begun)
     format = worktree.object_format

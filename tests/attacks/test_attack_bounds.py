@@ -38,10 +38,10 @@ ENDLESS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "loop in a name": ("", {LOOP + "a": ""}),
     "loop in a default": (default(LOOP), {}),
     "loop in a condition": (f'a:\n  type: str\n  when: "{LOOP}"\n', {}),
-    "loop in a validator": (f'a:\n  type: str\n  validator: "{LOOP}"\n', {}),
+    "loop in a validator": (f'a:\n  type: str\n  default: x\n  validator: "{LOOP}"\n', {}),
     "loop in an exclusion": (f'_exclude: ["{LOOP}"]\n', {}),
     "regex in a file": ("", {"a.jinja": REGEX}),
-    "regex in a validator": (f'a:\n  type: str\n  validator: "{REGEX}"\n', {}),
+    "regex in a validator": (f'a:\n  type: str\n  default: x\n  validator: "{REGEX}"\n', {}),
     "power in a file": ("", {"a.jinja": "{{ 7 ** (7 ** 9) }}"}),
 }
 HUGE: Mapping[str, tuple[str, Mapping[str, str]]] = {

@@ -18,7 +18,7 @@ from ..errors import GitError, TemplateError, shown
 from ..repository import git
 from . import bundle, sandbox
 from .components import Components, read_components
-from .questions import Answers, ForeignQuestion, Question, Value, read_questions, read_yaml
+from .questions import Answers, Question, Value, read_questions, read_yaml
 from .validators import Validators
 
 PUBLIC_URL = "https://github.com/mlscaffold/mlscaffold.git"
@@ -44,6 +44,9 @@ class Releases:
     current: str = ""
     """The release to use by default; if empty, the newest tag."""
     _read: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False)
+    _questions: dict[str, tuple[Question, ...]] = field(
+        default_factory=dict, init=False, repr=False
+    )
     _validators: dict[str, Validators] = field(default_factory=dict, init=False, repr=False)
 
     def tags(self) -> list[str]:
@@ -109,8 +112,13 @@ class Releases:
 
     def questions(self, ref: str) -> tuple[Question, ...]:
         """Return the questions of a release."""
-        kind = Question if self.trusted else ForeignQuestion
-        return read_questions(self.read_yaml(ref, "copier.yml"), kind)
+        if ref not in self._questions:
+            asked = self.read_yaml(ref, "copier.yml") if self.trusted else self._asked(ref)
+            self._questions[ref] = read_questions(asked)
+        return self._questions[ref]
+
+    def _asked(self, ref: str) -> Any:
+        return self.in_sandbox("questions", ref=ref)
 
     def components(self, ref: str) -> Components:
         """Return what the choices of a release add; empty if it has no components.yml."""
@@ -119,9 +127,7 @@ class Releases:
     def complaint(self, ref: str, question: str, value: Value, answers: Answers) -> str:
         """Return the message of a question's validator for a value, empty if the value is valid."""
         if not self.trusted:
-            return self.in_sandbox(
-                "complaint", ref=ref, question=question, value=value, answers=dict(answers)
-            )
+            return self.in_sandbox("complaint", ref=ref, name=question, text=str(value))
         if ref not in self._validators:
             entries = self.read_yaml(ref, "copier.yml")
             self._validators[ref] = Validators(entries, lambda path: self.read(ref, path))

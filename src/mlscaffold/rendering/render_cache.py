@@ -8,7 +8,7 @@ from threading import RLock
 
 from ..repository.scratch import Scratch
 from . import folders
-from .questions import Answers, Question
+from .answers import Answered
 from .releases import Releases, open_releases
 from .render import render
 
@@ -24,7 +24,6 @@ class RenderCache:
         self._stack = stack
         self._lock = RLock()
         self._releases: dict[str, Releases] = {}
-        self._questions: dict[tuple[str, str], tuple[Question, ...]] = {}
         self._scratches: dict[str, Scratch] = {}
         self._trees: dict[tuple[object, ...], str] = {}
 
@@ -35,29 +34,21 @@ class RenderCache:
                 self._releases[template] = self._stack.enter_context(open_releases(template))
             return self._releases[template]
 
-    def questions(self, template: str, release: str) -> tuple[Question, ...]:
-        """Return the questions of a release."""
-        with self._lock:
-            key = template, release
-            if key not in self._questions:
-                self._questions[key] = self.releases(template).questions(release)
-            return self._questions[key]
-
     def objects(self, object_format: str) -> Path:
         """Return where git finds the objects of the trees."""
         return self._scratch(object_format).objects
 
-    def tree(self, template: str, release: str, answers: Answers, *, object_format: str) -> str:
+    def tree(self, template: str, release: str, answers: Answered, *, object_format: str) -> str:
         """Return the id of the tree that a release renders to with these answers."""
-        key = (object_format, template, release, *sorted(answers.items()))
+        key = object_format, template, release, answers.key
         with self._lock:
             if key not in self._trees:
                 self._trees[key] = self._rendered(template, release, answers, object_format)
             return self._trees[key]
 
-    def _rendered(self, template: str, release: str, answers: Answers, object_format: str) -> str:
+    def _rendered(self, template: str, release: str, answers: Answered, object_format: str) -> str:
         with folders.temporary(within=self._folder) as folder:
-            render(self.releases(template), ref=release, answers=answers, into=folder)
+            render(self.releases(template), ref=release, data=answers.data, into=folder)
             return self._scratch(object_format).write_folder(folder)
 
     def _scratch(self, object_format: str) -> Scratch:

@@ -16,7 +16,7 @@ from tempfile import gettempdir
 from threading import Lock
 from typing import Any
 
-from ..errors import TemplateError
+from ..errors import AnswerError, StaleAnswerError, TemplateError
 from . import folders
 
 _MAX_REPLY_BYTES = 4 * 2**20
@@ -54,8 +54,8 @@ DISK = Bound("MLSCAFFOLD_TEMPLATE_DISK_MIB", 1024, "MiB on the disk")
 def call(function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
     """Return what a function of sandbox_worker.py returns; it may write into `writes`.
 
-    Raises TemplateError when the template fails or takes more than its bounds, OSError when the
-    disk does not take what it writes.
+    Raises TemplateError when the template fails or takes more than its bounds, AnswerError at an
+    invalid answer, OSError when the disk does not take what it writes.
     """
     with folders.temporary() as scratch:
         request = {
@@ -70,6 +70,9 @@ def call(function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
         reply = _process_of(os.getpid()).answer(request, written)
     if "errno" in reply:
         raise OSError(reply["errno"], reply["strerror"])
+    if "refused" in reply:
+        name, problem = reply["stale"], reply["refused"]
+        raise StaleAnswerError(name, problem) if name else AnswerError(problem)
     if "error" in reply:
         raise TemplateError(reply["error"])
     return reply["value"]
