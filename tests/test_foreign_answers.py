@@ -9,7 +9,7 @@ import yaml
 from evolving import template_of
 from pseudo_terminal import Terminal
 from templates import commit, copy_checkout
-from toys import cli, files_of
+from toys import cli, edit, files_of
 
 from mlscaffold.rendering.answers import answer
 from mlscaffold.rendering.releases import open_releases
@@ -326,3 +326,52 @@ def test_the_bundled_template_is_answered_as_copier_does(tmp_path: Path) -> None
         assert answer(ours, ours.latest(), recorded=recorded) == answer(
             copiers, copiers.latest(), recorded=recorded
         )
+
+
+def recorded_source(project: Path) -> str:
+    return yaml.safe_load((project / ".copier-answers.yml").read_text())["_src_path"]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A template that git finds as https://github.com/org/one.git, with two releases."""
+    template = template_with(tmp_path / "org" / "one.git", PLAIN, v2=PLAIN + "# v2\n")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.{tmp_path.as_uri()}/.insteadOf")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "https://github.com/")
+    return template
+
+
+ADDRESSES = ["gh:org/one", "gh:/org/one.git", "https://github.com/org/one",
+             "https://github.com/org/one.git", "git+https://github.com/org/one.git"]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.usefixtures("hub")
+def test_an_address_is_recorded_as_it_was_typed(address: str, tmp_path: Path) -> None:
+    toy = tmp_path / "toy"
+    done = cli("new", toy, f"--template={address}", "--ref=v1", "--no-lock")
+    assert done.exit_code == 0, done.output
+    assert recorded_source(toy) == address
+    assert cli("diff", toy).output == ""
+    assert cli("update", toy, "--commit").exit_code == 0
+    assert recorded_source(toy) == address
+    assert cli("check", toy).output == f"{toy}: current (v2)\n"
+
+
+@pytest.mark.parametrize("address", ["{template}", "../org/one.git", "git+{template}", *ADDRESSES])
+def test_a_recorded_address_stays_as_it_is(
+    address: str, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy = project_of(hub, tmp_path / "toy", {})
+    address = address.format(template=hub)
+    source = recorded_source(toy)
+    for name in (".copier-answers.yml", "values.txt"):
+        edit(toy / name, (source, address))
+    commit(toy)
+    monkeypatch.chdir(toy)
+    assert cli("diff").output == ""
+    done = cli("update", "--commit", "-d", "a=other")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert recorded_source(toy) == address
+    assert (toy / "values.txt").read_text().endswith(" other y z\n")

@@ -139,9 +139,11 @@ def _short_cuts(releases: Releases, ref: str) -> Generator[None]:
         }
         no_lookup = {"_sync_git_index_executable_bit": lambda *_: None}
         has_submodules = (folder / ".gitmodules").exists()
-        template = None if has_submodules else getattr(internals, "Template", None)
+        template = getattr(internals, "Template", None)
         with (
-            _replaced(template, checked_out),
+            # Copier need not find out what the recorded source stands for.
+            _replaced(template, {"vcs": "git", "url_expanded": releases.url}),
+            _replaced(None if has_submodules else template, checked_out),
             _replaced(getattr(internals, "Worker", None), no_lookup),
             _replaced(jinja2.Environment, {"compile": _once(jinja2.Environment.compile)}),
         ):

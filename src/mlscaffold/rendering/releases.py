@@ -26,6 +26,9 @@ PUBLIC_URL = "https://github.com/mlscaffold/mlscaffold.git"
 _PACKAGE = Path(__file__).parents[1]
 _CHECKOUT = _PACKAGE.parents[1]
 _SHORTHANDS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
+_HOSTS = tuple(_SHORTHANDS.values())
+_AS_COPIER = ("git+", "git@", "git://", *_HOSTS, *_SHORTHANDS)
+"""What copier takes for a git repository, as it takes a name that ends in .git."""
 # `scheme://...`, or `helper::address`, for which git runs the program `git-remote-helper`.
 _SCHEME = re.compile(r"([A-Za-z0-9+.-]*)(://|::)")
 
@@ -164,26 +167,25 @@ class Releases:
 
 
 @contextmanager
-def open_releases(template: str | None = None) -> Generator[Releases]:
+def open_releases(template: str | None = None, *, is_recorded: bool = False) -> Generator[Releases]:
     """Open the releases of `template`, a git URL or a folder; by default the bundled ones.
 
-    Bundled releases need no network, though a project records their public URL.
+    Bundled releases need no network, though a project records their public URL. What a project
+    has recorded stays as it is; what is typed is recorded so that it can be read from anywhere.
     """
+    template = PUBLIC_URL if template is None else template
+    url = _url(template)
+    source = template if is_recorded else _source(template, url)
     with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder:
         repository = Path(folder, "releases.git")
-        if template in (None, PUBLIC_URL):
-            yield Releases(
-                source=PUBLIC_URL,
-                url=PUBLIC_URL,
-                current=_unpack(repository),
-                repository=repository,
-                trusted=True,
-            )
-            return
-        url = _url(str(template))
-        _mirror(url, repository)
-        source = url if url.endswith(".git") else f"git+{url}"
-        yield Releases(source=source, url=url, repository=repository, trusted=False)
+        if is_bundled := url == PUBLIC_URL:
+            current = _unpack(repository)
+        else:
+            current = ""
+            _mirror(url, repository)
+        yield Releases(
+            source=source, url=url, repository=repository, trusted=is_bundled, current=current
+        )
 
 
 def version_of(commit: str) -> Version | None:
@@ -232,11 +234,21 @@ def _own_tag() -> str:
         return "v0.1.dev0"
 
 
+def _source(template: str, url: str) -> str:
+    """Return the template as a project records it: as it was typed, if copier finds it so."""
+    is_address = template.endswith(".git") or template.startswith(_AS_COPIER)
+    if is_address and not url.startswith("file:"):
+        return template
+    return url if url.endswith(".git") else f"git+{url}"
+
+
 def _url(template: str) -> str:
     """Return the template as an absolute URL for git."""
     for shorthand, start in _SHORTHANDS.items():
         if template.startswith(shorthand):
-            return start + template.removeprefix(shorthand).removesuffix(".git") + ".git"
+            template = start + template.removeprefix(shorthand).lstrip("/")
+    if template.startswith(_HOSTS):
+        return template.rstrip("/").removesuffix(".git") + ".git"
     url = template.removeprefix("git+")
     try:
         folder = Path(url).expanduser()

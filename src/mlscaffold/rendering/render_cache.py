@@ -31,7 +31,8 @@ class RenderCache:
         """Return the releases of a template."""
         with self._lock:
             if template not in self._releases:
-                self._releases[template] = self._stack.enter_context(open_releases(template))
+                opened = open_releases(template, is_recorded=True)
+                self._releases[template] = self._stack.enter_context(opened)
             return self._releases[template]
 
     def objects(self, object_format: str) -> Path:
