@@ -100,7 +100,10 @@ def _updated(
 ) -> UpdateResult:
     """Update a project; with `is_begun`, the branch for it was created by us."""
     project = open_project(path)
-    old, new = _releases_of(project, cache.releases(project.template), request)
+    releases = cache.releases(project.template)
+    old, new = _releases_of(project, releases, request)
+    if old != new:
+        releases.require_no_migrations(old, new)
     before = recorded_answers(project, cache, old)
     after = answers_at(project, cache, new, given=request.given, ask=request.ask)
     done = UpdateResult(

@@ -1,17 +1,20 @@
 """Copier for one release of a template: the only module that imports it, when it is needed."""
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
+
+from packaging.version import Version
 
 from ..errors import MlscaffoldError, TemplateError
 from ..repository import git
-from .releases import Releases
+from .releases import Releases, version_of
 
 if TYPE_CHECKING:
     from copier._main import Worker
@@ -78,6 +81,30 @@ def question(worker: "Worker", name: str) -> "Question":
         var_name=name,
         **worker.template.questions_data[name],
     )
+
+
+def has_migrations(releases: Releases, *, ref: str, since: str) -> bool:
+    """Return whether copier would run commands of the template to update from `since` to `ref`."""
+    from copier._template import Template
+
+    with open_worker(releases, ref=ref) as worker:
+        old = Template(url=releases.source, ref=since)
+        for template, release in ((worker.template, ref), (old, since)):
+            name = releases.describe(releases.commit(release))
+            # Copier would look for the version in a clone.
+            vars(template).update(commit=name, version=_version(name))
+        stages: tuple[Literal["before"], Literal["after"]] = ("before", "after")
+        return any(worker.template.migration_tasks(stage, old) for stage in stages)
+
+
+def _version(name: str) -> Version:
+    """Return the version that copier gives to a commit with this name by `git describe`."""
+    base = version_of(name)
+    if base is None:
+        return Version("0.0.0.post1")
+    distance = re.search(r"-(\d+)-g[0-9a-f]+$", name)
+    is_plain = distance and base.dev is None and base.post is None
+    return Version(f"{base}.post{distance[1]}") if distance and is_plain else base
 
 
 def is_missing(value: object) -> bool:

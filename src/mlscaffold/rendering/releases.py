@@ -127,6 +127,14 @@ class Releases:
         """Return what the choices of a release add; empty if it has no components.yml."""
         return read_components(self.read_yaml(ref, "components.yml"))
 
+    def require_no_migrations(self, old: str, new: str) -> None:
+        """Raise TemplateError if the template runs commands for an update between two releases."""
+        if not self.trusted and self.in_sandbox("has_migrations", ref=new, since=old):
+            raise TemplateError(
+                f"the template runs commands (migrations) for an update from {old} to {new}, which "
+                "mlscaffold does not: `copier update --trust` does"
+            )
+
     def complaint(self, ref: str, question: str, value: Value, answers: Answers) -> str:
         """Return the message of a question's validator for a value, empty if the value is valid."""
         if not self.trusted:

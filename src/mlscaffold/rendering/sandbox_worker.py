@@ -92,6 +92,7 @@ def _write(releases: Releases, *, ref: str, data: Mapping[str, Any], into: str) 
 
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "complaint": _of_releases(interview.complaint),
+    "has_migrations": _of_releases(engine.has_migrations),
     "interview": _of_releases(interview.interview),
     "questions": _of_releases(interview.questions),
     "read": _of_releases(Releases.read),
