@@ -319,13 +319,16 @@ def test_the_bundled_template_is_answered_as_copier_does(tmp_path: Path) -> None
     given = {"project_name": "A.b-c", "serving": "none", "python_version": "3.12"}
     with open_releases() as ours, open_releases(str(checkout)) as copiers:
         assert (ours.trusted, copiers.trusted) == (True, False)
-        ours_found = answer(ours, ours.latest(), given=given)
-        found = answer(copiers, copiers.latest(), given=given)
-        assert ours_found.answers == found.answers
-        recorded = dict(found.answers, package_name="other")
-        assert answer(ours, ours.latest(), recorded=recorded) == answer(
-            copiers, copiers.latest(), recorded=recorded
-        )
+        found = [
+            answer(one, one.latest(), given=given, project=tmp_path) for one in (ours, copiers)
+        ]
+        assert found[0].answers == found[1].answers
+        recorded = dict(found[0].answers, package_name="other")
+        found = [
+            answer(one, one.latest(), recorded=recorded, project=tmp_path)
+            for one in (ours, copiers)
+        ]
+        assert found[0] == found[1]
 
 
 def recorded_source(project: Path) -> str:

@@ -54,6 +54,16 @@ Template = Annotated[
 Ref = Annotated[
     str | None, typer.Option("--ref", metavar="REF", help="A release, branch or commit of it.")
 ]
+AnswersFile = Annotated[
+    str,
+    typer.Option(
+        "-a",
+        "--answers-file",
+        metavar="PATH",
+        show_default=False,
+        help="Where a project of several templates records the answers to this one.",
+    ),
+]
 
 
 def main() -> None:
@@ -96,6 +106,7 @@ def _new(
     defaults: Annotated[bool, typer.Option("--defaults", help="Never ask.")] = False,
     template: Template = None,
     ref: Ref = None,
+    answers_file: AnswersFile = "",
     no_git: Annotated[bool, typer.Option("--no-git", help="Create no git repository.")] = False,
     lock: Annotated[
         bool | None,
@@ -126,6 +137,7 @@ def _new(
             preset=preset,
             template=template,
             ref=ref,
+            answers_file=answers_file,
             ask=dialog.ask if dialog else None,
             review=review,
             with_git=not no_git,
@@ -176,6 +188,7 @@ def _update(
         str | None,
         typer.Option(metavar="NAME", help="Commit on a new branch instead."),
     ] = None,
+    answers_file: AnswersFile = "",
     jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Projects at a time.")] = 1,
     resumes: Annotated[
         bool, typer.Option("--continue", help="End an update whose conflicts are resolved.")
@@ -213,6 +226,7 @@ def _update(
             commits=commit,
             branch=branch or "",
             ask=dialog.ask if dialog else None,
+            answers_file=answers_file,
         )
         rows = [update(projects[0], request)] if one else update_all(projects, request, jobs=jobs)
         code = _print_updated(rows, as_json)
@@ -226,6 +240,7 @@ def _set(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would change.")
     ] = False,
+    answers_file: AnswersFile = "",
     as_json: AsJson = False,
 ) -> None:
     """Change a project's answers: add or remove a component, at the release that it has."""
@@ -233,7 +248,9 @@ def _set(
     from .set import set_answers
 
     with failing(as_json):
-        code = _print_updated([set_answers(project, parse_pairs(pairs), dry_run=dry_run)], as_json)
+        given = parse_pairs(pairs)
+        done = set_answers(project, given, dry_run=dry_run, answers_file=answers_file)
+        code = _print_updated([done], as_json)
     raise typer.Exit(code)
 
 
@@ -242,12 +259,13 @@ def _diff(
     project: Annotated[
         Path, typer.Argument(metavar="PROJECT", help="The folder of a project.")
     ] = Path(),
+    answers_file: AnswersFile = "",
 ) -> None:
     """Show how a project differs from a fresh render of its release and answers."""
     from .diff import diff
 
     with failing():
-        _print_diff(diff(project))
+        _print_diff(diff(project, answers_file=answers_file))
 
 
 @app.command(name="check")
@@ -255,13 +273,16 @@ def _check(
     projects: Annotated[
         list[Path], typer.Argument(metavar="PROJECT", help="Folders of projects.")
     ] = [Path()],  # noqa: B006
+    answers_file: AnswersFile = "",
     as_json: AsJson = False,
 ) -> None:
     """Tell whether the template has a newer release; exit 4 if it has."""
     from .check import Standing, check
 
     with failing(as_json):
-        rows = _printed(check(projects), report.of_checked, as_json=as_json)
+        rows = _printed(
+            check(projects, answers_file=answers_file), report.of_checked, as_json=as_json
+        )
         standings = {one.standing for one in rows}
     if Standing.UNREADABLE in standings:
         raise typer.Exit(1)

@@ -1,6 +1,5 @@
 """Create a project in a temporary folder beside the destination, then rename the folder."""
 
-import os
 import re
 import sys
 from collections.abc import Callable, Generator, Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 from .errors import AnswerError, DestinationError, shown
 from .lock import write_lock
-from .project import first_commit
+from .project import first_commit, require_relative
 from .rendering import folders
 from .rendering.answers import Ask, answer
 from .rendering.releases import Releases, open_releases
@@ -51,6 +50,7 @@ def new(
     preset: str = "standard",
     template: str | None = None,
     ref: str | None = None,
+    answers_file: str = "",
     ask: Ask | None = None,
     review: Callable[["NewProject"], None] = lambda _: None,
     with_git: bool = True,
@@ -69,6 +69,7 @@ def new(
         preset: The name of a set of answers.
         template: A git URL or folder; by default the bundled template.
         ref: A release, branch or commit; by default the latest release.
+        answers_file: Where the answers are recorded; by default where the template says.
         ask: Asks for an answer that is not given; by default the template's default is taken.
         review: Gets the project before anything is written, and may raise to prevent it.
         with_git: Whether to create a repository with a first commit.
@@ -87,6 +88,7 @@ def new(
             given=given,
             suggested=_suggested(target.name, releases, release),
             ask=ask,
+            project=target,
         )
         project = NewProject(
             path=target,
@@ -100,9 +102,15 @@ def new(
         if with_lock is None and not dry_run:
             with_lock = releases.trusted or confirm("Lock the dependencies? " + _UV_MAY_RUN_CODE)
             project = replace(project, unlocked_because="" if with_lock else _UNASKED)
-        with folders.temporary() if dry_run else _beside(target) as folder:
+        with _elsewhere(target) if dry_run else _beside(target) as folder:
             progress("Rendering the files")
-            render(releases, ref=release, data=answered.data, into=folder)
+            render(
+                releases,
+                ref=release,
+                data=answered.data,
+                into=folder,
+                answers_file=answers_file and require_relative(answers_file),
+            )
             if dry_run:
                 return replace(project, files=_files(folder))
             project = _completed(
@@ -165,21 +173,30 @@ def _free(destination: str) -> Path:
 
 
 @contextmanager
+def _elsewhere(target: Path) -> Generator[Path]:
+    """Yield a temporary folder of the target's name, which a template may ask for."""
+    with folders.temporary() as temporary:
+        folder = temporary / target.name
+        folder.mkdir()
+        yield folder
+
+
+@contextmanager
 def _beside(target: Path) -> Generator[Path]:
-    """Yield a folder beside the target, removed at the end unless it was renamed."""
+    """Yield a folder of the target's name beside it, removed at the end unless it was renamed."""
     missing = [parent for parent in target.parents if not parent.exists()]
-    folder: Path | None = None
+    temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(mkdtemp(prefix=".mlscaffold-", dir=target.parent))
-        folder.chmod(0o777 & ~_umask())
+        temporary = Path(mkdtemp(prefix=".mlscaffold-", dir=target.parent))
+        folder = temporary / target.name
+        folder.mkdir()
         yield folder
     except OSError as error:
         reason = error.strerror or str(error)
         raise DestinationError(f"{target} can't be written: {reason}") from error
     finally:
-        if folder is None or folder.exists():
-            _remove(folder, missing)
+        _remove(temporary, missing)
 
 
 def _remove(folder: Path | None, parents: list[Path]) -> None:
@@ -189,13 +206,6 @@ def _remove(folder: Path | None, parents: list[Path]) -> None:
     for parent in parents:
         if parent.is_dir() and not any(parent.iterdir()):
             parent.rmdir()
-
-
-def _umask() -> int:
-    """Return the umask, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _files(folder: Path) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """Update projects with a three-way merge that loses no edit of the user."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from .errors import (
@@ -11,8 +12,8 @@ from .errors import (
     ProjectError,
     UnfinishedUpdateError,
 )
-from .project import ANSWERS_FILE, Project, open_project
-from .rendering.answers import Ask
+from .project import Project, open_project
+from .rendering.answers import Answered, Ask
 from .rendering.releases import Releases
 from .rendering.render_cache import RenderCache, open_render_cache
 from .repository.scratch import Scratch, open_scratch
@@ -21,6 +22,7 @@ from .updating import branch, transaction
 from .updating.merge import Merge, merge
 from .updating.project_answers import answers_at, recorded_answers, recorded_release
 from .updating.result import Outcome, UpdateResult, described
+from .updating.skip_if_exists import without_existing
 from .updating.transaction import Recovery
 
 
@@ -38,6 +40,9 @@ class UpdateRequest:
     commits: bool = False
     branch: str = ""
     ask: Ask | None = None
+    answers_file: str = ""
+    """Which of a project's templates to update: where its answers are, if not where they usually
+    are."""
 
 
 def update(
@@ -52,7 +57,7 @@ def update(
     if cache is None:
         with open_render_cache() as cache:
             return update(path, request, cache=cache)
-    _require_project(path)
+    _require_project(path, request.answers_file)
     worktree = open_worktree(path)
     if onto:
         worktree = replace(worktree, head=onto)
@@ -99,7 +104,7 @@ def _updated(
     is_begun: bool = False,
 ) -> UpdateResult:
     """Update a project; with `is_begun`, the branch for it was created by us."""
-    project = open_project(path)
+    project = open_project(path, request.answers_file)
     releases = cache.releases(project.template)
     old, new = _releases_of(project, releases, request)
     if old != new:
@@ -111,14 +116,13 @@ def _updated(
     )
     if (old, before.key) == (new, after.key):
         return done
-    _require_ready(worktree, request, is_begun=is_begun)
+    _require_ready(worktree, request, project, is_begun=is_begun)
     format = worktree.object_format
-    trees = [
-        cache.tree(project.template, release, answers, object_format=format)
-        for release, answers in ((old, before), (new, after))
-    ]
+    trees = _trees(project, cache, ((old, before), (new, after)), object_format=format)
     alternates = worktree.objects, cache.objects(format)
     with open_scratch(object_format=format, alternates=alternates) as scratch:
+        skipped = partial(releases.skipped, new, after.data, project=path)
+        *trees, left_out = without_existing(scratch, worktree, *trees, skipped=skipped)
         merged = merge(
             *(scratch, worktree),
             old=trees[0],
@@ -128,6 +132,7 @@ def _updated(
         )
         if not (merged.changes or merged.conflicts):
             return done
+        merged = replace(merged, left_out={**left_out, **merged.left_out})
         done = described(done, merged, deselects=old == new)
         if request.dry_run:
             diff = scratch.diff(worktree.tree(), merged.tree)
@@ -135,10 +140,30 @@ def _updated(
         return _applied(done, worktree, merged, scratch, project, request)
 
 
-def _require_project(path: Path) -> None:
+def _trees(
+    project: Project,
+    cache: RenderCache,
+    renders: Iterable[tuple[str, Answered]],
+    *,
+    object_format: str,
+) -> tuple[str, ...]:
+    """Return the trees of releases with their answers."""
+    return tuple(
+        cache.tree(
+            *(project.template, release, answers),
+            project=project.path,
+            answers_file=project.chosen_answers_file,
+            operation="update",
+            object_format=object_format,
+        )
+        for release, answers in renders
+    )
+
+
+def _require_project(path: Path, answers_file: str) -> None:
     """Recover an interrupted update, then raise ProjectError unless this is a project."""
     try:
-        open_project(path)
+        open_project(path, answers_file)
     except ProjectError:
         # It may have been killed while it replaced the answers.
         with suppress(ProjectError):
@@ -147,13 +172,15 @@ def _require_project(path: Path) -> None:
         raise
 
 
-def _require_ready(worktree: Worktree, request: UpdateRequest, *, is_begun: bool) -> None:
+def _require_ready(
+    worktree: Worktree, request: UpdateRequest, project: Project, *, is_begun: bool
+) -> None:
     """Raise ProjectError if the project's state does not allow the request."""
     if request.branch and not is_begun:
         branch.require_new(worktree, request.branch)
     if not (request.dry_run or request.branch):
         worktree.require_clean()
-    worktree.require_committed(ANSWERS_FILE)
+    worktree.require_committed(project.answers_file)
 
 
 def _applied(

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -44,15 +45,17 @@ def answer(
     recorded: Mapping[str, Any] | None = None,
     suggested: Mapping[str, str] | None = None,
     ask: Ask | None = None,
+    project: Path,
 ) -> Answered:
     """Answer each question: as given, else as recorded or asked for, else by default.
 
-    A suggestion replaces the template's default. Without `ask`, the user is not asked. Raises
-    AnswerError at the first invalid value, StaleAnswerError if a project records it.
+    `project` is the folder that exists or will. A suggestion replaces the template's default.
+    Without `ask`, the user is not asked. Raises AnswerError at the first invalid value,
+    StaleAnswerError if a project records it.
     """
     given, recorded, suggested = given or {}, recorded or {}, suggested or {}
     if not releases.trusted:
-        return _as_copier(releases, ref, given, recorded, suggested, ask)
+        return _as_copier(releases, ref, given, recorded, suggested, ask, project)
     questions = releases.questions(ref)
     refuse_unknown(given, questions)
     complaint = partial(releases.complaint, ref)
@@ -71,6 +74,7 @@ def _as_copier(
     recorded: Mapping[str, Any],
     suggested: Mapping[str, str],
     ask: Ask | None,
+    project: Path,
 ) -> Answered:
     """Answer the questions of another template, whose expressions run in the sandbox."""
     typed = dict(given)
@@ -84,6 +88,7 @@ def _as_copier(
             suggested=dict(suggested),
             asks=ask is not None,
             until=until,
+            project=project.resolve(),
         )
 
     while ask and (asked := interview().get("asked")):

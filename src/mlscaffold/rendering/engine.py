@@ -3,8 +3,9 @@
 import os
 import re
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,36 +17,72 @@ from ..errors import MlscaffoldError, TemplateError
 from ..repository import git
 from .releases import Releases, version_of
 
+Operation = Literal["copy", "update"]
+"""What a template may ask for in its expressions, as `_copier_operation`."""
+
 if TYPE_CHECKING:
     from copier._main import Worker
     from copier._user_data import Question
 
 
-def write(releases: Releases, *, ref: str, data: Mapping[str, Any], into: Path) -> None:
+def write(
+    releases: Releases,
+    *,
+    ref: str,
+    data: Mapping[str, Any],
+    into: Path,
+    answers_file: str = "",
+    operation: Operation = "copy",
+    project: str = "",
+) -> None:
     """Write the project into the folder `into`: copier's `run_copy`, without network or questions.
 
-    `data` answers questions, as `copier copy --data` does; the others take their defaults.
+    `data` answers questions, as `copier copy --data` does; the others take their defaults. External
+    data, such as the answers to other templates, is read from the existing `project`, if any.
     """
     import copier
+    from copier._main import Worker, _operation
 
+    read_there = {"_external_data": _external_data_of(project)} if project else {}
     with _translated(), _reading(releases), _short_cuts(releases, ref):
-        copier.run_copy(
-            releases.source,
-            into,
-            dict(data),
-            vcs_ref=ref,
-            settings=copier.Settings(),
-            defaults=True,
-            overwrite=True,
-            cleanup_on_error=False,
-            quiet=True,
-        )
+        token = _operation.set(operation)
+        try:
+            with _replaced(Worker, read_there):
+                copier.run_copy(
+                    releases.source,
+                    into,
+                    dict(data),
+                    answers_file=answers_file or None,
+                    vcs_ref=ref,
+                    settings=copier.Settings(),
+                    defaults=True,
+                    overwrite=True,
+                    cleanup_on_error=False,
+                    quiet=True,
+                )
+        finally:
+            _operation.reset(token)
+
+
+def _external_data_of(project: str) -> Callable[["Worker"], Any]:
+    """Return copier's method that finds external data, with the project as the destination."""
+    from copier._main import Worker
+
+    found = Worker._external_data
+
+    def external_data(worker: "Worker") -> Any:
+        there = replace(worker, dst_path=Path(project))
+        there.answers = worker.answers
+        return found(there)
+
+    return external_data
 
 
 @contextmanager
-def open_worker(releases: Releases, *, ref: str) -> "Generator[Worker]":
+def open_worker(releases: Releases, *, ref: str, project: str = "") -> "Generator[Worker]":
     """Yield copier's worker for a release, with no answers; what it raises is translated.
 
+    `project` is the folder that exists or will: expressions see its name and its external data.
     Raises TemplateError when the template would run code: its questions may need that too.
     """
     from copier._main import Worker
@@ -58,7 +95,7 @@ def open_worker(releases: Releases, *, ref: str) -> "Generator[Worker]":
         TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder,
         Worker(
             src_path=releases.source,
-            dst_path=Path(folder),
+            dst_path=Path(project or folder),
             vcs_ref=ref,
             settings=SettingsModel(),
             defaults=True,
@@ -67,6 +104,18 @@ def open_worker(releases: Releases, *, ref: str) -> "Generator[Worker]":
     ):
         worker._check_unsafe("copy")
         yield worker
+
+
+def skipped(
+    releases: Releases, *, ref: str, data: Mapping[str, Any], paths: Sequence[str], project: str
+) -> list[str]:
+    """Return those of the paths that the template writes only where they do not exist."""
+    with open_worker(releases, ref=ref, project=project) as worker:
+        if not worker.template.skip_if_exists:
+            return []
+        worker.data.update(data)
+        worker._ask()
+        return [path for path in paths if worker.match_skip(Path(path))]
 
 
 def question(worker: "Worker", name: str) -> "Question":

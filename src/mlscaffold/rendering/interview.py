@@ -5,17 +5,13 @@ This runs in the process of sandbox_worker.py, since questions hold expressions.
 
 import json
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from ..errors import AnswerError, StaleAnswerError, shown
 from . import engine
 from .releases import Releases
-
-if TYPE_CHECKING:
-    from copier._main import Worker
-    from copier._user_data import Question
 
 _BOOLEANS = {"y", "yes", "t", "true", "on", "1", "n", "no", "f", "false", "off", "0"}
 """The texts that copier reads as a boolean; it takes any other for true."""
@@ -30,6 +26,7 @@ def interview(
     suggested: Mapping[str, str],
     asks: bool,
     until: str,
+    project: str,
 ) -> dict[str, Any]:
     """Answer each question: as given, else as recorded, else as suggested or by default.
 
@@ -40,7 +37,7 @@ def interview(
 
     Raises AnswerError at an answer that is invalid or missing, StaleAnswerError if it is recorded.
     """
-    with engine.open_worker(releases, ref=ref) as worker:
+    with engine.open_worker(releases, ref=ref, project=project) as worker:
         known = worker.template.questions_data
         _require_known(given, known)
         worker.answers.init.update(given)
@@ -76,7 +73,7 @@ def _require_known(given: Collection[str], known: Mapping[str, Any]) -> None:
             raise AnswerError(f"{shown(name)} is no question; there are {listed or 'none'}")
 
 
-def _interview(worker: "Worker", *, asks: bool, until: str) -> dict[str, Any]:
+def _interview(worker: "engine.Worker", *, asks: bool, until: str) -> dict[str, Any]:
     answers, data = worker.answers, {}
     unanswered = set()
     for name in worker.template.questions_data:
@@ -87,9 +84,11 @@ def _interview(worker: "Worker", *, asks: bool, until: str) -> dict[str, Any]:
             answers.hide(name)
             answers.last.pop(name, None)
             answers.user_defaults.pop(name, None)
+        if not _is_recorded(question):
+            answers.last.pop(name, None)
         if name in answers.init:
             value = _checked(question, _in_its_case(question, answers.init[name]))
-        elif _is_recorded(question):
+        elif name in answers.last:
             value = _as_recorded(question)
         elif asks and applies and question.get_ask():
             return {"asked": _described(question)}
@@ -109,14 +108,14 @@ def _interview(worker: "Worker", *, asks: bool, until: str) -> dict[str, Any]:
     return {"answers": kept, "data": data, "unanswered": [k for k in kept if k in unanswered]}
 
 
-def _is_recorded(question: "Question") -> bool:
+def _is_recorded(question: "engine.Question") -> bool:
     value = question.answers.last.get(question.var_name)
     return value is not None or (
         question.var_name in question.answers.last and question.get_type_name() in ("json", "yaml")
     )
 
 
-def _as_recorded(question: "Question") -> Any:
+def _as_recorded(question: "engine.Question") -> Any:
     """Return the recorded answer, which is a value already; raise StaleAnswerError if invalid."""
     name, value = question.var_name, question.answers.last[question.var_name]
     is_plain = question.get_type_name() not in ("json", "yaml") and not question.multiselect
@@ -128,7 +127,7 @@ def _as_recorded(question: "Question") -> Any:
         raise StaleAnswerError(name, str(error)) from error
 
 
-def _default(question: "Question", *, is_required: bool) -> Any:
+def _default(question: "engine.Question", *, is_required: bool) -> Any:
     """Return the question's default; copier does not validate that of a hidden or secret one."""
     required = AnswerError(f"{question.var_name} must be answered: -d {question.var_name}=...")
     try:
@@ -145,7 +144,7 @@ def _default(question: "Question", *, is_required: bool) -> Any:
     return value
 
 
-def _checked(question: "Question", value: Any, *, original: Any = None) -> Any:
+def _checked(question: "engine.Question", value: Any, *, original: Any = None) -> Any:
     """Return the answer that a value stands for; raise AnswerError if it is invalid.
 
     A message shows `original`, or the value itself.
@@ -176,7 +175,7 @@ def _checked(question: "Question", value: Any, *, original: Any = None) -> Any:
     return answer
 
 
-def _require_type(question: "Question", value: Any) -> None:
+def _require_type(question: "engine.Question", value: Any) -> None:
     """Raise TypeError or ValueError if the value can't be one of the question's type."""
     values = [value]
     if question.multiselect:
@@ -190,7 +189,7 @@ def _require_type(question: "Question", value: Any) -> None:
         question.cast_answer(one)
 
 
-def _in_its_case(question: "Question", text: str) -> str:
+def _in_its_case(question: "engine.Question", text: str) -> str:
     """Return the choice that differs from the text in case alone, or else the text."""
     if question.multiselect:
         return text
@@ -199,7 +198,7 @@ def _in_its_case(question: "Question", text: str) -> str:
     return similar[0] if text not in values and len(similar) == 1 else text
 
 
-def _encoded(question: "Question", value: Any) -> Any:
+def _encoded(question: "engine.Question", value: Any) -> Any:
     """Return what the question parses as this value."""
     kind = question.get_type_name()
 
@@ -213,7 +212,7 @@ def _encoded(question: "Question", value: Any) -> Any:
     return encoded(value)
 
 
-def _described(question: "Question") -> dict[str, Any]:
+def _described(question: "engine.Question") -> dict[str, Any]:
     """Return what the user has to see of the question."""
     try:
         default: Any = _default(question, is_required=True)

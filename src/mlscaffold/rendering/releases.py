@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +27,8 @@ _PACKAGE = Path(__file__).parents[1]
 _CHECKOUT = _PACKAGE.parents[1]
 _SHORTHANDS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
 _HOSTS = tuple(_SHORTHANDS.values())
+_OF_PROJECT = ("_folder_name", "dst_path", "_external_data")
+"""What expressions can know of a project beside its answers."""
 _AS_COPIER = ("git+", "git@", "git://", *_HOSTS, *_SHORTHANDS)
 """What copier takes for a git repository, as it takes a name that ends in .git."""
 # `scheme://...`, or `helper::address`, for which git runs the program `git-remote-helper`.
@@ -126,6 +128,29 @@ class Releases:
     def components(self, ref: str) -> Components:
         """Return what the choices of a release add; empty if it has no components.yml."""
         return read_components(self.read_yaml(ref, "components.yml"))
+
+    def looks_at_project(self, ref: str) -> bool:
+        """Return whether a release may ask for a project's name, path or other files."""
+        if self.trusted:
+            return False
+        asked = [word for name in _OF_PROJECT for word in ("-e", name)]
+        search = ("grep", "--quiet", "--fixed-strings", "--text", *asked, self.commit(ref))
+        try:
+            git.run(*search, cwd=self.repository)
+        except GitError:
+            return False
+        return True
+
+    def skipped(
+        self, ref: str, data: Mapping[str, Any], paths: Collection[str], *, project: Path
+    ) -> set[str]:
+        """Return those of the paths that a release writes only where they do not exist."""
+        if self.trusted:
+            return set()
+        found = self.in_sandbox(
+            "skipped", ref=ref, data=dict(data), paths=sorted(paths), project=project.resolve()
+        )
+        return set(found)
 
     def require_no_migrations(self, old: str, new: str) -> None:
         """Raise TemplateError if the template runs commands for an update between two releases."""

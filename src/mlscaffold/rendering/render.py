@@ -11,17 +11,33 @@ from . import engine, folders
 from .releases import Releases
 
 
-def render(releases: Releases, *, ref: str, data: Mapping[str, Any], into: Path) -> None:
+def render(
+    releases: Releases,
+    *,
+    ref: str,
+    data: Mapping[str, Any],
+    into: Path,
+    answers_file: str = "",
+    operation: engine.Operation = "copy",
+    project: str = "",
+) -> None:
     """Write the project into the folder `into` with copier, without network or questions.
 
     Raises TemplateError with copier's own reason when the template refuses, and when it makes
     anything that git takes for its own: git would run what a `.git` from a template says.
     """
+    options: Mapping[str, Any] = {
+        "ref": ref,
+        "data": dict(data),
+        "answers_file": answers_file,
+        "operation": operation,
+        "project": project,
+    }
     if releases.trusted:
-        engine.write(releases, ref=ref, data=data, into=into)
+        engine.write(releases, into=into, **options)
     else:
         into = into.absolute()
-        releases.in_sandbox("render", writes=into, ref=ref, data=dict(data), into=into)
+        releases.in_sandbox("render", writes=into, into=into, **options)
     _require_nothing_of_git(into)
 
 

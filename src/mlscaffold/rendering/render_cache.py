@@ -9,6 +9,7 @@ from threading import RLock
 from ..repository.scratch import Scratch
 from . import folders
 from .answers import Answered
+from .engine import Operation
 from .releases import Releases, open_releases
 from .render import render
 
@@ -39,18 +40,41 @@ class RenderCache:
         """Return where git finds the objects of the trees."""
         return self._scratch(object_format).objects
 
-    def tree(self, template: str, release: str, answers: Answered, *, object_format: str) -> str:
-        """Return the id of the tree that a release renders to with these answers."""
-        key = object_format, template, release, answers.key
-        with self._lock:
-            if key not in self._trees:
-                self._trees[key] = self._rendered(template, release, answers, object_format)
-            return self._trees[key]
+    def tree(
+        self,
+        template: str,
+        release: str,
+        answers: Answered,
+        *,
+        project: Path,
+        answers_file: str = "",
+        operation: Operation = "copy",
+        object_format: str,
+    ) -> str:
+        """Return the id of the tree that a release renders to with these answers.
 
-    def _rendered(self, template: str, release: str, answers: Answered, object_format: str) -> str:
-        with folders.temporary(within=self._folder) as folder:
-            render(self.releases(template), ref=release, data=answers.data, into=folder)
-            return self._scratch(object_format).write_folder(folder)
+        If the template asks for the project's name or for its other files, the tree is this one's.
+        """
+        with self._lock:
+            releases = self.releases(template)
+            folder = project.resolve() if releases.looks_at_project(release) else None
+            rendered = object_format, template, release, answers.key
+            key = (*rendered, answers_file, operation, folder)
+            if key not in self._trees:
+                with folders.temporary(within=self._folder) as temporary:
+                    into = temporary / (folder.name if folder else "project")
+                    into.mkdir()
+                    render(
+                        releases,
+                        ref=release,
+                        data=answers.data,
+                        into=into,
+                        answers_file=answers_file,
+                        operation=operation,
+                        project=str(folder or ""),
+                    )
+                    self._trees[key] = self._scratch(object_format).write_folder(into)
+            return self._trees[key]
 
     def _scratch(self, object_format: str) -> Scratch:
         with self._lock:

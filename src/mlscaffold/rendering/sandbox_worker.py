@@ -86,8 +86,8 @@ def _of_releases(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-def _write(releases: Releases, *, ref: str, data: Mapping[str, Any], into: str) -> None:
-    engine.write(releases, ref=ref, data=data, into=Path(into))
+def _write(releases: Releases, *, into: str, **options: Any) -> None:
+    engine.write(releases, into=Path(into), **options)
 
 
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
@@ -98,6 +98,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "read": _of_releases(Releases.read),
     "read_yaml": _of_releases(Releases.read_yaml),
     "render": _of_releases(_write),
+    "skipped": _of_releases(engine.skipped),
 }
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from ..errors import (
     UnknownBaseError,
     UnknownReleaseError,
 )
-from ..project import ANSWERS_FILE, Project
+from ..project import Project
 from ..rendering.answers import Answered, Ask, answer
 from ..rendering.releases import Releases, version_of
 from ..rendering.render_cache import RenderCache
@@ -26,14 +26,15 @@ def recorded_release(project: Project, releases: Releases) -> str:
         ours, theirs = version_of(project.commit), version_of(latest)
         if ours and theirs and ours > theirs:
             raise UnknownReleaseError(project.path, project.commit, latest) from error
-        raise UnknownBaseError(project.path / ANSWERS_FILE, str(error)) from error
+        raise UnknownBaseError(project.path / project.answers_file, str(error)) from error
 
 
 def recorded_answers(project: Project, cache: RenderCache, release: str) -> Answered:
     """Return the answers that a project was rendered with; raise ProjectError if one is missing."""
-    file = project.path / ANSWERS_FILE
+    file = project.path / project.answers_file
     try:
-        found = answer(cache.releases(project.template), release, recorded=project.answers)
+        releases = cache.releases(project.template)
+        found = answer(releases, release, recorded=project.answers, project=project.path)
     except AnswerError as error:
         raise RecordedAnswerError(file, str(error)) from error
     if found.unanswered:
@@ -55,7 +56,13 @@ def answers_at(
     """
     releases = cache.releases(project.template)
     try:
-        return answer(releases, release, given=given, recorded=project.answers, ask=ask)
+        return answer(
+            *(releases, release),
+            given=given,
+            recorded=project.answers,
+            ask=ask,
+            project=project.path,
+        )
     except StaleAnswerError as error:
         fix = f"answer it again with -d {error.question}=..."
         raise RecordedAnswerError(project.path, f"{error}; {fix}") from error
