@@ -196,3 +196,26 @@ def test_an_answers_file_is_in_the_project(path: str, tmp_path: Path) -> None:
             f"error: --answers-file must be a path inside the project, got {path!r}\n"
         )
     assert snapshot(tmp_path) == before
+
+
+def test_a_release_that_is_not_final_is_taken_if_asked_for(tmp_path: Path) -> None:
+    changes: Mapping[str, Files] = {
+        tag: {"f": tag} for tag in ("v1.0", "v1.1", "v2.0rc1", "v2.0rc2")
+    }
+    template = template_of(tmp_path / "template", changes, questions=dict.fromkeys(changes, BASIC))
+    toy = project_of(template, tmp_path / "toy", release="v1.0")
+    updated(toy)
+    assert (toy / "f").read_text() == "v1.1"
+    assert cli("check", toy).output == f"{toy}: current (v1.1)\n"
+    done = cli("check", toy, "--prereleases")
+    assert (done.exit_code, done.output) == (4, f"{toy}: outdated: v1.1 is followed by v2.0rc2\n")
+    updated(toy, "--prereleases")
+    assert (toy / "f").read_text() == "v2.0rc2"
+    assert cli("update", toy).output == f"{toy}: nothing to do at v2.0rc2\n"
+    new = ("new", tmp_path / "new", f"--template={template}", "--no-lock", "--prereleases")
+    assert cli(*new).exit_code == 0
+    assert (tmp_path / "new" / "f").read_text() == "v2.0rc2"
+    (template / "template" / "f").write_text("v2.0")
+    commit(template, tag="v2.0")
+    updated(toy)
+    assert (toy / "f").read_text() == "v2.0"

@@ -54,6 +54,9 @@ Template = Annotated[
 Ref = Annotated[
     str | None, typer.Option("--ref", metavar="REF", help="A release, branch or commit of it.")
 ]
+Prereleases = Annotated[
+    bool, typer.Option("--prereleases", help="Also consider releases that are not final.")
+]
 AnswersFile = Annotated[
     str,
     typer.Option(
@@ -106,6 +109,7 @@ def _new(
     defaults: Annotated[bool, typer.Option("--defaults", help="Never ask.")] = False,
     template: Template = None,
     ref: Ref = None,
+    prereleases: Prereleases = False,
     answers_file: AnswersFile = "",
     no_git: Annotated[bool, typer.Option("--no-git", help="Create no git repository.")] = False,
     lock: Annotated[
@@ -137,6 +141,7 @@ def _new(
             preset=preset,
             template=template,
             ref=ref,
+            prereleases=prereleases,
             answers_file=answers_file,
             ask=dialog.ask if dialog else None,
             review=review,
@@ -188,6 +193,7 @@ def _update(
         str | None,
         typer.Option(metavar="NAME", help="Commit on a new branch instead."),
     ] = None,
+    prereleases: Prereleases = False,
     answers_file: AnswersFile = "",
     jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Projects at a time.")] = 1,
     resumes: Annotated[
@@ -204,7 +210,8 @@ def _update(
     from .update import UpdateRequest, abort, resume, update
 
     if resumes or aborts:
-        if (resumes and aborts) or len(projects) > 1 or data or to or dry_run or commit or branch:
+        others = data, to, dry_run, commit, branch, prereleases, answers_file
+        if (resumes and aborts) or len(projects) > 1 or any(others):
             raise typer.BadParameter(
                 "--continue and --abort take at most one PROJECT and no other option"
             )
@@ -222,6 +229,7 @@ def _update(
         request = UpdateRequest(
             given=parse_pairs(data),
             to=to,
+            prereleases=prereleases,
             dry_run=dry_run,
             commits=commit,
             branch=branch or "",
@@ -273,6 +281,7 @@ def _check(
     projects: Annotated[
         list[Path], typer.Argument(metavar="PROJECT", help="Folders of projects.")
     ] = [Path()],  # noqa: B006
+    prereleases: Prereleases = False,
     answers_file: AnswersFile = "",
     as_json: AsJson = False,
 ) -> None:
@@ -280,9 +289,8 @@ def _check(
     from .check import Standing, check
 
     with failing(as_json):
-        rows = _printed(
-            check(projects, answers_file=answers_file), report.of_checked, as_json=as_json
-        )
+        found = check(projects, answers_file=answers_file, prereleases=prereleases)
+        rows = _printed(found, report.of_checked, as_json=as_json)
         standings = {one.standing for one in rows}
     if Standing.UNREADABLE in standings:
         raise typer.Exit(1)

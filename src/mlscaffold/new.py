@@ -50,6 +50,7 @@ def new(
     preset: str = "standard",
     template: str | None = None,
     ref: str | None = None,
+    prereleases: bool = False,
     answers_file: str = "",
     ask: Ask | None = None,
     review: Callable[["NewProject"], None] = lambda _: None,
@@ -69,6 +70,7 @@ def new(
         preset: The name of a set of answers.
         template: A git URL or folder; by default the bundled template.
         ref: A release, branch or commit; by default the latest release.
+        prereleases: Whether the latest release may be no final one.
         answers_file: Where the answers are recorded; by default where the template says.
         ask: Asks for an answer that is not given; by default the template's default is taken.
         review: Gets the project before anything is written, and may raise to prevent it.
@@ -81,7 +83,7 @@ def new(
     """
     target = _free(destination)
     with open_releases(template) as releases:
-        release = releases.find(ref)
+        release = releases.find(ref, prereleases=prereleases)
         given = {**_preset_answers(releases, release, preset), **given}
         answered = answer(
             *(releases, release),

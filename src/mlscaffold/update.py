@@ -34,6 +34,8 @@ class UpdateRequest:
     """Answers to change."""
     to: str | None = None
     """A release; by default the newest."""
+    prereleases: bool = False
+    """Whether the newest may be no final one."""
     same_release: bool = False
     """Whether to stay at the release that the project has."""
     dry_run: bool = False
@@ -208,7 +210,7 @@ def _releases_of(project: Project, releases: Releases, request: UpdateRequest) -
     old = recorded_release(project, releases)
     if request.same_release:
         return old, old
-    new = releases.find(request.to)
+    new = releases.find(request.to, prereleases=request.prereleases)
     if not releases.is_before(new, old):
         return old, new
     if request.to is None:

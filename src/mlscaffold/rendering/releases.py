@@ -63,20 +63,25 @@ class Releases:
         listed = git.run("tag", "--list", cwd=self.repository).split()
         return sorted(filter(_version, listed), key=_rank, reverse=True)
 
-    def latest(self) -> str:
-        """Return the default release: the newest tag, or the newest commit if there is no tag."""
-        return self.current or (self._tags[0] if self._tags else self.describe("HEAD"))
+    def latest(self, *, prereleases: bool = False) -> str:
+        """Return the default release: the newest tag, or the newest commit if there is no tag.
 
-    def find(self, ref: str | None) -> str:
+        Without `prereleases`, that is a final one if there is any.
+        """
+        if self.current or not self._tags:
+            return self.current or self.describe("HEAD")
+        return max(self._tags, key=Version) if prereleases else self._tags[0]
+
+    def find(self, ref: str | None, *, prereleases: bool = False) -> str:
         """Return the release that `ref` names in the form that a project records.
 
-        That is a tag, or for any other commit what `git describe` prints.
+        That is a tag, or for any other commit what `git describe` prints; the latest for `None`.
 
         Raises:
             TemplateError: There is no such release.
         """
         if ref is None:
-            return self.latest()
+            return self.latest(prereleases=prereleases)
         return ref if ref in self._tags else self.describe(self.commit(ref))
 
     def is_before(self, ref: str, other: str) -> bool:
