@@ -173,7 +173,7 @@ def test_an_update_with_migrations_is_refused(kind: str, template: Path, tmp_pat
     assert (done.exit_code, (toy / "more.txt").exists()) == (int(is_refused), not is_refused)
     if is_refused:
         assert done.output == (
-            "error: the template runs commands (migrations) for an update from v1.0.0 to v1.2.0, "
-            "which mlscaffold does not: `copier update --trust` does\n"
+            "error: the template runs commands (migrations) for an update from v1.0.0 to v1.2.0; "
+            "--trust allows that\n"
         )
         assert snapshot(toy) == before

@@ -54,6 +54,10 @@ Template = Annotated[
 Ref = Annotated[
     str | None, typer.Option("--ref", metavar="REF", help="A release, branch or commit of it.")
 ]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Let another template run code: tasks, migrations, extensions."),
+]
 Prereleases = Annotated[
     bool, typer.Option("--prereleases", help="Also consider releases that are not final.")
 ]
@@ -111,6 +115,7 @@ def _new(
     ref: Ref = None,
     prereleases: Prereleases = False,
     answers_file: AnswersFile = "",
+    trust: Trust = False,
     no_git: Annotated[bool, typer.Option("--no-git", help="Create no git repository.")] = False,
     lock: Annotated[
         bool | None,
@@ -143,6 +148,7 @@ def _new(
             ref=ref,
             prereleases=prereleases,
             answers_file=answers_file,
+            trust=trust,
             ask=dialog.ask if dialog else None,
             review=review,
             with_git=not no_git,
@@ -195,6 +201,7 @@ def _update(
     ] = None,
     prereleases: Prereleases = False,
     answers_file: AnswersFile = "",
+    trust: Trust = False,
     jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Projects at a time.")] = 1,
     resumes: Annotated[
         bool, typer.Option("--continue", help="End an update whose conflicts are resolved.")
@@ -210,7 +217,7 @@ def _update(
     from .update import UpdateRequest, abort, resume, update
 
     if resumes or aborts:
-        others = data, to, dry_run, commit, branch, prereleases, answers_file
+        others = data, to, dry_run, commit, branch, prereleases, answers_file, trust
         if (resumes and aborts) or len(projects) > 1 or any(others):
             raise typer.BadParameter(
                 "--continue and --abort take at most one PROJECT and no other option"
@@ -223,6 +230,8 @@ def _update(
     if commit and branch:
         raise typer.BadParameter("--commit and --branch exclude each other")
     one = len(projects) == 1
+    if trust and (branch or not one):
+        raise typer.BadParameter("--trust takes one PROJECT, and no --branch")
     dialog = _dialog() if one and not as_json else None
     left = "nothing was changed" if one else "projects not listed may be updated; run it again"
     with failing(as_json, interrupted=left):
@@ -235,6 +244,7 @@ def _update(
             branch=branch or "",
             ask=dialog.ask if dialog else None,
             answers_file=answers_file,
+            trust=trust,
         )
         rows = [update(projects[0], request)] if one else update_all(projects, request, jobs=jobs)
         code = _print_updated(rows, as_json)
@@ -249,6 +259,7 @@ def _set(
         bool, typer.Option("--dry-run", help="Only show what would change.")
     ] = False,
     answers_file: AnswersFile = "",
+    trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     """Change a project's answers: add or remove a component, at the release that it has."""
@@ -257,7 +268,7 @@ def _set(
 
     with failing(as_json):
         given = parse_pairs(pairs)
-        done = set_answers(project, given, dry_run=dry_run, answers_file=answers_file)
+        done = set_answers(project, given, dry_run=dry_run, answers_file=answers_file, trust=trust)
         code = _print_updated([done], as_json)
     raise typer.Exit(code)
 
@@ -268,12 +279,13 @@ def _diff(
         Path, typer.Argument(metavar="PROJECT", help="The folder of a project.")
     ] = Path(),
     answers_file: AnswersFile = "",
+    trust: Trust = False,
 ) -> None:
     """Show how a project differs from a fresh render of its release and answers."""
     from .diff import diff
 
     with failing():
-        _print_diff(diff(project, answers_file=answers_file))
+        _print_diff(diff(project, answers_file=answers_file, trust=trust))
 
 
 @app.command(name="check")

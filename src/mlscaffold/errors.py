@@ -33,6 +33,10 @@ class TemplateError(MlscaffoldError):
     """The template or the release asked for can't be read or rendered."""
 
 
+class CommandError(MlscaffoldError):
+    """A command of a template that may run code has failed; in an update, the files are changed."""
+
+
 class GitError(MlscaffoldError):
     """Git is missing, or a git command failed."""
 

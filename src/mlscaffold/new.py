@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
@@ -14,6 +14,7 @@ from .lock import write_lock
 from .project import first_commit, require_relative
 from .rendering import folders
 from .rendering.answers import Ask, answer
+from .rendering.engine import run_commands
 from .rendering.releases import Releases, open_releases
 from .rendering.render import render
 from .repository import git
@@ -52,6 +53,7 @@ def new(
     ref: str | None = None,
     prereleases: bool = False,
     answers_file: str = "",
+    trust: bool = False,
     ask: Ask | None = None,
     review: Callable[["NewProject"], None] = lambda _: None,
     with_git: bool = True,
@@ -72,6 +74,7 @@ def new(
         ref: A release, branch or commit; by default the latest release.
         prereleases: Whether the latest release may be no final one.
         answers_file: Where the answers are recorded; by default where the template says.
+        trust: Whether the template may run its tasks and Jinja extensions.
         ask: Asks for an answer that is not given; by default the template's default is taken.
         review: Gets the project before anything is written, and may raise to prevent it.
         with_git: Whether to create a repository with a first commit.
@@ -82,7 +85,7 @@ def new(
         progress: Is called with each step.
     """
     target = _free(destination)
-    with open_releases(template) as releases:
+    with open_releases(template, may_run_code=trust) as releases:
         release = releases.find(ref, prereleases=prereleases)
         given = {**_preset_answers(releases, release, preset), **given}
         answered = answer(
@@ -104,7 +107,8 @@ def new(
         if with_lock is None and not dry_run:
             with_lock = releases.trusted or confirm("Lock the dependencies? " + _UV_MAY_RUN_CODE)
             project = replace(project, unlocked_because="" if with_lock else _UNASKED)
-        with _elsewhere(target) if dry_run else _beside(target) as folder:
+        with ExitStack() as stack:
+            folder = stack.enter_context(_elsewhere(target) if dry_run else _beside(target))
             progress("Rendering the files")
             render(
                 releases,
@@ -115,10 +119,16 @@ def new(
             )
             if dry_run:
                 return replace(project, files=_files(folder))
+            if releases.may_run_code:
+                # They may write the folder's path into files, so it has to be the final one.
+                folder = stack.enter_context(_placed(folder, target))
+                progress("Running the template's commands")
+                run_commands(releases, ref=release, data=answered.data, project=folder)
             project = _completed(
                 project, folder, with_git=with_git, with_lock=bool(with_lock), progress=progress
             )
-            folder.replace(target)
+            if folder != target:
+                folder.replace(target)
     return project
 
 
@@ -199,6 +209,17 @@ def _beside(target: Path) -> Generator[Path]:
         raise DestinationError(f"{target} can't be written: {reason}") from error
     finally:
         _remove(temporary, missing)
+
+
+@contextmanager
+def _placed(folder: Path, target: Path) -> Generator[Path]:
+    """Rename the folder to `target` and yield that; remove it if the block fails."""
+    folder.replace(target)
+    try:
+        yield target
+    except BaseException:
+        _remove(target, [])
+        raise
 
 
 def _remove(folder: Path | None, parents: list[Path]) -> None:

@@ -12,12 +12,17 @@ def set_answers(
     *,
     dry_run: bool = False,
     answers_file: str = "",
+    trust: bool = False,
 ) -> UpdateResult:
     """Change a project's answers, which adds or removes a component, by a merge as in `update`.
 
     Raises MlscaffoldError as `update` does.
     """
     request = UpdateRequest(
-        given=given, same_release=True, dry_run=dry_run, answers_file=answers_file
+        given=given,
+        same_release=True,
+        dry_run=dry_run,
+        answers_file=answers_file,
+        trust=trust,
     )
     return update(path, request)

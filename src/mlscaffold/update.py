@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from .errors import (
+    CommandError,
     DowngradeError,
     MlscaffoldError,
     ProjectError,
@@ -14,6 +15,7 @@ from .errors import (
 )
 from .project import Project, open_project
 from .rendering.answers import Answered, Ask
+from .rendering.engine import run_commands
 from .rendering.releases import Releases
 from .rendering.render_cache import RenderCache, open_render_cache
 from .repository.scratch import Scratch, open_scratch
@@ -36,6 +38,8 @@ class UpdateRequest:
     """A release; by default the newest."""
     prereleases: bool = False
     """Whether the newest may be no final one."""
+    trust: bool = False
+    """Whether the template may run its tasks, migrations and Jinja extensions."""
     same_release: bool = False
     """Whether to stay at the release that the project has."""
     dry_run: bool = False
@@ -57,7 +61,7 @@ def update(
     another project of the same repository.
     """
     if cache is None:
-        with open_render_cache() as cache:
+        with open_render_cache(may_run_code=request.trust) as cache:
             return update(path, request, cache=cache)
     _require_project(path, request.answers_file)
     worktree = open_worktree(path)
@@ -139,7 +143,20 @@ def _updated(
         if request.dry_run:
             diff = scratch.diff(worktree.tree(), merged.tree)
             return replace(done, outcome=Outcome.PREVIEWED, diff=diff)
-        return _applied(done, worktree, merged, scratch, project, request)
+        done = _applied(done, worktree, merged, scratch, project, request)
+    if releases.may_run_code:
+        _run_commands(project, releases, new, after, since=old)
+    return done
+
+
+def _run_commands(
+    project: Project, releases: Releases, release: str, answers: Answered, *, since: str
+) -> None:
+    """Run the commands of the template in the project; raise CommandError if that fails."""
+    try:
+        run_commands(releases, ref=release, data=answers.data, project=project.path, since=since)
+    except CommandError as error:
+        raise CommandError(f"{project.path} is updated, but then {error}") from error
 
 
 def _trees(

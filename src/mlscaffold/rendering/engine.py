@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from packaging.version import Version
 
-from ..errors import MlscaffoldError, TemplateError
+from ..errors import CommandError, MlscaffoldError, TemplateError
 from ..repository import git
 from .releases import Releases, version_of
 
@@ -22,6 +23,7 @@ Operation = Literal["copy", "update"]
 
 if TYPE_CHECKING:
     from copier._main import Worker
+    from copier._template import Task
     from copier._user_data import Question
 
 
@@ -38,7 +40,8 @@ def write(
     """Write the project into the folder `into`: copier's `run_copy`, without network or questions.
 
     `data` answers questions, as `copier copy --data` does; the others take their defaults. External
-    data, such as the answers to other templates, is read from the existing `project`, if any.
+    data, such as the answers to other templates, is read from the existing `project`, if any. The
+    tasks of a template that may run code are left to `run_commands`.
     """
     import copier
     from copier._main import Worker, _operation
@@ -59,6 +62,8 @@ def write(
                     overwrite=True,
                     cleanup_on_error=False,
                     quiet=True,
+                    unsafe=releases.may_run_code,
+                    skip_tasks=releases.may_run_code,
                 )
         finally:
             _operation.reset(token)
@@ -83,7 +88,6 @@ def open_worker(releases: Releases, *, ref: str, project: str = "") -> "Generato
     """Yield copier's worker for a release, with no answers; what it raises is translated.
 
     `project` is the folder that exists or will: expressions see its name and its external data.
-    Raises TemplateError when the template would run code: its questions may need that too.
     """
     from copier._main import Worker
     from copier._settings import SettingsModel
@@ -100,10 +104,15 @@ def open_worker(releases: Releases, *, ref: str, project: str = "") -> "Generato
             settings=SettingsModel(),
             defaults=True,
             quiet=True,
+            unsafe=releases.may_run_code,
         ) as worker,
     ):
-        worker._check_unsafe("copy")
         yield worker
+
+
+def require_safe(worker: "Worker") -> None:
+    """Raise copier's error if the template would run code and may not: its expressions can too."""
+    worker._check_unsafe("copy")
 
 
 def skipped(
@@ -134,16 +143,89 @@ def question(worker: "Worker", name: str) -> "Question":
 
 def has_migrations(releases: Releases, *, ref: str, since: str) -> bool:
     """Return whether copier would run commands of the template to update from `since` to `ref`."""
+    with open_worker(releases, ref=ref) as worker:
+        return any(_migrations(worker, releases, ref, since))
+
+
+def run_commands(
+    releases: Releases,
+    *,
+    ref: str,
+    data: Mapping[str, Any],
+    project: Path,
+    since: str = "",
+) -> None:
+    """Run the template's tasks in the project, and its migrations if it is an update.
+
+    As copier does, but those migrations that come before an update come after it too. What the
+    commands print goes to stderr. Raises CommandError when one fails.
+    """
+    from copier._main import Worker, _operation
+    from copier._settings import SettingsModel
+    from copier._types import Phase
+
+    worker = Worker(
+        src_path=releases.source,
+        dst_path=project.resolve(),
+        data=dict(data),
+        vcs_ref=ref,
+        settings=SettingsModel(),
+        defaults=True,
+        unsafe=True,
+    )
+    token = _operation.set("update" if since else "copy")
+    try:
+        with _failing_as_command(), _short_cuts(releases, ref), worker, _stdout_to_stderr():
+            with _reading(releases):
+                worker._ask()
+                before, after = _migrations(worker, releases, ref, since) if since else ((), ())
+            # Outside of that, so that they have the user's own environment.
+            phases = (Phase.MIGRATE, before), (Phase.TASKS, worker.template.tasks)
+            for phase, commands in (*phases, (Phase.MIGRATE, after)):
+                with Phase.use(phase):
+                    worker._execute_tasks(commands)
+    finally:
+        _operation.reset(token)
+
+
+def _migrations(
+    worker: "Worker", releases: Releases, ref: str, since: str
+) -> tuple[Sequence["Task"], Sequence["Task"]]:
+    """Return the commands of the template for before and after an update."""
     from copier._template import Template
 
-    with open_worker(releases, ref=ref) as worker:
-        old = Template(url=releases.source, ref=since)
-        for template, release in ((worker.template, ref), (old, since)):
-            name = releases.describe(releases.commit(release))
-            # Copier would look for the version in a clone.
-            vars(template).update(commit=name, version=_version(name))
-        stages: tuple[Literal["before"], Literal["after"]] = ("before", "after")
-        return any(worker.template.migration_tasks(stage, old) for stage in stages)
+    old = Template(url=releases.source, ref=since)
+    for template, release in ((worker.template, ref), (old, since)):
+        name = releases.describe(releases.commit(release))
+        # Copier would look for the version in a clone.
+        vars(template).update(commit=name, version=_version(name))
+    return (
+        worker.template.migration_tasks("before", old),
+        worker.template.migration_tasks("after", old),
+    )
+
+
+@contextmanager
+def _failing_as_command() -> Generator[None]:
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except Exception as error:
+        raise CommandError(f"a command of the template failed: {_reason(error)}") from error
+
+
+@contextmanager
+def _stdout_to_stderr() -> Generator[None]:
+    """Send to stderr what this process and those that it starts print."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _version(name: str) -> Version:
@@ -278,6 +360,8 @@ def _translated() -> Generator[None]:
 
 def _reason(error: Exception) -> str:
     """Return the most useful line: the last of a command's, the first of a message."""
-    stderr = str(getattr(error, "stderr", "")).strip()
+    if type(error).__name__ == "UnsafeTemplateError":
+        return str(error).partition(".\n")[0] + "; --trust allows that"
+    stderr = str(getattr(error, "stderr", "") or "").strip()
     lines = stderr.splitlines()[-1:] or str(error).strip().splitlines()
     return lines[0].strip() if lines else type(error).__name__

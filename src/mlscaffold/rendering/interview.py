@@ -38,6 +38,7 @@ def interview(
     Raises AnswerError at an answer that is invalid or missing, StaleAnswerError if it is recorded.
     """
     with engine.open_worker(releases, ref=ref, project=project) as worker:
+        engine.require_safe(worker)
         known = worker.template.questions_data
         _require_known(given, known)
         worker.answers.init.update(given)
@@ -51,6 +52,7 @@ def interview(
 def complaint(releases: Releases, *, ref: str, name: str, text: str) -> str:
     """Return why a question refuses a text as its answer; empty if it does not, or is not there."""
     with engine.open_worker(releases, ref=ref) as worker:
+        engine.require_safe(worker)
         if name not in worker.template.questions_data:
             return ""
         try:

@@ -46,6 +46,8 @@ class Releases:
     repository: Path
     trusted: bool
     """Whether this process may read and render them itself, outside the sandbox."""
+    may_run_code: bool = False
+    """Whether the user lets the template run its tasks, migrations and Jinja extensions."""
     current: str = ""
     """The release to use by default; if empty, the newest tag."""
     _read: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False)
@@ -158,11 +160,13 @@ class Releases:
         return set(found)
 
     def require_no_migrations(self, old: str, new: str) -> None:
-        """Raise TemplateError if the template runs commands for an update between two releases."""
-        if not self.trusted and self.in_sandbox("has_migrations", ref=new, since=old):
+        """Raise TemplateError if the template may not run the commands that an update asks for."""
+        if self.trusted or self.may_run_code:
+            return
+        if self.in_sandbox("has_migrations", ref=new, since=old):
             raise TemplateError(
-                f"the template runs commands (migrations) for an update from {old} to {new}, which "
-                "mlscaffold does not: `copier update --trust` does"
+                f"the template runs commands (migrations) for an update from {old} to {new}; "
+                "--trust allows that"
             )
 
     def complaint(self, ref: str, question: str, value: Value, answers: Answers) -> str:
@@ -176,7 +180,12 @@ class Releases:
 
     def in_sandbox(self, function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
         """Call a function of sandbox_worker.py with these releases and return its result."""
-        place = {"source": self.source, "url": self.url, "repository": self.repository}
+        place = {
+            "source": self.source,
+            "url": self.url,
+            "repository": self.repository,
+            "may_run_code": self.may_run_code,
+        }
         return sandbox.call(function, writes=writes, releases=place, **arguments)
 
     def describe(self, commit: str) -> str:
@@ -205,7 +214,9 @@ class Releases:
 
 
 @contextmanager
-def open_releases(template: str | None = None, *, is_recorded: bool = False) -> Generator[Releases]:
+def open_releases(
+    template: str | None = None, *, is_recorded: bool = False, may_run_code: bool = False
+) -> Generator[Releases]:
     """Open the releases of `template`, a git URL or a folder; by default the bundled ones.
 
     Bundled releases need no network, though a project records their public URL. What a project
@@ -222,7 +233,12 @@ def open_releases(template: str | None = None, *, is_recorded: bool = False) -> 
             current = ""
             _mirror(url, repository)
         yield Releases(
-            source=source, url=url, repository=repository, trusted=is_bundled, current=current
+            source=source,
+            url=url,
+            repository=repository,
+            trusted=is_bundled,
+            may_run_code=may_run_code and not is_bundled,
+            current=current,
         )
 
 

@@ -20,8 +20,9 @@ class RenderCache:
     For several threads; only one of them renders at a time.
     """
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, *, may_run_code: bool = False) -> None:
         self._folder = folder
+        self._may_run_code = may_run_code
         self._stack = stack
         self._lock = RLock()
         self._releases: dict[str, Releases] = {}
@@ -32,7 +33,7 @@ class RenderCache:
         """Return the releases of a template."""
         with self._lock:
             if template not in self._releases:
-                opened = open_releases(template, is_recorded=True)
+                opened = open_releases(template, is_recorded=True, may_run_code=self._may_run_code)
                 self._releases[template] = self._stack.enter_context(opened)
             return self._releases[template]
 
@@ -85,10 +86,10 @@ class RenderCache:
 
 
 @contextmanager
-def open_render_cache() -> Generator[RenderCache]:
+def open_render_cache(*, may_run_code: bool = False) -> Generator[RenderCache]:
     """Yield a cache that is removed when the block ends."""
     with (
         TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder,
         ExitStack() as stack,
     ):
-        yield RenderCache(Path(folder), stack)
+        yield RenderCache(Path(folder), stack, may_run_code=may_run_code)

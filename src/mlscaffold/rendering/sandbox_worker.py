@@ -68,19 +68,20 @@ def _failure(error: Exception) -> dict[str, Any]:
     return {"error": f"the template can't be rendered: {type(error).__name__}: {error}"[:1000]}
 
 
-def _releases(place: Mapping[str, str]) -> Releases:
+def _releases(place: Mapping[str, Any]) -> Releases:
     return Releases(
         source=place["source"],
         url=place["url"],
         repository=Path(place["repository"]),
         trusted=True,  # This runs within the bounds.
+        may_run_code=place["may_run_code"],
     )
 
 
 def _of_releases(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function with the place of its releases in place of these."""
 
-    def called(*, releases: Mapping[str, str], **arguments: Any) -> Any:
+    def called(*, releases: Mapping[str, Any], **arguments: Any) -> Any:
         return function(_releases(releases), **arguments)
 
     return called
