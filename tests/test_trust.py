@@ -72,7 +72,8 @@ def test_a_task_that_fails_leaves_nothing(tmp_path: Path) -> None:
     done = cli(*command, "--trust")
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.endswith(
-        "error: a command of the template failed: Command 'false' returned non-zero exit status 1.\n"
+        "\nerror: a command of the template failed: "
+        "Command 'false' returned non-zero exit status 1.\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["template"]
 

@@ -116,7 +116,9 @@ def _updated(
     if old != new:
         releases.require_no_migrations(old, new)
     before = recorded_answers(project, cache, old)
-    after = answers_at(project, cache, new, given=request.given, ask=request.ask)
+    after = before
+    if old != new or request.given:
+        after = answers_at(project, cache, new, given=request.given, ask=request.ask)
     done = UpdateResult(
         project=path, outcome=Outcome.CURRENT, old=project.commit, new=new, recovered=recovered
     )

@@ -94,7 +94,7 @@ def test_an_interrupt_ends_the_render(number: signal.Signals, code: int, tmp_pat
     process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60
-        while not (rendering := list(scratch.glob("*/mlscaffold-*/release/copier.yml"))):
+        while not (rendering := list(scratch.glob("*/checkouts/*/copier.yml"))):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(number)

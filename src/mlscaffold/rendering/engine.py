@@ -285,27 +285,25 @@ def _short_cuts(releases: Releases, ref: str) -> Generator[None]:
     import jinja2
 
     internals = getattr(copier, "_main", None)
-    with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as scratch:
-        folder = Path(scratch).resolve() / "release"
-        commit = releases.commit(ref)
-        releases.check_out(commit, folder)
-        checked_out = {
-            "local_abspath": folder,
-            "commit": releases.describe(commit),
-            "commit_hash": commit,
-            "git_index_modes": {},
-        }
-        no_lookup = {"_sync_git_index_executable_bit": lambda *_: None}
-        has_submodules = (folder / ".gitmodules").exists()
-        template = getattr(internals, "Template", None)
-        with (
-            # Copier need not find out what the recorded source stands for.
-            _replaced(template, {"vcs": "git", "url_expanded": releases.url}),
-            _replaced(None if has_submodules else template, checked_out),
-            _replaced(getattr(internals, "Worker", None), no_lookup),
-            _replaced(jinja2.Environment, {"compile": _once(jinja2.Environment.compile)}),
-        ):
-            yield
+    commit = releases.commit(ref)
+    folder = releases.checkout(commit)
+    checked_out = {
+        "local_abspath": folder,
+        "commit": releases.describe(commit),
+        "commit_hash": commit,
+        "git_index_modes": {},
+    }
+    no_lookup = {"_sync_git_index_executable_bit": lambda *_: None}
+    has_submodules = (folder / ".gitmodules").exists()
+    template = getattr(internals, "Template", None)
+    with (
+        # Copier need not find out what the recorded source stands for.
+        _replaced(template, {"vcs": "git", "url_expanded": releases.url}),
+        _replaced(None if has_submodules else template, checked_out),
+        _replaced(getattr(internals, "Worker", None), no_lookup),
+        _replaced(jinja2.Environment, {"compile": _once(jinja2.Environment.compile)}),
+    ):
+        yield
 
 
 def _once(compile: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import yaml
@@ -186,18 +186,29 @@ class Releases:
             "repository": self.repository,
             "may_run_code": self.may_run_code,
         }
-        return sandbox.call(function, writes=writes, releases=place, **arguments)
+        written = [self.checkouts, *([writes] if writes else [])]
+        return sandbox.call(function, writes=written, releases=place, **arguments)
 
     def describe(self, commit: str) -> str:
         """Return the name that a project records for a commit, as `git describe` prints it."""
         return git.run("describe", "--tags", "--always", commit, cwd=self.repository)
 
-    def check_out(self, commit: str, folder: Path) -> None:
-        """Write the files of a commit into a new folder."""
-        folder.mkdir()
-        index = {"GIT_INDEX_FILE": str(folder.with_suffix(".index"))}
-        command = ("--work-tree", folder, "checkout", "--quiet", commit, "--", ".")
-        git.run(*command, cwd=self.repository, env=index)
+    def checkout(self, commit: str) -> Path:
+        """Return the folder with the files of a commit, which is written once."""
+        folder = self.checkouts / commit
+        if not folder.exists():
+            self.checkouts.mkdir(exist_ok=True)
+            new = Path(mkdtemp(dir=self.checkouts))
+            index = {"GIT_INDEX_FILE": str(new.with_suffix(".index"))}
+            command = ("--work-tree", new, "checkout", "--quiet", commit, "--", ".")
+            git.run(*command, cwd=self.repository, env=index)
+            new.rename(folder)
+        return folder.resolve()
+
+    @property
+    def checkouts(self) -> Path:
+        """The folder that holds what is checked out, until the releases are closed."""
+        return self.repository.parent / "checkouts"
 
     def commit(self, ref: str) -> str:
         """Return the id of the commit that `ref` names; raises TemplateError if there is none."""

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -51,8 +51,8 @@ MEMORY = Bound("MLSCAFFOLD_TEMPLATE_MEMORY_MIB", 2048, "MiB of memory")
 DISK = Bound("MLSCAFFOLD_TEMPLATE_DISK_MIB", 1024, "MiB on the disk")
 
 
-def call(function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
-    """Return what a function of sandbox_worker.py returns; it may write into `writes`.
+def call(function: str, *, writes: Collection[Path] = (), **arguments: Any) -> Any:
+    """Return what a function of sandbox_worker.py returns; it may write into folders.
 
     Raises TemplateError when the template fails or takes more than its bounds, AnswerError at an
     invalid answer, OSError when the disk does not take what it writes.
@@ -66,8 +66,7 @@ def call(function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
             "time_s": TIME.value,
             "memory_mib": MEMORY.value,
         }
-        written = [scratch, *([writes] if writes else [])]
-        reply = _process_of(os.getpid()).answer(request, written)
+        reply = _process_of(os.getpid()).answer(request, [scratch, *writes])
     if "errno" in reply:
         raise OSError(reply["errno"], reply["strerror"])
     if "refused" in reply:
