@@ -152,29 +152,40 @@ def _checked(question: "engine.Question", value: Any, *, original: Any = None) -
     A message shows `original`, or the value itself.
     """
     name, original = question.var_name, value if original is None else original
-    got = "" if question.secret else f" got {shown(original)}"
-    choices = question._formatted_choices
     try:
         _require_type(question, value)
     except (TypeError, ValueError, yaml.YAMLError) as error:
         kind = question.get_type_name()
         expected = f"a list of {kind} values" if question.multiselect else kind
-        raise AnswerError(f"{name} must be {expected},{got}") from error
-    try:
-        answer = question.parse_answer(value)
-    except ValueError as error:
-        reason = str(error).removeprefix(f"Invalid choice for '{name}': ")
-        if not any(reason == choice.disabled for choice in choices):
-            values = [question.cast_answer(one.value) for one in choices if not one.disabled]
-            expected = f"{name} must be one of {', '.join(map(str, values))}"
-            raise AnswerError(f"{expected};{got}") from error
-        raise AnswerError(f"{name}: {_line(reason)};{got}") from error
+        raise AnswerError(f"{name} must be {expected}{_got(question, original, ',')}") from error
+    answer = _chosen(question, value, original)
     try:
         question.validate_answer(answer)
     except ValueError as error:
         reason = str(error).removeprefix(f"Validation error for question '{name}': ")
-        raise AnswerError(f"{name}: {_line(reason)};{got}") from error
+        raise AnswerError(f"{name}: {_line(reason)}{_got(question, original)}") from error
     return answer
+
+
+def _chosen(question: "engine.Question", value: Any, original: Any) -> Any:
+    """Return the answer of the right type; raise AnswerError if it is none of the choices."""
+    name, choices = question.var_name, question._formatted_choices
+    try:
+        return question.parse_answer(value)
+    except ValueError as error:
+        reason = str(error).removeprefix(f"Invalid choice for '{name}': ")
+        if any(reason == choice.disabled for choice in choices):
+            raise AnswerError(f"{name}: {_line(reason)}{_got(question, original)}") from error
+        values = [question.cast_answer(one.value) for one in choices if not one.disabled]
+        expected = f"{name} must be one of {', '.join(map(str, values))}"
+        if not question.multiselect:
+            original = question.cast_answer(value)
+        raise AnswerError(f"{expected}{_got(question, original)}") from error
+
+
+def _got(question: "engine.Question", value: Any, separator: str = ";") -> str:
+    """Return the end of a message that shows the value, unless it is secret."""
+    return "" if question.secret else f"{separator} got {shown(value)}"
 
 
 def _require_type(question: "engine.Question", value: Any) -> None:
