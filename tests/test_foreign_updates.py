@@ -227,3 +227,15 @@ def test_two_releases_may_be_one_commit(tmp_path: Path) -> None:
     toy = project_of(template, tmp_path / "toy")
     assert "v1 to v2: 1 changed" in updated(toy)
     assert cli("check", toy).output == f"{toy}: current (v2)\n"
+
+
+def test_a_template_may_be_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    template = templates_of(tmp_path / "template", {"f": "1\n"}, {"f": "2\n"})
+    git(template, "bundle", "create", "--quiet", str(tmp_path / "one.bundle"), "HEAD", "--all")
+    monkeypatch.chdir(tmp_path)
+    toy = project_of(Path("one.bundle"), tmp_path / "toy")
+    recorded = yaml.safe_load((toy / ".copier-answers.yml").read_text())
+    assert recorded["_src_path"] == f"git+{tmp_path}/one.bundle"
+    monkeypatch.chdir(toy)
+    updated(toy)
+    assert (toy / "f").read_text() == "2\n"

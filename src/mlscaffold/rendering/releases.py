@@ -302,7 +302,7 @@ def _own_tag() -> str:
 def _source(template: str, url: str) -> str:
     """Return the template as a project records it: as it was typed, if copier finds it so."""
     is_address = template.endswith(".git") or template.startswith(_AS_COPIER)
-    if is_address and not url.startswith("file:"):
+    if is_address and not url.startswith(("file:", "/")):
         return template
     return url if url.endswith(".git") else f"git+{url}"
 
@@ -316,9 +316,10 @@ def _url(template: str) -> str:
         return template.rstrip("/").removesuffix(".git") + ".git"
     url = template.removeprefix("git+")
     try:
-        folder = Path(url).expanduser()
-        if folder.exists():
-            return folder.resolve().as_uri()
+        path = Path(url).expanduser()
+        if path.exists():
+            # Git finds a bundle, which is a file, by its path alone.
+            return str(path.resolve()) if path.is_file() else path.resolve().as_uri()
     except (OSError, RuntimeError):
         pass  # Not a path: too long, or in the home of an unknown user.
     scheme = _SCHEME.match(url)
