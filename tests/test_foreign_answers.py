@@ -378,3 +378,22 @@ def test_a_recorded_address_stays_as_it_is(
     assert (done.exit_code, done.stderr) == (0, "")
     assert recorded_source(toy) == address
     assert (toy / "values.txt").read_text().endswith(" other y z\n")
+
+
+def test_lists_and_secrets_are_asked_for(lists: Path, tmp_path: Path) -> None:
+    command = ("new", "toy", f"--template={lists}", "--no-lock", "-da=1", "-db=1", "-dc=1")
+    terminal = Terminal(*command, cwd=tmp_path, TERM="dumb")
+    terminal.type('[green, blue]\n\n[1,\n["a"]\n\n\n\n\n')
+    # What is typed before a secret is asked for does not count.
+    for label, text in (("token: ", "hunter2"), ("other_token: ", "hunter3"), ("Write it?", "")):
+        terminal.see(label)
+        terminal.type(f"{text}\n")
+    assert terminal.end() == 0, terminal.seen
+    assert "  3) blue\ntags, as a list in YAML [[red, blue]]: " in terminal.seen
+    assert "sizes, as a list in YAML [[1, 3]]: " in terminal.seen
+    assert "options must be json, got '[1,'" in terminal.seen
+    assert "nothing [null]: token: " in terminal.seen
+    assert "hunter" not in terminal.seen
+    found = (tmp_path / "toy" / "all.txt").read_text().splitlines()
+    assert found[:3] == ['["green", "blue"]', "[1, 3]", '["a"]']
+    assert found[-3:] == ["null", '"hunter2"', '"hunter3"']

@@ -58,6 +58,8 @@ class Dialog:
 
 def _line(question: "Question", default: str | None) -> str:
     label = question.help or question.name
+    if question.is_multiple:
+        label += ", as a list in YAML"
     if question.is_secret:
         return typer.prompt(label, default=default, hide_input=True, show_default=False)
     return typer.prompt(label, default=default)

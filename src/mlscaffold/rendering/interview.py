@@ -228,13 +228,12 @@ def _encoded(question: "engine.Question", value: Any) -> Any:
 def _described(question: "engine.Question") -> dict[str, Any]:
     """Return what the user has to see of the question."""
     try:
-        default: Any = _default(question, is_required=True)
+        value = _default(question, is_required=True)
     except AnswerError:
         default = None
-    if question.multiselect and isinstance(default, list):
-        default = _yaml(default)
-    elif default is not None:
-        default = _encoded(question, default)
+    else:
+        is_list = question.multiselect and isinstance(value, list)
+        default = _yaml(value) if is_list else _encoded(question, value)
     choices = [
         {"value": question.cast_answer(one.value), "help": _line(str(one.title))}
         for one in question._formatted_choices
