@@ -152,7 +152,8 @@ def test_a_template_that_wants_to_run_commands_is_refused(tmp_path: Path) -> Non
     commit(template)
     said = fails("new", "toy", f"--template={template}", "--no-lock", cwd=tmp_path, code=1)
     assert said == (
-        "error: the template can't be rendered: Template uses potentially unsafe feature: tasks."
+        "error: the template can't be rendered: Template uses potentially unsafe feature: tasks; "
+        "--trust allows that"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from templates import commit, git
+from toys import cli, snapshot
 
 COPIER_YML = """\
 project_name:
@@ -145,3 +146,34 @@ def test_doctor_says_that_it_can_not_read_the_template(template: Path, tmp_path:
     template.rename(tmp_path / "moved")
     found = mlscaffold("doctor", "toy", cwd=tmp_path)
     assert "\nunknown   template: the template file://" in found
+
+
+MIGRATIONS = {
+    "a command": ("[touch ../ran]", True),
+    "a list": ("[[touch, ../ran]]", True),
+    "of this version": ("[{version: v1.2.0, command: touch ../ran}]", True),
+    "before": ("[{version: v1.1.5, before: [touch ../ran]}]", True),
+    "of an older version": ("[{version: v1.0.0, command: touch ../ran}]", False),
+    "of a newer version": ("[{version: v2.0.0, after: [touch ../ran]}]", False),
+    "none": ("[]", False),
+}
+
+
+@pytest.mark.parametrize("kind", MIGRATIONS)
+def test_an_update_with_migrations_is_refused(kind: str, template: Path, tmp_path: Path) -> None:
+    text, is_refused = MIGRATIONS[kind]
+    toy = tmp_path / "toy"
+    assert cli("new", toy, f"--template={template}", "--no-lock").exit_code == 0
+    before = snapshot(toy)
+    (template / "copier.yml").write_text(COPIER_YML + f"_migrations: {text}\n")
+    (template / "template" / "more.txt").write_text("more\n")
+    commit(template, tag="v1.2.0")
+    done = cli("update", toy)
+    assert not (tmp_path / "ran").exists()
+    assert (done.exit_code, (toy / "more.txt").exists()) == (int(is_refused), not is_refused)
+    if is_refused:
+        assert done.output == (
+            "error: the template runs commands (migrations) for an update from v1.0.0 to v1.2.0; "
+            "--trust allows that\n"
+        )
+        assert snapshot(toy) == before

@@ -19,7 +19,7 @@ def by_mlscaffold(template: Path, ref: str, into: Path) -> Path:
     """Our render of a release into a new folder."""
     into.mkdir()
     with open_releases(str(template)) as releases:
-        render(releases, ref=releases.find(ref), answers={"project_name": "ours"}, into=into)
+        render(releases, ref=releases.find(ref), data={"project_name": "ours"}, into=into)
     return into
 
 

@@ -116,7 +116,9 @@ def _run_here(
         # A killed process can't remove its temporary files.
         tempfile.tempdir = str(lab.folder / "tmp")
         Path(tempfile.tempdir).mkdir(exist_ok=True)
-        vars(mlscaffold.update)["open_render_cache"] = lambda: contextlib.nullcontext(lab.renders)
+        vars(mlscaffold.update)["open_render_cache"] = lambda **_: contextlib.nullcontext(
+            lab.renders
+        )
         sys.argv = ["mlscaffold", *command, str(project)]
         steps = _watch(project, fault, pipe)
         try:

@@ -38,7 +38,9 @@ class Checked:
     """Why it is skipped, or why the project or its template can't be read."""
 
 
-def check(paths: Sequence[Path]) -> Iterator[Checked]:
+def check(
+    paths: Sequence[Path], *, answers_file: str = "", prereleases: bool = False
+) -> Iterator[Checked]:
     """Yield the result for each project; one that can't be read does not stop the others.
 
     If there are several folders, those that are not projects are skipped, as in `~/repos/*`.
@@ -47,25 +49,30 @@ def check(paths: Sequence[Path]) -> Iterator[Checked]:
         # Many projects share few templates.
         releases_of = cache(lambda template: stack.enter_context(open_releases(template)))
         for path in paths:
-            if len(paths) > 1 and (problem := why_no_project(path)):
+            if len(paths) > 1 and (problem := why_no_project(path, answers_file)):
                 yield Checked(project=path, standing=Standing.SKIPPED, problem=problem)
             else:
-                yield _checked(path, releases_of)
+                yield _checked(path, answers_file, releases_of, prereleases=prereleases)
 
 
-def _checked(path: Path, releases_of: Callable[[str], Releases]) -> Checked:
+def _checked(
+    path: Path,
+    answers_file: str,
+    releases_of: Callable[[str], Releases],
+    *,
+    prereleases: bool,
+) -> Checked:
     try:
-        project = open_project(path)
+        project = open_project(path, answers_file)
         releases = releases_of(project.template)
-        standing = _standing(project.commit, releases)
-        latest = releases.latest()
+        latest = releases.latest(prereleases=prereleases)
+        standing = _standing(project.commit, latest, releases)
     except MlscaffoldError as error:
         return Checked(project=path, standing=Standing.UNREADABLE, problem=str(error))
     return Checked(project=path, standing=standing, release=project.commit, latest=latest)
 
 
-def _standing(commit: str, releases: Releases) -> Standing:
-    latest = releases.latest()
+def _standing(commit: str, latest: str, releases: Releases) -> Standing:
     ours, theirs = version_of(commit), version_of(latest)
     if ours and theirs and ours != theirs:
         return Standing.OUTDATED if ours < theirs else Standing.AHEAD

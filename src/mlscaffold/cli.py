@@ -54,6 +54,23 @@ Template = Annotated[
 Ref = Annotated[
     str | None, typer.Option("--ref", metavar="REF", help="A release, branch or commit of it.")
 ]
+Trust = Annotated[
+    bool,
+    typer.Option("--trust", help="Let another template run code: tasks, migrations, extensions."),
+]
+Prereleases = Annotated[
+    bool, typer.Option("--prereleases", help="Also consider releases that are not final.")
+]
+AnswersFile = Annotated[
+    str,
+    typer.Option(
+        "-a",
+        "--answers-file",
+        metavar="PATH",
+        show_default=False,
+        help="Where a project of several templates records the answers to this one.",
+    ),
+]
 
 
 def main() -> None:
@@ -96,6 +113,9 @@ def _new(
     defaults: Annotated[bool, typer.Option("--defaults", help="Never ask.")] = False,
     template: Template = None,
     ref: Ref = None,
+    prereleases: Prereleases = False,
+    answers_file: AnswersFile = "",
+    trust: Trust = False,
     no_git: Annotated[bool, typer.Option("--no-git", help="Create no git repository.")] = False,
     lock: Annotated[
         bool | None,
@@ -126,6 +146,9 @@ def _new(
             preset=preset,
             template=template,
             ref=ref,
+            prereleases=prereleases,
+            answers_file=answers_file,
+            trust=trust,
             ask=dialog.ask if dialog else None,
             review=review,
             with_git=not no_git,
@@ -176,6 +199,9 @@ def _update(
         str | None,
         typer.Option(metavar="NAME", help="Commit on a new branch instead."),
     ] = None,
+    prereleases: Prereleases = False,
+    answers_file: AnswersFile = "",
+    trust: Trust = False,
     jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Projects at a time.")] = 1,
     resumes: Annotated[
         bool, typer.Option("--continue", help="End an update whose conflicts are resolved.")
@@ -191,7 +217,8 @@ def _update(
     from .update import UpdateRequest, abort, resume, update
 
     if resumes or aborts:
-        if (resumes and aborts) or len(projects) > 1 or data or to or dry_run or commit or branch:
+        others = data, to, dry_run, commit, branch, prereleases, answers_file, trust
+        if (resumes and aborts) or len(projects) > 1 or any(others):
             raise typer.BadParameter(
                 "--continue and --abort take at most one PROJECT and no other option"
             )
@@ -203,16 +230,21 @@ def _update(
     if commit and branch:
         raise typer.BadParameter("--commit and --branch exclude each other")
     one = len(projects) == 1
+    if trust and (branch or not one):
+        raise typer.BadParameter("--trust takes one PROJECT, and no --branch")
     dialog = _dialog() if one and not as_json else None
     left = "nothing was changed" if one else "projects not listed may be updated; run it again"
     with failing(as_json, interrupted=left):
         request = UpdateRequest(
             given=parse_pairs(data),
             to=to,
+            prereleases=prereleases,
             dry_run=dry_run,
             commits=commit,
             branch=branch or "",
             ask=dialog.ask if dialog else None,
+            answers_file=answers_file,
+            trust=trust,
         )
         rows = [update(projects[0], request)] if one else update_all(projects, request, jobs=jobs)
         code = _print_updated(rows, as_json)
@@ -226,6 +258,8 @@ def _set(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would change.")
     ] = False,
+    answers_file: AnswersFile = "",
+    trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
     """Change a project's answers: add or remove a component, at the release that it has."""
@@ -233,7 +267,9 @@ def _set(
     from .set import set_answers
 
     with failing(as_json):
-        code = _print_updated([set_answers(project, parse_pairs(pairs), dry_run=dry_run)], as_json)
+        given = parse_pairs(pairs)
+        done = set_answers(project, given, dry_run=dry_run, answers_file=answers_file, trust=trust)
+        code = _print_updated([done], as_json)
     raise typer.Exit(code)
 
 
@@ -242,12 +278,14 @@ def _diff(
     project: Annotated[
         Path, typer.Argument(metavar="PROJECT", help="The folder of a project.")
     ] = Path(),
+    answers_file: AnswersFile = "",
+    trust: Trust = False,
 ) -> None:
     """Show how a project differs from a fresh render of its release and answers."""
     from .diff import diff
 
     with failing():
-        _print_diff(diff(project))
+        _print_diff(diff(project, answers_file=answers_file, trust=trust))
 
 
 @app.command(name="check")
@@ -255,13 +293,16 @@ def _check(
     projects: Annotated[
         list[Path], typer.Argument(metavar="PROJECT", help="Folders of projects.")
     ] = [Path()],  # noqa: B006
+    prereleases: Prereleases = False,
+    answers_file: AnswersFile = "",
     as_json: AsJson = False,
 ) -> None:
     """Tell whether the template has a newer release; exit 4 if it has."""
     from .check import Standing, check
 
     with failing(as_json):
-        rows = _printed(check(projects), report.of_checked, as_json=as_json)
+        found = check(projects, answers_file=answers_file, prereleases=prereleases)
+        rows = _printed(found, report.of_checked, as_json=as_json)
         standings = {one.standing for one in rows}
     if Standing.UNREADABLE in standings:
         raise typer.Exit(1)

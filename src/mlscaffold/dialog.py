@@ -31,16 +31,17 @@ class Dialog:
         return bool(self._heading)
 
     def ask(
-        self, question: "Question", default: "Value", check: "Callable[[str], Value]"
+        self, question: "Question", default: "Value | None", check: "Callable[[str], Value]"
     ) -> "Value":
         """Return the answer to one question, which is asked again until `check` accepts it."""
         read = _line
         if question.choices:
-            read = _menu if _has_arrow_keys() else _numbered
+            is_menu = _has_arrow_keys() and not question.is_multiple
+            read = _menu if is_menu else _numbered
         self._introduce(_HEADINGS[read])
         while True:
             try:
-                return check(read(question, text_of(default)))
+                return check(read(question, None if default is None else text_of(default)))
             except AnswerError as error:
                 print(error, file=sys.stderr)
 
@@ -55,11 +56,16 @@ class Dialog:
             self._heading = heading
 
 
-def _line(question: "Question", default: str) -> str:
-    return typer.prompt(question.help or question.name, default=default)
+def _line(question: "Question", default: str | None) -> str:
+    label = question.help or question.name
+    if question.is_multiple:
+        label += ", as a list in YAML"
+    if question.is_secret:
+        return typer.prompt(label, default=default, hide_input=True, show_default=False)
+    return typer.prompt(label, default=default)
 
 
-def _numbered(question: "Question", default: str) -> str:
+def _numbered(question: "Question", default: str | None) -> str:
     """Return the choice that was typed, by name or else by number."""
     print(*(f"  {n}) {of_choice(one)}" for n, one in enumerate(question.choices, 1)), sep="\n")
     text = _line(question, default)
@@ -68,7 +74,7 @@ def _numbered(question: "Question", default: str) -> str:
     return names[int(text) - 1] if is_number else text
 
 
-def _menu(question: "Question", default: str) -> str:
+def _menu(question: "Question", default: str | None) -> str:
     import questionary
 
     # Without a request for the cursor's position, which not every terminal answers.
@@ -98,7 +104,7 @@ def _has_arrow_keys() -> bool:
     return os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
-_HEADINGS: dict[Callable[["Question", str], str], str] = {
+_HEADINGS: dict[Callable[["Question", str | None], str], str] = {
     _line: "Details: Enter keeps what stands in brackets.",
     _menu: "Choices: arrow keys or a number, then Enter.",
     _numbered: "Choices: type a number or a name.",

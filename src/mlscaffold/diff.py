@@ -13,18 +13,23 @@ from .repository.worktree import Worktree, names, open_worktree
 from .updating.project_answers import recorded_answers, recorded_release
 
 
-def diff(path: Path) -> str:
+def diff(path: Path, *, answers_file: str = "", trust: bool = False) -> str:
     """Return the unified diff from the render to the project's files on disk.
 
     Ignored files, and files that the template does not have, are not shown.
     """
-    project = open_project(path)
+    project = open_project(path, answers_file)
     worktree = open_worktree(path)
     format = worktree.object_format
-    with open_render_cache() as cache:
+    with open_render_cache(may_run_code=trust) as cache:
         release = recorded_release(project, cache.releases(project.template))
         answers = recorded_answers(project, cache, release)
-        tree = cache.tree(project.template, release, answers, object_format=format)
+        tree = cache.tree(
+            *(project.template, release, answers),
+            project=project.path,
+            answers_file=project.chosen_answers_file,
+            object_format=format,
+        )
         alternates = worktree.objects, cache.objects(format)
         with open_scratch(object_format=format, alternates=alternates) as scratch:
             return _diff(scratch, worktree, tree)

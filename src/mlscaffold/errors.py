@@ -17,12 +17,24 @@ class AnswerError(MlscaffoldError):
     exit_code = 2
 
 
+class StaleAnswerError(AnswerError):
+    """An answer that a project records is not valid for a release."""
+
+    def __init__(self, question: str, problem: str) -> None:
+        self.question = question
+        super().__init__(problem)
+
+
 class DestinationError(MlscaffoldError):
     """The folder that the project should become can't be written."""
 
 
 class TemplateError(MlscaffoldError):
     """The template or the release asked for can't be read or rendered."""
+
+
+class CommandError(MlscaffoldError):
+    """A command of a template that may run code has failed; in an update, the files are changed."""
 
 
 class GitError(MlscaffoldError):

@@ -55,7 +55,7 @@ def _update_in_turn(
 
 def _updated(path: Path, request: UpdateRequest, cache: RenderCache, *, onto: str) -> UpdateResult:
     try:
-        if problem := why_no_project(path):
+        if problem := why_no_project(path, request.answers_file):
             return UpdateResult(project=path, outcome=Outcome.SKIPPED, problem=problem)
         # Absolute: copier, in another thread, may change the working directory.
         return replace(update(path.absolute(), request, cache=cache, onto=onto), project=path)

@@ -1,21 +1,20 @@
 """Create a project in a temporary folder beside the destination, then rename the folder."""
 
-import os
 import re
 import sys
-from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 from .errors import AnswerError, DestinationError, shown
 from .lock import write_lock
-from .project import first_commit
+from .project import first_commit, require_relative
 from .rendering import folders
-from .rendering.answers import Ask, Complaint, resolve
-from .rendering.questions import Question, Value
+from .rendering.answers import Ask, answer
+from .rendering.engine import run_commands
 from .rendering.releases import Releases, open_releases
 from .rendering.render import render
 from .repository import git
@@ -34,7 +33,7 @@ class NewProject:
     path: Path
     template: str
     release: str
-    answers: Mapping[str, Value]
+    answers: Mapping[str, Any]
     files: tuple[str, ...] = ()
     """Paths relative to the project, without .git."""
     commit: str = ""
@@ -52,6 +51,9 @@ def new(
     preset: str = "standard",
     template: str | None = None,
     ref: str | None = None,
+    prereleases: bool = False,
+    answers_file: str = "",
+    trust: bool = False,
     ask: Ask | None = None,
     review: Callable[["NewProject"], None] = lambda _: None,
     with_git: bool = True,
@@ -70,6 +72,9 @@ def new(
         preset: The name of a set of answers.
         template: A git URL or folder; by default the bundled template.
         ref: A release, branch or commit; by default the latest release.
+        prereleases: Whether the latest release may be no final one.
+        answers_file: Where the answers are recorded; by default where the template says.
+        trust: Whether the template may run its tasks and Jinja extensions.
         ask: Asks for an answer that is not given; by default the template's default is taken.
         review: Gets the project before anything is written, and may raise to prevent it.
         with_git: Whether to create a repository with a first commit.
@@ -80,15 +85,21 @@ def new(
         progress: Is called with each step.
     """
     target = _free(destination)
-    with open_releases(template) as releases:
-        release = releases.find(ref)
+    with open_releases(template, may_run_code=trust) as releases:
+        release = releases.find(ref, prereleases=prereleases)
         given = {**_preset_answers(releases, release, preset), **given}
-        answers = _answers(releases, release, given=given, folder=target.name, ask=ask)
+        answered = answer(
+            *(releases, release),
+            given=given,
+            suggested=_suggested(target.name, releases, release),
+            ask=ask,
+            project=target,
+        )
         project = NewProject(
             path=target,
             template=releases.source,
             release=release,
-            answers=answers,
+            answers=answered.answers,
             next=releases.components(release).next,
         )
         if not dry_run:
@@ -96,15 +107,28 @@ def new(
         if with_lock is None and not dry_run:
             with_lock = releases.trusted or confirm("Lock the dependencies? " + _UV_MAY_RUN_CODE)
             project = replace(project, unlocked_because="" if with_lock else _UNASKED)
-        with folders.temporary() if dry_run else _beside(target) as folder:
+        with ExitStack() as stack:
+            folder = stack.enter_context(_elsewhere(target) if dry_run else _beside(target))
             progress("Rendering the files")
-            render(releases, ref=release, answers=answers, into=folder)
+            render(
+                releases,
+                ref=release,
+                data=answered.data,
+                into=folder,
+                answers_file=answers_file and require_relative(answers_file),
+            )
             if dry_run:
                 return replace(project, files=_files(folder))
+            if releases.may_run_code:
+                # They may write the folder's path into files, so it has to be the final one.
+                folder = stack.enter_context(_placed(folder, target))
+                progress("Running the template's commands")
+                run_commands(releases, ref=release, data=answered.data, project=folder)
             project = _completed(
                 project, folder, with_git=with_git, with_lock=bool(with_lock), progress=progress
             )
-            folder.replace(target)
+            if folder != target:
+                folder.replace(target)
     return project
 
 
@@ -125,20 +149,6 @@ def _completed(
     return replace(project, files=files, commit=commit)
 
 
-def _answers(
-    releases: Releases, release: str, *, given: Mapping[str, str], folder: str, ask: Ask | None
-) -> dict[str, Value]:
-    questions = releases.questions(release)
-    complaint = partial(releases.complaint, release)
-    return resolve(
-        questions,
-        given=given,
-        suggested=_suggested(folder, questions, complaint),
-        complaint=complaint,
-        ask=ask,
-    )
-
-
 def _preset_answers(releases: Releases, release: str, preset: str) -> Mapping[str, str]:
     """Return the answers of a preset; raises AnswerError if there is no such preset."""
     presets = releases.components(release).presets
@@ -147,12 +157,13 @@ def _preset_answers(releases: Releases, release: str, preset: str) -> Mapping[st
     return presets[preset.lower()]
 
 
-def _suggested(folder: str, questions: Iterable[Question], complaint: Complaint) -> dict[str, str]:
+def _suggested(folder: str, releases: Releases, release: str) -> dict[str, str]:
     """Suggest the folder's name, the author in git's settings, and this Python's version."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder).strip("-._")
     author = {f"author_{key}": git.setting(f"user.{key}") for key in ("name", "email")}
-    usable = {k: v for k, v in author.items() if v and not complaint(k, v, {})}
+    usable = {k: v for k, v in author.items() if v and not releases.complaint(release, k, v, {})}
     python = "{}.{}".format(*sys.version_info)
+    questions = releases.questions(release)
     if any(one.name == "python_version" and python in one.values for one in questions):
         usable["python_version"] = python
     return {"project_name": name or folder, **usable}
@@ -174,21 +185,41 @@ def _free(destination: str) -> Path:
 
 
 @contextmanager
+def _elsewhere(target: Path) -> Generator[Path]:
+    """Yield a temporary folder of the target's name, which a template may ask for."""
+    with folders.temporary() as temporary:
+        folder = temporary / target.name
+        folder.mkdir()
+        yield folder
+
+
+@contextmanager
 def _beside(target: Path) -> Generator[Path]:
-    """Yield a folder beside the target, removed at the end unless it was renamed."""
+    """Yield a folder of the target's name beside it, removed at the end unless it was renamed."""
     missing = [parent for parent in target.parents if not parent.exists()]
-    folder: Path | None = None
+    temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(mkdtemp(prefix=".mlscaffold-", dir=target.parent))
-        folder.chmod(0o777 & ~_umask())
+        temporary = Path(mkdtemp(prefix=".mlscaffold-", dir=target.parent))
+        folder = temporary / target.name
+        folder.mkdir()
         yield folder
     except OSError as error:
         reason = error.strerror or str(error)
         raise DestinationError(f"{target} can't be written: {reason}") from error
     finally:
-        if folder is None or folder.exists():
-            _remove(folder, missing)
+        _remove(temporary, missing)
+
+
+@contextmanager
+def _placed(folder: Path, target: Path) -> Generator[Path]:
+    """Rename the folder to `target` and yield that; remove it if the block fails."""
+    folder.replace(target)
+    try:
+        yield target
+    except BaseException:
+        _remove(target, [])
+        raise
 
 
 def _remove(folder: Path | None, parents: list[Path]) -> None:
@@ -198,13 +229,6 @@ def _remove(folder: Path | None, parents: list[Path]) -> None:
     for parent in parents:
         if parent.is_dir() and not any(parent.iterdir()):
             parent.rmdir()
-
-
-def _umask() -> int:
-    """Return the umask, which can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _files(folder: Path) -> tuple[str, ...]:

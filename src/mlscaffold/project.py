@@ -3,13 +3,12 @@
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
 
-from .errors import AnswersFileError, GitError, NotAProjectError, shown
-from .rendering.questions import Value
+from .errors import AnswerError, AnswersFileError, GitError, NotAProjectError, shown
 from .repository import git
 from .repository.worktree import require_folder
 
@@ -28,36 +27,61 @@ class Project:
     """The template as it is recorded, in the form that copier expects."""
     commit: str
     """The release: a tag, or a commit as `git describe` prints it."""
-    answers: Mapping[str, Value]
+    answers: Mapping[str, Any]
+    answers_file: str
+    """Where they are recorded: a path relative to the project, one for each of its templates."""
+
+    @property
+    def chosen_answers_file(self) -> str:
+        """The answers file, or "" for the one that a template writes unless it is told another."""
+        return "" if self.answers_file == ANSWERS_FILE else self.answers_file
 
 
-def is_project(path: Path) -> bool:
+def is_project(path: Path, answers_file: str = "") -> bool:
     """Return whether a template was rendered into this folder."""
-    return (path / ANSWERS_FILE).is_file()
+    return (path / (answers_file or ANSWERS_FILE)).is_file()
 
 
-def why_no_project(path: Path) -> str:
+def why_no_project(path: Path, answers_file: str = "") -> str:
     """Return why `path` is not a project, empty if it is one."""
-    if is_project(path):
+    if is_project(path, answers_file):
         return ""
     return "no generated project" if path.exists() else "it does not exist"
 
 
-def open_project(path: Path) -> Project:
+def open_project(path: Path, answers_file: str = "") -> Project:
     """Read the project in the folder `path`; raises ProjectError if that is not possible."""
     require_folder(path)
-    recorded = _recorded(path / ANSWERS_FILE)
+    answers_file = require_relative(answers_file or ANSWERS_FILE)
+    file = path / answers_file
+    recorded = _recorded(file, path)
     template, commit = recorded.pop("_src_path", None), recorded.pop("_commit", None)
     for key, value in (("_src_path", template), ("_commit", commit)):
         if not (isinstance(value, str) and _is_name(value)):
             found = shown(value) if isinstance(value, str) else type(value).__name__
             raise AnswersFileError(
-                path / ANSWERS_FILE,
+                file,
                 "must name the template in _src_path and its release in _commit; "
                 f"{key} is {'missing' if value is None else found}",
             )
     answers = {key: value for key, value in recorded.items() if not key.startswith("_")}
-    return Project(path=path, template=template, commit=commit, answers=answers)
+    return Project(
+        path=path,
+        template=template,
+        commit=commit,
+        answers=answers,
+        answers_file=answers_file,
+    )
+
+
+def require_relative(answers_file: str) -> str:
+    """Return the path of an answers file; raise AnswerError if it is not one in a project."""
+    path = PurePath(answers_file)
+    if path.is_absolute() or ".." in path.parts or not path.name or not answers_file.isprintable():
+        raise AnswerError(
+            f"--answers-file must be a path inside the project, got {shown(answers_file)}"
+        )
+    return answers_file
 
 
 def first_commit(path: Path, *, message: str, author: Mapping[str, str]) -> str:
@@ -103,14 +127,14 @@ def _is_name(value: str) -> bool:
     return value.isprintable() and 0 < len(value) <= 1000 and not value.startswith("-")
 
 
-def _recorded(path: Path) -> dict[str, Any]:
+def _recorded(path: Path, folder: Path) -> dict[str, Any]:
     try:
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
             raise AnswersFileError(path, f"is no file of at most {_MAX_BYTES} bytes")
         recorded = yaml.load(path.read_bytes(), _Loader)
     except FileNotFoundError as error:
-        raise NotAProjectError(path.parent, path.name) from error
+        raise NotAProjectError(folder, path.relative_to(folder).as_posix()) from error
     # ValueError: a value that looks like a date, or a number with too many digits.
     except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
         reason = getattr(error, "problem", None) or str(error).splitlines()[0]

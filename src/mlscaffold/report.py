@@ -101,7 +101,8 @@ def _text(lines: Iterable[str]) -> str:
 
 def _lines_of_options(found: "Options") -> Iterator[str]:
     for question in found.questions:
-        default = "computed" if "{{" in str(question.default) else question.default
+        default = "" if question.default is None else question.default
+        default = "computed" if "{{" in str(default) else default
         yield f"{question.name} [{default}]"
         yield from (f"  {line}" for line in question.help.splitlines())
         components = found.components.get(question.name, {})

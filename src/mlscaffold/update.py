@@ -1,18 +1,21 @@
 """Update projects with a three-way merge that loses no edit of the user."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from .errors import (
+    CommandError,
     DowngradeError,
     MlscaffoldError,
     ProjectError,
     UnfinishedUpdateError,
 )
-from .project import ANSWERS_FILE, Project, open_project
-from .rendering.answers import Ask
+from .project import Project, open_project
+from .rendering.answers import Answered, Ask
+from .rendering.engine import run_commands
 from .rendering.releases import Releases
 from .rendering.render_cache import RenderCache, open_render_cache
 from .repository.scratch import Scratch, open_scratch
@@ -21,6 +24,7 @@ from .updating import branch, transaction
 from .updating.merge import Merge, merge
 from .updating.project_answers import answers_at, recorded_answers, recorded_release
 from .updating.result import Outcome, UpdateResult, described
+from .updating.skip_if_exists import without_existing
 from .updating.transaction import Recovery
 
 
@@ -32,12 +36,19 @@ class UpdateRequest:
     """Answers to change."""
     to: str | None = None
     """A release; by default the newest."""
+    prereleases: bool = False
+    """Whether the newest may be no final one."""
+    trust: bool = False
+    """Whether the template may run its tasks, migrations and Jinja extensions."""
     same_release: bool = False
     """Whether to stay at the release that the project has."""
     dry_run: bool = False
     commits: bool = False
     branch: str = ""
     ask: Ask | None = None
+    answers_file: str = ""
+    """Which of a project's templates to update: where its answers are, if not where they usually
+    are."""
 
 
 def update(
@@ -50,9 +61,9 @@ def update(
     another project of the same repository.
     """
     if cache is None:
-        with open_render_cache() as cache:
+        with open_render_cache(may_run_code=request.trust) as cache:
             return update(path, request, cache=cache)
-    _require_project(path)
+    _require_project(path, request.answers_file)
     worktree = open_worktree(path)
     if onto:
         worktree = replace(worktree, head=onto)
@@ -99,23 +110,27 @@ def _updated(
     is_begun: bool = False,
 ) -> UpdateResult:
     """Update a project; with `is_begun`, the branch for it was created by us."""
-    project = open_project(path)
-    old, new = _releases_of(project, cache.releases(project.template), request)
+    project = open_project(path, request.answers_file)
+    releases = cache.releases(project.template)
+    old, new = _releases_of(project, releases, request)
+    if old != new:
+        releases.require_no_migrations(old, new)
     before = recorded_answers(project, cache, old)
-    after = answers_at(project, cache, new, given=request.given, ask=request.ask)
+    after = before
+    if old != new or request.given:
+        after = answers_at(project, cache, new, given=request.given, ask=request.ask)
     done = UpdateResult(
         project=path, outcome=Outcome.CURRENT, old=project.commit, new=new, recovered=recovered
     )
-    if (old, before) == (new, after):
+    if (old, before.key) == (new, after.key):
         return done
-    _require_ready(worktree, request, is_begun=is_begun)
+    _require_ready(worktree, request, project, is_begun=is_begun)
     format = worktree.object_format
-    trees = [
-        cache.tree(project.template, release, answers, object_format=format)
-        for release, answers in ((old, before), (new, after))
-    ]
+    trees = _trees(project, cache, ((old, before), (new, after)), object_format=format)
     alternates = worktree.objects, cache.objects(format)
     with open_scratch(object_format=format, alternates=alternates) as scratch:
+        skipped = partial(releases.skipped, new, after.data, project=path)
+        *trees, left_out = without_existing(scratch, worktree, *trees, skipped=skipped)
         merged = merge(
             *(scratch, worktree),
             old=trees[0],
@@ -125,17 +140,51 @@ def _updated(
         )
         if not (merged.changes or merged.conflicts):
             return done
+        merged = replace(merged, left_out={**left_out, **merged.left_out})
         done = described(done, merged, deselects=old == new)
         if request.dry_run:
             diff = scratch.diff(worktree.tree(), merged.tree)
             return replace(done, outcome=Outcome.PREVIEWED, diff=diff)
-        return _applied(done, worktree, merged, scratch, project, request)
+        done = _applied(done, worktree, merged, scratch, project, request)
+    if releases.may_run_code:
+        _run_commands(project, releases, new, after, since=old)
+    return done
 
 
-def _require_project(path: Path) -> None:
+def _run_commands(
+    project: Project, releases: Releases, release: str, answers: Answered, *, since: str
+) -> None:
+    """Run the commands of the template in the project; raise CommandError if that fails."""
+    try:
+        run_commands(releases, ref=release, data=answers.data, project=project.path, since=since)
+    except CommandError as error:
+        raise CommandError(f"{project.path} is updated, but then {error}") from error
+
+
+def _trees(
+    project: Project,
+    cache: RenderCache,
+    renders: Iterable[tuple[str, Answered]],
+    *,
+    object_format: str,
+) -> tuple[str, ...]:
+    """Return the trees of releases with their answers."""
+    return tuple(
+        cache.tree(
+            *(project.template, release, answers),
+            project=project.path,
+            answers_file=project.chosen_answers_file,
+            operation="update",
+            object_format=object_format,
+        )
+        for release, answers in renders
+    )
+
+
+def _require_project(path: Path, answers_file: str) -> None:
     """Recover an interrupted update, then raise ProjectError unless this is a project."""
     try:
-        open_project(path)
+        open_project(path, answers_file)
     except ProjectError:
         # It may have been killed while it replaced the answers.
         with suppress(ProjectError):
@@ -144,13 +193,15 @@ def _require_project(path: Path) -> None:
         raise
 
 
-def _require_ready(worktree: Worktree, request: UpdateRequest, *, is_begun: bool) -> None:
+def _require_ready(
+    worktree: Worktree, request: UpdateRequest, project: Project, *, is_begun: bool
+) -> None:
     """Raise ProjectError if the project's state does not allow the request."""
     if request.branch and not is_begun:
         branch.require_new(worktree, request.branch)
     if not (request.dry_run or request.branch):
         worktree.require_clean()
-    worktree.require_committed(ANSWERS_FILE)
+    worktree.require_committed(project.answers_file)
 
 
 def _applied(
@@ -178,7 +229,7 @@ def _releases_of(project: Project, releases: Releases, request: UpdateRequest) -
     old = recorded_release(project, releases)
     if request.same_release:
         return old, old
-    new = releases.find(request.to)
+    new = releases.find(request.to, prereleases=request.prereleases)
     if not releases.is_before(new, old):
         return old, new
     if request.to is None:

@@ -38,10 +38,10 @@ ENDLESS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "loop in a name": ("", {LOOP + "a": ""}),
     "loop in a default": (default(LOOP), {}),
     "loop in a condition": (f'a:\n  type: str\n  when: "{LOOP}"\n', {}),
-    "loop in a validator": (f'a:\n  type: str\n  validator: "{LOOP}"\n', {}),
+    "loop in a validator": (f'a:\n  type: str\n  default: x\n  validator: "{LOOP}"\n', {}),
     "loop in an exclusion": (f'_exclude: ["{LOOP}"]\n', {}),
     "regex in a file": ("", {"a.jinja": REGEX}),
-    "regex in a validator": (f'a:\n  type: str\n  validator: "{REGEX}"\n', {}),
+    "regex in a validator": (f'a:\n  type: str\n  default: x\n  validator: "{REGEX}"\n', {}),
     "power in a file": ("", {"a.jinja": "{{ 7 ** (7 ** 9) }}"}),
 }
 HUGE: Mapping[str, tuple[str, Mapping[str, str]]] = {
@@ -94,7 +94,7 @@ def test_an_interrupt_ends_the_render(number: signal.Signals, code: int, tmp_pat
     process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60
-        while not (rendering := list(scratch.glob("*/mlscaffold-*/release/copier.yml"))):
+        while not (rendering := list(scratch.glob("*/checkouts/*/copier.yml"))):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(number)

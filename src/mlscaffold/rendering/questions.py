@@ -1,4 +1,4 @@
-"""The questions of a template, read from its copier.yml without copier."""
+"""The questions of a template; those of the bundled one are evaluated here, without copier."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from typing import Any
 import yaml
 
 from ..errors import AnswerError, TemplateError, shown
-from . import sandbox
 
 Value = str | bool | int | float
 Answers = Mapping[str, Value]
@@ -37,8 +36,12 @@ class Question:
     help: str = ""
     type: str = "str"
     choices: tuple[Choice, ...] = ()
-    default: Value = ""
+    default: Value | None = ""
     when: str | bool = True
+    is_secret: bool = False
+    """Whether the answer is recorded nowhere, and not shown."""
+    is_multiple: bool = False
+    """Whether several choices can be made at once."""
 
     @property
     def values(self) -> tuple[Value, ...]:
@@ -49,17 +52,13 @@ class Question:
         """Return whether the question is asked, given the answers before it."""
         if isinstance(self.when, bool):
             return self.when
-        return self.evaluate(self.when, answers).strip().lower() in {"true", "yes", "on", "1"}
+        return _evaluate(self.when, answers).strip().lower() in {"true", "yes", "on", "1"}
 
-    def default_after(self, answers: Answers) -> Value:
+    def default_after(self, answers: Answers) -> Value | None:
         """Return the default, which may depend on the answers before it."""
         if isinstance(self.default, str):
-            return self.parse(self.evaluate(self.default, answers))
+            return self.parse(_evaluate(self.default, answers))
         return self.default
-
-    def evaluate(self, text: str, answers: Answers) -> str:
-        """Return the text with its expressions evaluated, given the answers before it."""
-        return evaluate(text, answers)
 
     def parse(self, text: str) -> Value:
         """Return the value that `text` stands for; a choice may be in any case.
@@ -90,40 +89,35 @@ class Question:
         return value
 
 
-class ForeignQuestion(Question):
-    """A question of another template than the bundled one: its expressions run in the sandbox."""
-
-    def evaluate(self, text: str, answers: Answers) -> str:
-        return sandbox.call("evaluate", text=text, answers=dict(answers))
-
-
 def read_yaml(text: str | bytes) -> Any:
     """Parse a YAML text of plain values; raises yaml.YAMLError if it is invalid."""
     return yaml.load(text, _LOADER)
 
 
-def read_questions(entries: Any, kind: type[Question] = Question) -> tuple[Question, ...]:
+def read_questions(entries: Any) -> tuple[Question, ...]:
     """Return the questions of a parsed copier.yml in their order, without hidden ones."""
     if not isinstance(entries, dict):
         raise TemplateError("copier.yml must hold questions by name")
-    asked = [_question(str(k), v, kind) for k, v in entries.items() if not str(k).startswith("_")]
+    asked = [_question(str(k), v) for k, v in entries.items() if not str(k).startswith("_")]
     return tuple(question for question in asked if question.when is not False)
 
 
-def _question(name: str, entry: Any, kind: type[Question]) -> Question:
+def _question(name: str, entry: Any) -> Question:
     details = entry if isinstance(entry, dict) else {"default": entry}
     default = details.get("default", "")
     try:
         choices = _choices(details)
     except (IndexError, KeyError, TypeError) as error:
         raise TemplateError(f"copier.yml can't be read: the choices of {shown(name)}") from error
-    return kind(
+    return Question(
         name=name,
         help=str(details.get("help", "")).strip(),
         type=str(details.get("type", type(default).__name__)),
         choices=choices,
         default=default,
         when=details.get("when", True),
+        is_secret=bool(details.get("secret")),
+        is_multiple=bool(details.get("multiselect")),
     )
 
 
@@ -143,8 +137,7 @@ def _labelled(choice: Any) -> tuple[str, Any]:
     return (str(choice[0]), choice[1]) if isinstance(choice, list) else ("", choice)
 
 
-def evaluate(text: str, answers: Answers) -> str:
-    """Evaluate the expressions in a text, in this process and without limits."""
+def _evaluate(text: str, answers: Answers) -> str:
     from jinja2.sandbox import SandboxedEnvironment
 
     try:

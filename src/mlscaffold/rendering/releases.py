@@ -2,13 +2,13 @@
 
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import yaml
@@ -18,7 +18,7 @@ from ..errors import GitError, TemplateError, shown
 from ..repository import git
 from . import bundle, sandbox
 from .components import Components, read_components
-from .questions import Answers, ForeignQuestion, Question, Value, read_questions, read_yaml
+from .questions import Answers, Question, Value, read_questions, read_yaml
 from .validators import Validators
 
 PUBLIC_URL = "https://github.com/mlscaffold/mlscaffold.git"
@@ -26,6 +26,11 @@ PUBLIC_URL = "https://github.com/mlscaffold/mlscaffold.git"
 _PACKAGE = Path(__file__).parents[1]
 _CHECKOUT = _PACKAGE.parents[1]
 _SHORTHANDS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
+_HOSTS = tuple(_SHORTHANDS.values())
+_OF_PROJECT = ("_folder_name", "dst_path", "_external_data")
+"""What expressions can know of a project beside its answers."""
+_AS_COPIER = ("git+", "git@", "git://", *_HOSTS, *_SHORTHANDS)
+"""What copier takes for a git repository, as it takes a name that ends in .git."""
 # `scheme://...`, or `helper::address`, for which git runs the program `git-remote-helper`.
 _SCHEME = re.compile(r"([A-Za-z0-9+.-]*)(://|::)")
 
@@ -41,9 +46,14 @@ class Releases:
     repository: Path
     trusted: bool
     """Whether this process may read and render them itself, outside the sandbox."""
+    may_run_code: bool = False
+    """Whether the user lets the template run its tasks, migrations and Jinja extensions."""
     current: str = ""
     """The release to use by default; if empty, the newest tag."""
     _read: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False)
+    _questions: dict[str, tuple[Question, ...]] = field(
+        default_factory=dict, init=False, repr=False
+    )
     _validators: dict[str, Validators] = field(default_factory=dict, init=False, repr=False)
 
     def tags(self) -> list[str]:
@@ -55,20 +65,25 @@ class Releases:
         listed = git.run("tag", "--list", cwd=self.repository).split()
         return sorted(filter(_version, listed), key=_rank, reverse=True)
 
-    def latest(self) -> str:
-        """Return the default release: the newest tag, or the newest commit if there is no tag."""
-        return self.current or (self._tags[0] if self._tags else self.describe("HEAD"))
+    def latest(self, *, prereleases: bool = False) -> str:
+        """Return the default release: the newest tag, or the newest commit if there is no tag.
 
-    def find(self, ref: str | None) -> str:
+        Without `prereleases`, that is a final one if there is any.
+        """
+        if self.current or not self._tags:
+            return self.current or self.describe("HEAD")
+        return max(self._tags, key=Version) if prereleases else self._tags[0]
+
+    def find(self, ref: str | None, *, prereleases: bool = False) -> str:
         """Return the release that `ref` names in the form that a project records.
 
-        That is a tag, or for any other commit what `git describe` prints.
+        That is a tag, or for any other commit what `git describe` prints; the latest for `None`.
 
         Raises:
             TemplateError: There is no such release.
         """
         if ref is None:
-            return self.latest()
+            return self.latest(prereleases=prereleases)
         return ref if ref in self._tags else self.describe(self.commit(ref))
 
     def is_before(self, ref: str, other: str) -> bool:
@@ -109,19 +124,55 @@ class Releases:
 
     def questions(self, ref: str) -> tuple[Question, ...]:
         """Return the questions of a release."""
-        kind = Question if self.trusted else ForeignQuestion
-        return read_questions(self.read_yaml(ref, "copier.yml"), kind)
+        if ref not in self._questions:
+            asked = self.read_yaml(ref, "copier.yml") if self.trusted else self._asked(ref)
+            self._questions[ref] = read_questions(asked)
+        return self._questions[ref]
+
+    def _asked(self, ref: str) -> Any:
+        return self.in_sandbox("questions", ref=ref)
 
     def components(self, ref: str) -> Components:
         """Return what the choices of a release add; empty if it has no components.yml."""
         return read_components(self.read_yaml(ref, "components.yml"))
 
+    def looks_at_project(self, ref: str) -> bool:
+        """Return whether a release may ask for a project's name, path or other files."""
+        if self.trusted:
+            return False
+        asked = [word for name in _OF_PROJECT for word in ("-e", name)]
+        search = ("grep", "--quiet", "--fixed-strings", "--text", *asked, self.commit(ref))
+        try:
+            git.run(*search, cwd=self.repository)
+        except GitError:
+            return False
+        return True
+
+    def skipped(
+        self, ref: str, data: Mapping[str, Any], paths: Collection[str], *, project: Path
+    ) -> set[str]:
+        """Return those of the paths that a release writes only where they do not exist."""
+        if self.trusted:
+            return set()
+        found = self.in_sandbox(
+            "skipped", ref=ref, data=dict(data), paths=sorted(paths), project=project.resolve()
+        )
+        return set(found)
+
+    def require_no_migrations(self, old: str, new: str) -> None:
+        """Raise TemplateError if the template may not run the commands that an update asks for."""
+        if self.trusted or self.may_run_code:
+            return
+        if self.in_sandbox("has_migrations", ref=new, since=old):
+            raise TemplateError(
+                f"the template runs commands (migrations) for an update from {old} to {new}; "
+                "--trust allows that"
+            )
+
     def complaint(self, ref: str, question: str, value: Value, answers: Answers) -> str:
         """Return the message of a question's validator for a value, empty if the value is valid."""
         if not self.trusted:
-            return self.in_sandbox(
-                "complaint", ref=ref, question=question, value=value, answers=dict(answers)
-            )
+            return self.in_sandbox("complaint", ref=ref, name=question, text=str(value))
         if ref not in self._validators:
             entries = self.read_yaml(ref, "copier.yml")
             self._validators[ref] = Validators(entries, lambda path: self.read(ref, path))
@@ -129,19 +180,35 @@ class Releases:
 
     def in_sandbox(self, function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
         """Call a function of sandbox_worker.py with these releases and return its result."""
-        place = {"source": self.source, "url": self.url, "repository": self.repository}
-        return sandbox.call(function, writes=writes, releases=place, **arguments)
+        place = {
+            "source": self.source,
+            "url": self.url,
+            "repository": self.repository,
+            "may_run_code": self.may_run_code,
+        }
+        written = [self.checkouts, *([writes] if writes else [])]
+        return sandbox.call(function, writes=written, releases=place, **arguments)
 
     def describe(self, commit: str) -> str:
         """Return the name that a project records for a commit, as `git describe` prints it."""
         return git.run("describe", "--tags", "--always", commit, cwd=self.repository)
 
-    def check_out(self, commit: str, folder: Path) -> None:
-        """Write the files of a commit into a new folder."""
-        folder.mkdir()
-        index = {"GIT_INDEX_FILE": str(folder.with_suffix(".index"))}
-        command = ("--work-tree", folder, "checkout", "--quiet", commit, "--", ".")
-        git.run(*command, cwd=self.repository, env=index)
+    def checkout(self, commit: str) -> Path:
+        """Return the folder with the files of a commit, which is written once."""
+        folder = self.checkouts / commit
+        if not folder.exists():
+            self.checkouts.mkdir(exist_ok=True)
+            new = Path(mkdtemp(dir=self.checkouts))
+            index = {"GIT_INDEX_FILE": str(new.with_suffix(".index"))}
+            command = ("--work-tree", new, "checkout", "--quiet", commit, "--", ".")
+            git.run(*command, cwd=self.repository, env=index)
+            new.rename(folder)
+        return folder.resolve()
+
+    @property
+    def checkouts(self) -> Path:
+        """The folder that holds what is checked out, until the releases are closed."""
+        return self.repository.parent / "checkouts"
 
     def commit(self, ref: str) -> str:
         """Return the id of the commit that `ref` names; raises TemplateError if there is none."""
@@ -158,26 +225,32 @@ class Releases:
 
 
 @contextmanager
-def open_releases(template: str | None = None) -> Generator[Releases]:
+def open_releases(
+    template: str | None = None, *, is_recorded: bool = False, may_run_code: bool = False
+) -> Generator[Releases]:
     """Open the releases of `template`, a git URL or a folder; by default the bundled ones.
 
-    Bundled releases need no network, though a project records their public URL.
+    Bundled releases need no network, though a project records their public URL. What a project
+    has recorded stays as it is; what is typed is recorded so that it can be read from anywhere.
     """
+    template = PUBLIC_URL if template is None else template
+    url = _url(template)
+    source = template if is_recorded else _source(template, url)
     with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder:
         repository = Path(folder, "releases.git")
-        if template in (None, PUBLIC_URL):
-            yield Releases(
-                source=PUBLIC_URL,
-                url=PUBLIC_URL,
-                current=_unpack(repository),
-                repository=repository,
-                trusted=True,
-            )
-            return
-        url = _url(str(template))
-        _mirror(url, repository)
-        source = url if url.endswith(".git") else f"git+{url}"
-        yield Releases(source=source, url=url, repository=repository, trusted=False)
+        if is_bundled := url == PUBLIC_URL:
+            current = _unpack(repository)
+        else:
+            current = ""
+            _mirror(url, repository)
+        yield Releases(
+            source=source,
+            url=url,
+            repository=repository,
+            trusted=is_bundled,
+            may_run_code=may_run_code and not is_bundled,
+            current=current,
+        )
 
 
 def version_of(commit: str) -> Version | None:
@@ -226,16 +299,27 @@ def _own_tag() -> str:
         return "v0.1.dev0"
 
 
+def _source(template: str, url: str) -> str:
+    """Return the template as a project records it: as it was typed, if copier finds it so."""
+    is_address = template.endswith(".git") or template.startswith(_AS_COPIER)
+    if is_address and not url.startswith(("file:", "/")):
+        return template
+    return url if url.endswith(".git") else f"git+{url}"
+
+
 def _url(template: str) -> str:
     """Return the template as an absolute URL for git."""
     for shorthand, start in _SHORTHANDS.items():
         if template.startswith(shorthand):
-            return start + template.removeprefix(shorthand).removesuffix(".git") + ".git"
+            template = start + template.removeprefix(shorthand).lstrip("/")
+    if template.startswith(_HOSTS):
+        return template.rstrip("/").removesuffix(".git") + ".git"
     url = template.removeprefix("git+")
     try:
-        folder = Path(url).expanduser()
-        if folder.exists():
-            return folder.resolve().as_uri()
+        path = Path(url).expanduser()
+        if path.exists():
+            # Git finds a bundle, which is a file, by its path alone.
+            return str(path.resolve()) if path.is_file() else path.resolve().as_uri()
     except (OSError, RuntimeError):
         pass  # Not a path: too long, or in the home of an unknown user.
     scheme = _SCHEME.match(url)

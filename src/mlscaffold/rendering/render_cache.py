@@ -8,7 +8,8 @@ from threading import RLock
 
 from ..repository.scratch import Scratch
 from . import folders
-from .questions import Answers, Question
+from .answers import Answered
+from .engine import Operation
 from .releases import Releases, open_releases
 from .render import render
 
@@ -19,12 +20,12 @@ class RenderCache:
     For several threads; only one of them renders at a time.
     """
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, *, may_run_code: bool = False) -> None:
         self._folder = folder
+        self._may_run_code = may_run_code
         self._stack = stack
         self._lock = RLock()
         self._releases: dict[str, Releases] = {}
-        self._questions: dict[tuple[str, str], tuple[Question, ...]] = {}
         self._scratches: dict[str, Scratch] = {}
         self._trees: dict[tuple[object, ...], str] = {}
 
@@ -32,33 +33,49 @@ class RenderCache:
         """Return the releases of a template."""
         with self._lock:
             if template not in self._releases:
-                self._releases[template] = self._stack.enter_context(open_releases(template))
+                opened = open_releases(template, is_recorded=True, may_run_code=self._may_run_code)
+                self._releases[template] = self._stack.enter_context(opened)
             return self._releases[template]
-
-    def questions(self, template: str, release: str) -> tuple[Question, ...]:
-        """Return the questions of a release."""
-        with self._lock:
-            key = template, release
-            if key not in self._questions:
-                self._questions[key] = self.releases(template).questions(release)
-            return self._questions[key]
 
     def objects(self, object_format: str) -> Path:
         """Return where git finds the objects of the trees."""
         return self._scratch(object_format).objects
 
-    def tree(self, template: str, release: str, answers: Answers, *, object_format: str) -> str:
-        """Return the id of the tree that a release renders to with these answers."""
-        key = (object_format, template, release, *sorted(answers.items()))
-        with self._lock:
-            if key not in self._trees:
-                self._trees[key] = self._rendered(template, release, answers, object_format)
-            return self._trees[key]
+    def tree(
+        self,
+        template: str,
+        release: str,
+        answers: Answered,
+        *,
+        project: Path,
+        answers_file: str = "",
+        operation: Operation = "copy",
+        object_format: str,
+    ) -> str:
+        """Return the id of the tree that a release renders to with these answers.
 
-    def _rendered(self, template: str, release: str, answers: Answers, object_format: str) -> str:
-        with folders.temporary(within=self._folder) as folder:
-            render(self.releases(template), ref=release, answers=answers, into=folder)
-            return self._scratch(object_format).write_folder(folder)
+        If the template asks for the project's name or for its other files, the tree is this one's.
+        """
+        with self._lock:
+            releases = self.releases(template)
+            folder = project.resolve() if releases.looks_at_project(release) else None
+            rendered = object_format, template, release, answers.key
+            key = (*rendered, answers_file, operation, folder)
+            if key not in self._trees:
+                with folders.temporary(within=self._folder) as temporary:
+                    into = temporary / (folder.name if folder else "project")
+                    into.mkdir()
+                    render(
+                        releases,
+                        ref=release,
+                        data=answers.data,
+                        into=into,
+                        answers_file=answers_file,
+                        operation=operation,
+                        project=str(folder or ""),
+                    )
+                    self._trees[key] = self._scratch(object_format).write_folder(into)
+            return self._trees[key]
 
     def _scratch(self, object_format: str) -> Scratch:
         with self._lock:
@@ -69,10 +86,10 @@ class RenderCache:
 
 
 @contextmanager
-def open_render_cache() -> Generator[RenderCache]:
+def open_render_cache(*, may_run_code: bool = False) -> Generator[RenderCache]:
     """Yield a cache that is removed when the block ends."""
     with (
         TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder,
         ExitStack() as stack,
     ):
-        yield RenderCache(Path(folder), stack)
+        yield RenderCache(Path(folder), stack, may_run_code=may_run_code)

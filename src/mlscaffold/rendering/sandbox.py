@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +16,7 @@ from tempfile import gettempdir
 from threading import Lock
 from typing import Any
 
-from ..errors import TemplateError
+from ..errors import AnswerError, StaleAnswerError, TemplateError
 from . import folders
 
 _MAX_REPLY_BYTES = 4 * 2**20
@@ -51,11 +51,11 @@ MEMORY = Bound("MLSCAFFOLD_TEMPLATE_MEMORY_MIB", 2048, "MiB of memory")
 DISK = Bound("MLSCAFFOLD_TEMPLATE_DISK_MIB", 1024, "MiB on the disk")
 
 
-def call(function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
-    """Return what a function of sandbox_worker.py returns; it may write into `writes`.
+def call(function: str, *, writes: Collection[Path] = (), **arguments: Any) -> Any:
+    """Return what a function of sandbox_worker.py returns; it may write into folders.
 
-    Raises TemplateError when the template fails or takes more than its bounds, OSError when the
-    disk does not take what it writes.
+    Raises TemplateError when the template fails or takes more than its bounds, AnswerError at an
+    invalid answer, OSError when the disk does not take what it writes.
     """
     with folders.temporary() as scratch:
         request = {
@@ -66,10 +66,12 @@ def call(function: str, *, writes: Path | None = None, **arguments: Any) -> Any:
             "time_s": TIME.value,
             "memory_mib": MEMORY.value,
         }
-        written = [scratch, *([writes] if writes else [])]
-        reply = _process_of(os.getpid()).answer(request, written)
+        reply = _process_of(os.getpid()).answer(request, [scratch, *writes])
     if "errno" in reply:
         raise OSError(reply["errno"], reply["strerror"])
+    if "refused" in reply:
+        name, problem = reply["stale"], reply["refused"]
+        raise StaleAnswerError(name, problem) if name else AnswerError(problem)
     if "error" in reply:
         raise TemplateError(reply["error"])
     return reply["value"]

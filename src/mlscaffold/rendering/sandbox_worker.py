@@ -8,12 +8,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..errors import MlscaffoldError
-from . import questions, render
+from ..errors import AnswerError, MlscaffoldError, StaleAnswerError
+from . import engine, interview
 from .releases import Releases
 
 
@@ -61,58 +60,46 @@ def _failure(error: Exception) -> dict[str, Any]:
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, OSError) and error.errno:
         return {"errno": error.errno, "strerror": error.strerror}
+    if isinstance(error, AnswerError):
+        stale = error.question if isinstance(error, StaleAnswerError) else ""
+        return {"refused": str(error)[:1000], "stale": stale}
     if isinstance(error, MlscaffoldError):
         return {"error": str(error)[:1000]}
     return {"error": f"the template can't be rendered: {type(error).__name__}: {error}"[:1000]}
 
 
-def _releases(place: Mapping[str, str]) -> Releases:
+def _releases(place: Mapping[str, Any]) -> Releases:
     return Releases(
         source=place["source"],
         url=place["url"],
         repository=Path(place["repository"]),
         trusted=True,  # This runs within the bounds.
+        may_run_code=place["may_run_code"],
     )
 
 
-def _complaint(
-    *,
-    releases: Mapping[str, str],
-    ref: str,
-    question: str,
-    value: questions.Value,
-    answers: questions.Answers,
-) -> str:
-    known = _known_releases(tuple(sorted(releases.items())))
-    return known.complaint(ref, question, value, answers)
+def _of_releases(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with the place of its releases in place of these."""
+
+    def called(*, releases: Mapping[str, Any], **arguments: Any) -> Any:
+        return function(_releases(releases), **arguments)
+
+    return called
 
 
-@lru_cache(maxsize=4)
-def _known_releases(place: tuple[tuple[str, str], ...]) -> Releases:
-    """Return the same object for the same place, so that it keeps its validators."""
-    return _releases(dict(place))
-
-
-def _read(*, releases: Mapping[str, str], ref: str, path: str) -> str:
-    return _releases(releases).read(ref, path)
-
-
-def _read_yaml(*, releases: Mapping[str, str], ref: str, path: str) -> Any:
-    return _releases(releases).read_yaml(ref, path)
-
-
-def _render(
-    *, releases: Mapping[str, str], ref: str, answers: questions.Answers, into: str
-) -> None:
-    render.render_in_process(_releases(releases), ref=ref, answers=answers, into=Path(into))
+def _write(releases: Releases, *, into: str, **options: Any) -> None:
+    engine.write(releases, into=Path(into), **options)
 
 
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "complaint": _complaint,
-    "evaluate": questions.evaluate,
-    "read": _read,
-    "read_yaml": _read_yaml,
-    "render": _render,
+    "complaint": _of_releases(interview.complaint),
+    "has_migrations": _of_releases(engine.has_migrations),
+    "interview": _of_releases(interview.interview),
+    "questions": _of_releases(interview.questions),
+    "read": _of_releases(Releases.read),
+    "read_yaml": _of_releases(Releases.read_yaml),
+    "render": _of_releases(_write),
+    "skipped": _of_releases(engine.skipped),
 }
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
 """The answers that a project records, as a release of its template reads them."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 
 from ..errors import (
     AnswerError,
     AnswersFileError,
     RecordedAnswerError,
+    StaleAnswerError,
     TemplateError,
     UnknownBaseError,
     UnknownReleaseError,
 )
-from ..project import ANSWERS_FILE, Project
-from ..rendering.answers import Ask, Complaint, checked, refuse_unknown, resolve, text_of
-from ..rendering.questions import Question, Value
+from ..project import Project
+from ..rendering.answers import Answered, Ask, answer
 from ..rendering.releases import Releases, version_of
 from ..rendering.render_cache import RenderCache
 
@@ -27,20 +26,20 @@ def recorded_release(project: Project, releases: Releases) -> str:
         ours, theirs = version_of(project.commit), version_of(latest)
         if ours and theirs and ours > theirs:
             raise UnknownReleaseError(project.path, project.commit, latest) from error
-        raise UnknownBaseError(project.path / ANSWERS_FILE, str(error)) from error
+        raise UnknownBaseError(project.path / project.answers_file, str(error)) from error
 
 
-def recorded_answers(project: Project, cache: RenderCache, release: str) -> dict[str, Value]:
+def recorded_answers(project: Project, cache: RenderCache, release: str) -> Answered:
     """Return the answers that a project was rendered with; raise ProjectError if one is missing."""
-    questions = cache.questions(project.template, release)
-    recorded = _texts(project, questions)
-    for question in questions:
-        if question.name not in recorded and question.applies(project.answers):
-            raise AnswersFileError(project.path / ANSWERS_FILE, f"must answer {question.name}")
+    file = project.path / project.answers_file
     try:
-        return resolve(questions, given=recorded, suggested={})
+        releases = cache.releases(project.template)
+        found = answer(releases, release, recorded=project.answers, project=project.path)
     except AnswerError as error:
-        raise RecordedAnswerError(project.path / ANSWERS_FILE, str(error)) from error
+        raise RecordedAnswerError(file, str(error)) from error
+    if found.unanswered:
+        raise AnswersFileError(file, f"must answer {found.unanswered[0]}")
+    return found
 
 
 def answers_at(
@@ -50,41 +49,20 @@ def answers_at(
     *,
     given: Mapping[str, str],
     ask: Ask | None = None,
-) -> dict[str, Value]:
+) -> Answered:
     """Return the project's answers at a release: those given, else those recorded, else new ones.
 
     Raises ProjectError when a recorded answer is no longer valid there.
     """
-    questions = cache.questions(project.template, release)
-    complaint = partial(cache.releases(project.template).complaint, release)
-    refuse_unknown(given, questions)
-    recorded = _texts(project, questions)
-    for question in questions:
-        if question.name in recorded and question.name not in given:
-            _require_valid(project, question, recorded, complaint)
-    answers = {**recorded, **given}
-    return resolve(questions, given=answers, suggested={}, complaint=complaint, ask=ask)
-
-
-def _texts(project: Project, questions: Sequence[Question]) -> dict[str, str]:
-    """Return what is recorded for the questions, as text."""
-    texts: dict[str, str] = {}
-    for question in questions:
-        value = project.answers.get(question.name)
-        if isinstance(value, str | bool | int | float):
-            texts[question.name] = text_of(value)
-        elif value is not None:
-            found = type(value).__name__
-            problem = f"{question.name} must be one value, it is a {found}"
-            raise RecordedAnswerError(project.path / ANSWERS_FILE, problem)
-    return texts
-
-
-def _require_valid(
-    project: Project, question: Question, recorded: Mapping[str, str], complaint: Complaint
-) -> None:
+    releases = cache.releases(project.template)
     try:
-        checked(question, recorded[question.name], recorded, complaint=complaint)
-    except AnswerError as error:
-        fix = f"answer it again with -d {question.name}=..."
+        return answer(
+            *(releases, release),
+            given=given,
+            recorded=project.answers,
+            ask=ask,
+            project=project.path,
+        )
+    except StaleAnswerError as error:
+        fix = f"answer it again with -d {error.question}=..."
         raise RecordedAnswerError(project.path, f"{error}; {fix}") from error
