@@ -48,6 +48,9 @@ app = typer.Typer(
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Settle no conflict by a rule: leave each to me.")
+]
 Template = Annotated[
     str | None, typer.Option("--template", metavar="SRC", help="Another git URL or directory.")
 ]
@@ -171,6 +174,7 @@ def _update(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would change.")
     ] = False,
+    strict: Strict = False,
     commit: Annotated[bool, typer.Option("--commit", help="Commit what changed.")] = False,
     branch: Annotated[
         str | None,
@@ -191,7 +195,8 @@ def _update(
     from .update import UpdateRequest, abort, resume, update
 
     if resumes or aborts:
-        if (resumes and aborts) or len(projects) > 1 or data or to or dry_run or commit or branch:
+        others = data or to or dry_run or strict or commit or branch
+        if (resumes and aborts) or len(projects) > 1 or others:
             raise typer.BadParameter(
                 "--continue and --abort take at most one PROJECT and no other option"
             )
@@ -210,6 +215,7 @@ def _update(
             given=parse_pairs(data),
             to=to,
             dry_run=dry_run,
+            strict=strict,
             commits=commit,
             branch=branch or "",
             ask=dialog.ask if dialog else None,
@@ -226,6 +232,7 @@ def _set(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would change.")
     ] = False,
+    strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
     """Change a project's answers: add or remove a component, at the release that it has."""
@@ -233,7 +240,8 @@ def _set(
     from .set import set_answers
 
     with failing(as_json):
-        code = _print_updated([set_answers(project, parse_pairs(pairs), dry_run=dry_run)], as_json)
+        done = set_answers(project, parse_pairs(pairs), dry_run=dry_run, strict=strict)
+        code = _print_updated([done], as_json)
     raise typer.Exit(code)
 
 

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 _WIDTH = 14
 """The width of the column of choices."""
+_MEANINGS_OF_RULES = {
+    "touching": "your lines and the template's stand next to each other",
+    "list": "both added to a list",
+    "blocks": "both added something here",
+    "comment": "one added a comment to a line that the other changed",
+    "pin": "both raised a version; the higher one is taken",
+    "layout": "one reformatted what the other changed",
+}
 _INDENTED: Any = {
     "width": 100,
     "initial_indent": " " * (4 + _WIDTH),
@@ -131,6 +139,8 @@ def _lines_of_updated(one: "UpdateResult") -> Iterator[str]:
         yield from (f"  deleted   {_plain(path)}" for path in one.deleted)
     for path, reason in one.left_out.items():
         yield f"  left out  {_plain(path)}: {reason}"
+    for hunk in one.settled:
+        yield f"  settled   {_plain(hunk.path)}:{_range(hunk.lines)}: {_rules(hunk.rule)}"
     for path, reason in one.conflicts.items():
         yield f"  conflict  {_plain(path)}: {reason}"
     if one.outcome == "conflicts" and not one.branch:
@@ -170,6 +180,15 @@ def _outcome(one: "UpdateResult") -> str:
         "skipped": f"skipped: {one.problem}",
         "failed": f"failed: {one.problem}",
     }[one.outcome]
+
+
+def _range(lines: tuple[int, int]) -> str:
+    first, last = lines
+    return f"{first}-{last}" if last > first else f"{first}"
+
+
+def _rules(names: str) -> str:
+    return "; ".join(_MEANINGS_OF_RULES[name] for name in names.split(", "))
 
 
 def _plain(path: str) -> str:

@@ -6,9 +6,12 @@ from pathlib import Path
 from .update import UpdateRequest, UpdateResult, update
 
 
-def set_answers(path: Path, given: Mapping[str, str], *, dry_run: bool = False) -> UpdateResult:
+def set_answers(
+    path: Path, given: Mapping[str, str], *, dry_run: bool = False, strict: bool = False
+) -> UpdateResult:
     """Change a project's answers, which adds or removes a component, by a merge as in `update`.
 
     Raises MlscaffoldError as `update` does.
     """
-    return update(path, UpdateRequest(given=given, same_release=True, dry_run=dry_run))
+    request = UpdateRequest(given=given, same_release=True, dry_run=dry_run, strict=strict)
+    return update(path, request)

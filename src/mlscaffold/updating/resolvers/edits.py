@@ -1,0 +1,138 @@
+"""The edits of each side of a hunk, and which of them are in each other's way."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from .stems import stem_of
+
+Lines = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Lines `start` to `end` of the base, which one side replaced by others."""
+
+    start: int
+    end: int
+    lines: Lines
+    first: int
+    """The lines of the base up to which the same edit could also be said to reach."""
+    last: int
+
+    @property
+    def growth(self) -> int:
+        """How many lines more there are than before."""
+        return len(self.lines) - (self.end - self.start)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Lines `start` to `end` of the base, with the edits of both sides that meet there."""
+
+    start: int
+    end: int
+    ours: tuple[Edit, ...]
+    theirs: tuple[Edit, ...]
+
+
+def edits_of(base: Lines, side: Lines) -> list[Edit]:
+    """Return a side's edits, in order. A line that was only changed is an edit of its own."""
+    matcher = SequenceMatcher(None, base, side, autojunk=False)
+    opcodes = matcher.get_opcodes()
+    edits: list[Edit] = []
+    for tag, start, end, new_start, new_end in opcodes:
+        if tag == "replace":
+            edits += _parts(base[start:end], side[new_start:new_end], start)
+        elif tag != "equal":
+            is_new = tag == "insert"
+            where = (side, new_start, new_end) if is_new else (base, start, end)
+            up, down = _slides(*where)
+            edits.append(Edit(start, end, side[new_start:new_end], start - up, end + down))
+    return edits
+
+
+def clusters_of(ours: Iterable[Edit], theirs: Iterable[Edit]) -> list[Cluster]:
+    """Return the edits of both sides in order, those in each other's way together."""
+    found = [Cluster(one.start, one.end, (one,), ()) for one in ours]
+    for one in theirs:
+        found = _joined(found, Cluster(one.start, one.end, (), (one,)))
+    return sorted(found, key=lambda cluster: (cluster.start, cluster.end))
+
+
+def applied(base: Lines, edits: Iterable[Edit], start: int, end: int) -> Lines:
+    """Return lines `start` to `end` of the base with the edits there."""
+    lines: list[str] = []
+    for edit in edits:
+        lines += [*base[start : edit.start], *edit.lines]
+        start = edit.end
+    return (*lines, *base[start:end])
+
+
+def _parts(base: Lines, side: Lines, offset: int) -> list[Edit]:
+    """Split a replacement where a line was changed in place: it has the stem of the old one."""
+    old, new = [stem_of(line) or object() for line in base], [stem_of(line) for line in side]
+    matcher = SequenceMatcher(None, old, [stem or object() for stem in new], autojunk=False)
+    edits: list[Edit] = []
+    i = j = 0
+    for pair in matcher.get_matching_blocks():
+        if (pair.a, pair.b) != (i, j):
+            start, end = offset + i, offset + pair.a
+            edits.append(Edit(start, end, side[j : pair.b], start, end))
+        for step in range(pair.size):
+            place = offset + pair.a + step
+            edits.append(Edit(place, place + 1, (side[pair.b + step],), place, place + 1))
+        i, j = pair.a + pair.size, pair.b + pair.size
+    return edits
+
+
+def _slides(lines: Sequence[str], start: int, end: int) -> tuple[int, int]:
+    """Return how far a block could also stand further up and down, with the same text as result."""
+    up = down = 0
+    while start - up > 0 and lines[start - up - 1] == lines[end - up - 1]:
+        up += 1
+    while end + down < len(lines) and lines[start + down] == lines[end + down]:
+        down += 1
+    return up, down
+
+
+def _joined(found: Sequence[Cluster], new: Cluster) -> list[Cluster]:
+    """Add a cluster to others, as one with those that are in its way."""
+    met = [one for one in found if _meet(one, new)]
+    if not met:
+        return [*found, new]
+    both = [*met, new]
+    joined = Cluster(
+        min(one.start for one in both),
+        max(one.end for one in both),
+        tuple(sorted((edit for one in both for edit in one.ours), key=_place)),
+        tuple(sorted((edit for one in both for edit in one.theirs), key=_place)),
+    )
+    return _joined([one for one in found if one not in met], joined)
+
+
+def _meet(one: Cluster, other: Cluster) -> bool:
+    is_within = max(one.start, other.start) < min(one.end, other.end)
+    # An insertion inside what the others span.
+    is_within |= one.start < other.start <= other.end < one.end
+    is_within |= other.start < one.start <= one.end < other.end
+    pairs = [(a, b) for a in one.ours for b in other.theirs]
+    pairs += [(a, b) for a in other.ours for b in one.theirs]
+    return is_within or any(_clash(a, b) for a, b in pairs)
+
+
+def _clash(one: Edit, other: Edit) -> bool:
+    """Return whether the order or the extent of two sides' edits is not certain.
+
+    They may touch, unless one adds lines and the other adds or removes some there: what is added to
+    a function does not stay where the function goes.
+    """
+    if max(one.first, other.first) < min(one.last, other.last):
+        return True
+    is_touching = max(one.first, other.first) == min(one.last, other.last)
+    grows = (one.growth > 0 and other.growth) or (other.growth > 0 and one.growth)
+    return bool(is_touching and grows)
+
+
+def _place(edit: Edit) -> tuple[int, int]:
+    return edit.start, edit.end

@@ -1,0 +1,208 @@
+"""A list to which both sides add: the items of both, in order, each once.
+
+Certain where the order has no meaning (patterns to ignore, requirements, arrays of texts in TOML,
+sequences of texts in YAML, names in an import), each line is one item, and each item was added,
+changed or removed by one side only, or by both alike. In a sorted list the items are sorted;
+elsewhere those of each side stay together, and their own order decides which come first.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from . import comments, pins
+from .clash import Clash, Solution
+from .edits import Lines
+from .kinds import Kind
+from .stems import stem_of
+from .surroundings import parents
+
+NAME = "list"
+
+# Lists whose order has a meaning: a later item overrides an earlier one, or runs after it.
+_ORDERED = {
+    "addopts", "after_script", "args", "before_script", "cmd", "command", "defaults", "entrypoint",
+    "filterwarnings", "index", "script", "steps",
+}  # fmt: skip
+
+_TOML_ITEM = re.compile(r"""\s+("(?:[^"\\]|\\.)*"|'[^']*')\s*,\s*(?:\#.*)?\s*""")
+_YAML_ITEM = re.compile(
+    r"""\s*-\s+("(?:[^"\\]|\\.)*"|'[^']*'|[^\s"'#&*!|>%@`{\[][^#]*?)(?:\s+\#.*)?\s*"""
+)
+_NAME_ITEM = re.compile(r"\s+(\w+(?: as \w+)?)\s*,\s*(?:#.*)?\s*")
+_IMPORT = re.compile(r"\s*((?:from\s+[\w.]+\s+)?import\s+[\w.]+(?:\s+as\s+\w+)?(?:\s*,\s*\w+)*)\s*")
+_BULLET = re.compile(r"(\s*[-*+]\s+\S.*|\s*\|.*\|)\s*")
+_PATTERN = re.compile(r"([^\s#!].*)\s*")
+
+Key = Callable[[str], str]
+"""Returns what an item of a list is called; "" for a line that is none."""
+
+
+def resolve(clash: Clash) -> Solution | None:
+    """Return the merged items, or `None` if the lines are not items of one list."""
+    key = key_in(clash)
+    if not key:
+        return None
+    base, ours, theirs = (_items(lines, key) for lines in (clash.base, clash.ours, clash.theirs))
+    if base is None or ours is None or theirs is None:
+        return None
+    around = {*_neighbours(reversed(clash.above), key), *_neighbours(clash.below, key)}
+    if around & ({*ours, *theirs} - {*base}):
+        return None
+    chosen = _chosen(clash.kind, base, ours, theirs)
+    if chosen is None:
+        return None
+    names = _in_order([*base], [*ours], [*theirs], chosen)
+    if names is None:
+        return None
+    # What neither side wrote, or the other did not, comes from another rule.
+    replaced = {
+        name: line
+        for name, line in chosen.items()
+        if base.get(name) not in (None, ours.get(name), theirs.get(name))
+    }
+    sides = [tuple({**side, **replaced}[name] for name in side) for side in (ours, theirs)]
+    return Solution(tuple(chosen[name] for name in names), (NAME,), *sides)
+
+
+def key_in(clash: Clash) -> Key | None:
+    """Return how to name the items of the list around a clash; `None` if there is no such list."""
+    lines = (*clash.base, *clash.ours, *clash.theirs)
+    finders = {
+        Kind.IGNORE: _ignored,
+        Kind.REQUIREMENTS: lambda above, lines: stem_of,
+        Kind.TOML: _in_toml,
+        Kind.YAML: _in_yaml,
+        Kind.PYTHON: _in_python,
+        Kind.MARKDOWN: lambda above, lines: _of(_BULLET),
+    }
+    finder = finders.get(clash.kind)
+    return finder(clash.above, lines) if finder else None
+
+
+def _of(pattern: re.Pattern[str]) -> Key:
+    def key(line: str) -> str:
+        found = pattern.fullmatch(line)
+        return found[1].strip() if found else ""
+
+    return key
+
+
+def _ignored(above: Lines, lines: Lines) -> Key | None:
+    # A pattern that includes again what was ignored must come after that.
+    has_exceptions = any(line.startswith("!") for line in (*above, *lines))
+    return None if has_exceptions else _of(_PATTERN)
+
+
+def _in_toml(above: Lines, lines: Lines) -> Key | None:
+    for line in reversed(above):
+        if _TOML_ITEM.fullmatch(line) or not line.strip() or line.lstrip().startswith("#"):
+            continue
+        found = re.fullmatch(r"\s*([\w.-]+)\s*=\s*\[\s*(?:#.*)?\s*", line)
+        if found and found[1] not in _ORDERED:
+            return _toml_key
+        return None
+    return None
+
+
+def _toml_key(line: str) -> str:
+    found = _TOML_ITEM.fullmatch(line)
+    return (stem_of(line) or found[1][1:-1]) if found else ""
+
+
+def _in_yaml(above: Lines, lines: Lines) -> Key | None:
+    around = parents(above, lines)
+    if not around or around[0].split(":")[0].strip(" \"'-") in _ORDERED:
+        return None
+    is_scalar = any(re.search(r":\s*[|>][+-]?\d*\s*$", line) for line in around)
+    indents = {len(line) - len(line.lstrip()) for line in lines}
+    return None if is_scalar or len(indents) != 1 else _yaml_key
+
+
+def _yaml_key(line: str) -> str:
+    found = _YAML_ITEM.fullmatch(line)
+    if not found or (found[1][0] not in "\"'" and re.search(r":(\s|$)", found[1])):
+        return ""
+    return found[1].strip("\"'")
+
+
+def _in_python(above: Lines, lines: Lines) -> Key | None:
+    if all(_IMPORT.fullmatch(line) for line in lines):
+        return _of(_IMPORT)
+    for line in reversed(above):
+        if not _NAME_ITEM.fullmatch(line):
+            is_import = re.fullmatch(r"\s*from\s+[\w.]+\s+import\s*\(\s*(?:#.*)?\s*", line)
+            return _of(_NAME_ITEM) if is_import else None
+    return None
+
+
+def _items(lines: Lines, key: Key) -> dict[str, str] | None:
+    """Return the lines by the names of their items; `None` if one is no item, or comes twice."""
+    found = {name: line for line in lines if (name := key(line))}
+    return found if len(found) == len(lines) else None
+
+
+def _neighbours(lines: Iterable[str], key: Key) -> Iterator[str]:
+    """Yield the names of the other items of the list, from the nearest on."""
+    for line in lines:
+        if name := key(line):
+            yield name
+        elif line.strip() and not line.lstrip().startswith("#"):
+            return
+
+
+def _chosen(
+    kind: Kind, base: dict[str, str], ours: dict[str, str], theirs: dict[str, str]
+) -> dict[str, str] | None:
+    """Return the merged items by name; `None` if both sides changed one in different ways."""
+    chosen: dict[str, str] = {}
+    for name in {**base, **ours, **theirs}:
+        old, mine, new = base.get(name), ours.get(name), theirs.get(name)
+        line = new if mine == old else mine if new in (old, mine) else ""
+        if line == "" and old and mine and new:
+            line = comments.merged(kind, old, mine, new) or pins.merged(kind, old, mine, new)
+        if line == "":
+            return None
+        if line:
+            chosen[name] = line
+    return chosen
+
+
+def _in_order(
+    base: list[str], ours: list[str], theirs: list[str], chosen: dict[str, str]
+) -> list[str] | None:
+    """Return the names of the merged items: each one after what was before it on its side."""
+    kept = [name for name in base if name in chosen]
+    if any([name for name in side if name in kept] != kept for side in (ours, theirs)):
+        return None
+    after = [_added_after(side, base, kept) for side in (ours, theirs)]
+    names: list[str] = []
+    for anchor in ("", *kept):
+        names += [anchor] * bool(anchor)
+        names += _interleaved(*(one.get(anchor, []) for one in after))
+    return names
+
+
+def _added_after(side: list[str], base: Sequence[str], kept: Sequence[str]) -> dict[str, list[str]]:
+    """Return the names that a side added, by the name of the kept item before them."""
+    found: dict[str, list[str]] = {}
+    anchor = ""
+    for name in side:
+        if name in kept:
+            anchor = name
+        elif name not in base:
+            found.setdefault(anchor, []).append(name)
+    return found
+
+
+def _interleaved(ones: list[str], others: list[str]) -> list[str]:
+    """Return two runs of names as one, sorted if both are, each once."""
+    both = {*ones, *others}
+    by_name = sorted(both, key=_sort_key)
+    if all([name for name in by_name if name in run] == run for run in (ones, others)):
+        return by_name
+    first, second = sorted((ones, others))
+    return [*first, *(name for name in second if name not in first)]
+
+
+def _sort_key(name: str) -> tuple[str, str]:
+    return name.casefold(), name

@@ -1,0 +1,111 @@
+"""Settle the hunks of one file, and check that nothing is lost or moved by it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from . import blocks, comments, layout, lists, pins
+from .agreement import counts_agree
+from .clash import Clash, Resolve, Solution
+from .edits import Cluster, Lines, applied, clusters_of, edits_of
+from .hunks import Hunk, Part
+from .kinds import kind_of
+from .meaning import require_valid
+
+TOUCHING = "touching"
+_RESOLVERS: tuple[Resolve, ...] = (
+    comments.resolve,
+    pins.resolve,
+    lists.resolve,
+    blocks.resolve,
+    layout.resolve,
+)
+_MAX_LINES = 400
+
+
+def settled(path: str, parts: Sequence[Part]) -> list[Lines | Hunk | Solution]:
+    """Return the parts of a file with each hunk settled that can be."""
+    done: list[Lines | Hunk | Solution] = []
+    for number, part in enumerate(parts):
+        if isinstance(part, Hunk):
+            above, below = _text(done), _text(parts[number + 1 :])
+            clash = Clash(kind_of(path), above, below, part.base, part.ours, part.theirs)
+            done.append(_settled(clash) or part)
+        else:
+            done.append(part)
+    return done
+
+
+def _text(parts: Sequence[Lines | Hunk | Solution]) -> Lines:
+    """Return the lines of a file, those of the project where a hunk is not settled."""
+    lines: list[str] = []
+    for part in parts:
+        lines += (
+            part.ours
+            if isinstance(part, Hunk)
+            else part.lines
+            if isinstance(part, Solution)
+            else part
+        )
+    return tuple(lines)
+
+
+def _settled(hunk: Clash) -> Solution | None:
+    """Settle a hunk: its edits apart from each other first, then what is left by the rules."""
+    if max(map(len, (hunk.base, hunk.ours, hunk.theirs))) > _MAX_LINES:
+        return None
+    for found in (_by_clusters(hunk), lists.resolve(hunk)):
+        if found and _is_safe(hunk, found):
+            return found
+    return None
+
+
+def _by_clusters(hunk: Clash) -> Solution | None:
+    """Return the hunk with each cluster of edits settled; `None` if one is not."""
+    clusters = clusters_of(edits_of(hunk.base, hunk.ours), edits_of(hunk.base, hunk.theirs))
+    lines, ours, theirs = [], [], []
+    rules = [TOUCHING] if len(clusters) > 1 else []
+    position = 0
+    for cluster in clusters:
+        solution = _solution(hunk, cluster)
+        if not solution:
+            return None
+        rules += [rule for rule in solution.rules if rule not in rules]
+        parts = solution.lines, solution.ours, solution.theirs
+        for whole, part in zip((lines, ours, theirs), parts, strict=True):
+            whole += [*hunk.base[position : cluster.start], *part]
+        position = cluster.end
+    rest = hunk.base[position:]
+    return Solution((*lines, *rest), tuple(rules), (*ours, *rest), (*theirs, *rest))
+
+
+def _solution(hunk: Clash, cluster: Cluster) -> Solution | None:
+    """Return what settles a cluster of edits; no rule is needed where one side made changes."""
+    clash = _clash_of(hunk, cluster)
+    if not cluster.theirs or clash.ours == clash.theirs:
+        return Solution(clash.ours, (), clash.ours, clash.theirs)
+    if not cluster.ours:
+        return Solution(clash.theirs, (), clash.ours, clash.theirs)
+    return next(filter(None, (resolve(clash) for resolve in _RESOLVERS)), None)
+
+
+def _clash_of(hunk: Clash, cluster: Cluster) -> Clash:
+    start, end = cluster.start, cluster.end
+    return Clash(
+        hunk.kind,
+        (*hunk.above, *hunk.base[:start]),
+        (*hunk.base[end:], *hunk.below),
+        hunk.base[start:end],
+        applied(hunk.base, cluster.ours, start, end),
+        applied(hunk.base, cluster.theirs, start, end),
+    )
+
+
+def _is_safe(hunk: Clash, solution: Solution) -> bool:
+    """Return whether the file is valid, and holds what each side added, once and in its place."""
+    lines, sides = solution.lines, (solution.ours, solution.theirs)
+    try:
+        require_valid(hunk.kind, "".join((*hunk.above, *lines, *hunk.below)))
+    except ValueError:
+        return False
+    clash = replace(hunk, ours=sides[0], theirs=sides[1])
+    return clash.holds(lines) and counts_agree(hunk.base, *sides, lines)
