@@ -8,6 +8,7 @@ function below. Otherwise the order of their texts decides, so that it is the sa
 
 import ast
 import re
+import textwrap
 
 from .clash import Clash, Solution
 from .edits import Lines
@@ -42,8 +43,8 @@ def _without(side: Lines, head: Lines, tail: Lines) -> Lines | None:
 def _joined(clash: Clash, head: Lines, first: Lines, second: Lines, tail: Lines) -> Lines | None:
     orders = [(*head, *one, *other, *tail) for one, other in ((first, second), (second, first))]
     if clash.kind is Kind.IGNORE:
-        are_plain = not any(line.startswith("!") for line in (*clash.above, *orders[0]))
-        return orders[0] if are_plain and _are_apart(first, second) else None
+        has_exceptions = any(line.startswith("!") for line in (*clash.above, *orders[0]))
+        return None if has_exceptions else (*head, *_patterns(first, second), *tail)
     if clash.kind not in _STRUCTURED:
         return None
     valid = [lines for lines in orders if clash.holds(lines)]
@@ -52,6 +53,19 @@ def _joined(clash: Clash, head: Lines, first: Lines, second: Lines, tail: Lines)
     if len(valid) == 1 and _are_apart(first, second):
         return valid[0]
     return valid[0] if valid and _are_independent(clash, first, second) else None
+
+
+def _patterns(first: Lines, second: Lines) -> Lines:
+    """Return the patterns that belong to the section above, then the new sections, each once."""
+    leads, rests = [], []
+    for lines in (first, second):
+        starts = (i for i, line in enumerate(lines) if not line.strip() or line.startswith("#"))
+        start = next(starts, len(lines))
+        leads += [line for line in lines[:start] if line not in leads]
+        rests.append(lines[start:])
+    if rests[0] == rests[1]:
+        rests.pop()
+    return (*sorted(leads, key=str.casefold), *(line for rest in rests for line in rest))
 
 
 def _are_independent(clash: Clash, first: Lines, second: Lines) -> bool:
@@ -71,19 +85,36 @@ def _are_independent(clash: Clash, first: Lines, second: Lines) -> bool:
 def _are_definitions(clash: Clash, first: Lines, second: Lines) -> bool:
     if _least_indent(first) != _least_indent(second):
         return False
-    names = [_defined(lines) for lines in (first, second)]
+    above = parents(clash.above, (*first, *second))
+    is_class = bool(above) and above[0].lstrip().startswith("class ")
+    names = [_defined(lines, is_class=is_class) for lines in (first, second)]
     return all(names) and not names[0] & names[1]
 
 
-def _defined(lines: Lines) -> set[str]:
-    """Return the names of the functions and classes that the lines consist of; none of others."""
-    found = fragment_of(Kind.PYTHON, lines)
-    body = found["body"] if isinstance(found, dict) else []
-    kinds = {one.__name__ for one in (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)}
-    nodes = [node for node in body if isinstance(node, dict)]
-    if any(node[""] not in kinds for node in nodes):
-        return set()
-    return {str(node["name"]) for node in nodes}
+def _defined(lines: Lines, *, is_class: bool) -> set[str]:
+    """Return the names that the lines define; none if they do anything else.
+
+    They define functions, classes, fields of a class that have a default, and names of constants.
+    A constant in a class counts as a name too: of an enumeration's members, two can't be equal.
+    """
+    names: set[str] = set()
+    for node in ast.parse(textwrap.dedent("".join(lines))).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            if not (is_class or isinstance(node.value, ast.Constant)):
+                return set()
+            names.add(node.target.id)
+        elif (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.targets[0], ast.Name)
+        ):
+            names.add(node.targets[0].id)
+            names |= {repr(node.value.value)} if is_class else set()
+        elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            return set()
+    return names
 
 
 def _are_rules(clash: Clash, first: Lines, second: Lines) -> bool:

@@ -1,12 +1,16 @@
 """The edits of each side of a hunk, and which of them are in each other's way."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from enum import Enum
 
 from .stems import stem_of
 
 Lines = tuple[str, ...]
+
+# From here on, a line is taken for another version of a line.
+_SIMILAR = 0.7
 
 
 @dataclass(frozen=True)
@@ -36,14 +40,22 @@ class Cluster:
     theirs: tuple[Edit, ...]
 
 
-def edits_of(base: Lines, side: Lines) -> list[Edit]:
-    """Return a side's edits, in order. A line that was only changed is an edit of its own."""
+class Grain(Enum):
+    """Which lines of a replacement are edits of their own: old and new are versions of one line."""
+
+    WHOLE = "none"
+    STEMS = "lines about the same"
+    SIMILAR = "lines about the same, or similar ones"
+
+
+def edits_of(base: Lines, side: Lines, grain: Grain = Grain.SIMILAR) -> list[Edit]:
+    """Return a side's edits, in order."""
     matcher = SequenceMatcher(None, base, side, autojunk=False)
     opcodes = matcher.get_opcodes()
     edits: list[Edit] = []
     for tag, start, end, new_start, new_end in opcodes:
         if tag == "replace":
-            edits += _parts(base[start:end], side[new_start:new_end], start)
+            edits += _parts(base[start:end], side[new_start:new_end], start, grain)
         elif tag != "equal":
             is_new = tag == "insert"
             where = (side, new_start, new_end) if is_new else (base, start, end)
@@ -69,21 +81,42 @@ def applied(base: Lines, edits: Iterable[Edit], start: int, end: int) -> Lines:
     return (*lines, *base[start:end])
 
 
-def _parts(base: Lines, side: Lines, offset: int) -> list[Edit]:
-    """Split a replacement where a line was changed in place: it has the stem of the old one."""
-    old, new = [stem_of(line) or object() for line in base], [stem_of(line) for line in side]
-    matcher = SequenceMatcher(None, old, [stem or object() for stem in new], autojunk=False)
+def _parts(base: Lines, side: Lines, offset: int, grain: Grain) -> list[Edit]:
+    """Split a replacement where a line was changed in place."""
     edits: list[Edit] = []
     i = j = 0
-    for pair in matcher.get_matching_blocks():
-        if (pair.a, pair.b) != (i, j):
-            start, end = offset + i, offset + pair.a
-            edits.append(Edit(start, end, side[j : pair.b], start, end))
-        for step in range(pair.size):
-            place = offset + pair.a + step
-            edits.append(Edit(place, place + 1, (side[pair.b + step],), place, place + 1))
-        i, j = pair.a + pair.size, pair.b + pair.size
+    for a, b in (*_pairs(base, side, grain), (len(base), len(side))):
+        if (a, b) != (i, j):
+            start, end = offset + i, offset + a
+            edits.append(Edit(start, end, side[j:b], start, end))
+        if a < len(base):
+            edits.append(Edit(offset + a, offset + a + 1, (side[b],), offset + a, offset + a + 1))
+        i, j = a + 1, b + 1
     return edits
+
+
+def _pairs(base: Lines, side: Lines, grain: Grain) -> Iterator[tuple[int, int]]:
+    """Yield the old and the new place of each line that was changed in place, in order."""
+    last = 0
+    for i, line in enumerate(base):
+        found = (j for j in range(last, len(side)) if _are_versions(line, side[j], grain))
+        if (j := next(found, None)) is not None:
+            yield i, j
+            last = j + 1
+
+
+def _are_versions(line: str, other: str, grain: Grain) -> bool:
+    if grain is Grain.WHOLE:
+        return False
+    if stem := stem_of(line):
+        return stem == stem_of(other)
+    return grain is Grain.SIMILAR and _are_similar(line, other)
+
+
+def _are_similar(line: str, other: str) -> bool:
+    if not line.strip() or stem_of(other) or abs(len(line) - len(other)) > len(line):
+        return False
+    return SequenceMatcher(None, line, other, autojunk=False).ratio() >= _SIMILAR
 
 
 def _slides(lines: Sequence[str], start: int, end: int) -> tuple[int, int]:

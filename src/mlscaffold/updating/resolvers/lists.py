@@ -7,9 +7,10 @@ elsewhere those of each side stay together, and their own order decides which co
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
-from . import comments, pins
+from . import comments, items, pins
 from .clash import Clash, Solution
 from .edits import Lines
 from .kinds import Kind
@@ -19,7 +20,7 @@ from .surroundings import parents
 NAME = "list"
 
 # Lists whose order has a meaning: a later item overrides an earlier one, or runs after it.
-_ORDERED = {
+ORDERED = {
     "addopts", "after_script", "args", "before_script", "cmd", "command", "defaults", "entrypoint",
     "filterwarnings", "index", "script", "steps",
 }  # fmt: skip
@@ -29,7 +30,9 @@ _YAML_ITEM = re.compile(
     r"""\s*-\s+("(?:[^"\\]|\\.)*"|'[^']*'|[^\s"'#&*!|>%@`{\[][^#]*?)(?:\s+\#.*)?\s*"""
 )
 _NAME_ITEM = re.compile(r"\s+(\w+(?: as \w+)?)\s*,\s*(?:#.*)?\s*")
-_IMPORT = re.compile(r"\s*((?:from\s+[\w.]+\s+)?import\s+[\w.]+(?:\s+as\s+\w+)?(?:\s*,\s*\w+)*)\s*")
+_IMPORT = re.compile(
+    r"\s*(import\s+[\w.]+|from\s+[\w.]+\s+import)(?:\s+as\s+\w+|\s+\w+)?(?:\s*,\s*\w+)*\s*"
+)
 _BULLET = re.compile(r"(\s*[-*+]\s+\S.*|\s*\|.*\|)\s*")
 _PATTERN = re.compile(r"([^\s#!].*)\s*")
 
@@ -48,11 +51,8 @@ def resolve(clash: Clash) -> Solution | None:
     around = {*_neighbours(reversed(clash.above), key), *_neighbours(clash.below, key)}
     if around & ({*ours, *theirs} - {*base}):
         return None
-    chosen = _chosen(clash.kind, base, ours, theirs)
+    chosen = items.merged(base, ours, theirs, partial(_settled, clash.kind))
     if chosen is None:
-        return None
-    names = _in_order([*base], [*ours], [*theirs], chosen)
-    if names is None:
         return None
     # What neither side wrote, or the other did not, comes from another rule.
     replaced = {
@@ -61,7 +61,11 @@ def resolve(clash: Clash) -> Solution | None:
         if base.get(name) not in (None, ours.get(name), theirs.get(name))
     }
     sides = [tuple({**side, **replaced}[name] for name in side) for side in (ours, theirs)]
-    return Solution(tuple(chosen[name] for name in names), (NAME,), *sides)
+    return Solution(tuple(chosen.values()), (NAME,), *sides)
+
+
+def _settled(kind: Kind, old: str, mine: str, new: str) -> str:
+    return comments.merged(kind, old, mine, new) or pins.merged(kind, old, mine, new)
 
 
 def key_in(clash: Clash) -> Key | None:
@@ -98,7 +102,7 @@ def _in_toml(above: Lines, lines: Lines) -> Key | None:
         if _TOML_ITEM.fullmatch(line) or not line.strip() or line.lstrip().startswith("#"):
             continue
         found = re.fullmatch(r"\s*([\w.-]+)\s*=\s*\[\s*(?:#.*)?\s*", line)
-        if found and found[1] not in _ORDERED:
+        if found and found[1] not in ORDERED:
             return _toml_key
         return None
     return None
@@ -111,7 +115,7 @@ def _toml_key(line: str) -> str:
 
 def _in_yaml(above: Lines, lines: Lines) -> Key | None:
     around = parents(above, lines)
-    if not around or around[0].split(":")[0].strip(" \"'-") in _ORDERED:
+    if not around or around[0].split(":")[0].strip(" \"'-") in ORDERED:
         return None
     is_scalar = any(re.search(r":\s*[|>][+-]?\d*\s*$", line) for line in around)
     indents = {len(line) - len(line.lstrip()) for line in lines}
@@ -148,61 +152,3 @@ def _neighbours(lines: Iterable[str], key: Key) -> Iterator[str]:
             yield name
         elif line.strip() and not line.lstrip().startswith("#"):
             return
-
-
-def _chosen(
-    kind: Kind, base: dict[str, str], ours: dict[str, str], theirs: dict[str, str]
-) -> dict[str, str] | None:
-    """Return the merged items by name; `None` if both sides changed one in different ways."""
-    chosen: dict[str, str] = {}
-    for name in {**base, **ours, **theirs}:
-        old, mine, new = base.get(name), ours.get(name), theirs.get(name)
-        line = new if mine == old else mine if new in (old, mine) else ""
-        if line == "" and old and mine and new:
-            line = comments.merged(kind, old, mine, new) or pins.merged(kind, old, mine, new)
-        if line == "":
-            return None
-        if line:
-            chosen[name] = line
-    return chosen
-
-
-def _in_order(
-    base: list[str], ours: list[str], theirs: list[str], chosen: dict[str, str]
-) -> list[str] | None:
-    """Return the names of the merged items: each one after what was before it on its side."""
-    kept = [name for name in base if name in chosen]
-    if any([name for name in side if name in kept] != kept for side in (ours, theirs)):
-        return None
-    after = [_added_after(side, base, kept) for side in (ours, theirs)]
-    names: list[str] = []
-    for anchor in ("", *kept):
-        names += [anchor] * bool(anchor)
-        names += _interleaved(*(one.get(anchor, []) for one in after))
-    return names
-
-
-def _added_after(side: list[str], base: Sequence[str], kept: Sequence[str]) -> dict[str, list[str]]:
-    """Return the names that a side added, by the name of the kept item before them."""
-    found: dict[str, list[str]] = {}
-    anchor = ""
-    for name in side:
-        if name in kept:
-            anchor = name
-        elif name not in base:
-            found.setdefault(anchor, []).append(name)
-    return found
-
-
-def _interleaved(ones: list[str], others: list[str]) -> list[str]:
-    """Return two runs of names as one, sorted if both are, each once."""
-    both = {*ones, *others}
-    by_name = sorted(both, key=_sort_key)
-    if all([name for name in by_name if name in run] == run for run in (ones, others)):
-        return by_name
-    first, second = sorted((ones, others))
-    return [*first, *(name for name in second if name not in first)]
-
-
-def _sort_key(name: str) -> tuple[str, str]:
-    return name.casefold(), name

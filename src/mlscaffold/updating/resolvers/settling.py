@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
-from . import blocks, comments, layout, lists, pins
+from . import blocks, comments, layout, lists, pins, words
 from .agreement import counts_agree
 from .clash import Clash, Resolve, Solution
-from .edits import Cluster, Lines, applied, clusters_of, edits_of
+from .edits import Cluster, Grain, Lines, applied, clusters_of, edits_of
 from .hunks import Hunk, Part
 from .kinds import kind_of
 from .meaning import require_valid
@@ -15,6 +16,7 @@ TOUCHING = "touching"
 _RESOLVERS: tuple[Resolve, ...] = (
     comments.resolve,
     pins.resolve,
+    words.resolve,
     lists.resolve,
     blocks.resolve,
     layout.resolve,
@@ -53,16 +55,16 @@ def _settled(hunk: Clash) -> Solution | None:
     """Settle a hunk: its edits apart from each other first, then what is left by the rules."""
     if max(map(len, (hunk.base, hunk.ours, hunk.theirs))) > _MAX_LINES:
         return None
-    for found in (_by_clusters(hunk), lists.resolve(hunk)):
-        if found and _is_safe(hunk, found):
-            return found
-    return None
+    solutions = (_by_clusters(hunk, grain) for grain in Grain)
+    found = (one for one in chain(solutions, [lists.resolve(hunk)]) if one and _is_safe(hunk, one))
+    return next(found, None)
 
 
-def _by_clusters(hunk: Clash) -> Solution | None:
+def _by_clusters(hunk: Clash, grain: Grain) -> Solution | None:
     """Return the hunk with each cluster of edits settled; `None` if one is not."""
-    clusters = clusters_of(edits_of(hunk.base, hunk.ours), edits_of(hunk.base, hunk.theirs))
-    lines, ours, theirs = [], [], []
+    ours, theirs = (edits_of(hunk.base, side, grain) for side in (hunk.ours, hunk.theirs))
+    clusters = clusters_of(ours, theirs)
+    whole: tuple[list[str], ...] = ([], [], [])
     rules = [TOUCHING] if len(clusters) > 1 else []
     position = 0
     for cluster in clusters:
@@ -71,11 +73,11 @@ def _by_clusters(hunk: Clash) -> Solution | None:
             return None
         rules += [rule for rule in solution.rules if rule not in rules]
         parts = solution.lines, solution.ours, solution.theirs
-        for whole, part in zip((lines, ours, theirs), parts, strict=True):
-            whole += [*hunk.base[position : cluster.start], *part]
+        for lines, part in zip(whole, parts, strict=True):
+            lines += [*hunk.base[position : cluster.start], *part]
         position = cluster.end
-    rest = hunk.base[position:]
-    return Solution((*lines, *rest), tuple(rules), (*ours, *rest), (*theirs, *rest))
+    merged, mine, new = ((*lines, *hunk.base[position:]) for lines in whole)
+    return Solution(merged, tuple(rules), mine, new)
 
 
 def _solution(hunk: Clash, cluster: Cluster) -> Solution | None:
