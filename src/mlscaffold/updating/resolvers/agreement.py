@@ -80,7 +80,7 @@ def _aligned(
     if counts_agree(*(text[head : len(text) - tail] for text in texts)):
         return True
     for place, rest in ((head, (head + 1, tail)), (-tail - 1, (head, tail + 1))):
-        if min(map(len, rests)) > head + tail and _is_pair(texts, place):
+        if min(map(len, rests)) > head + tail and _is_pair(rests, texts, place):
             items = [one[place] for one in rests]
             if agrees(*items) and _aligned(rests, texts, *rest, failed):
                 return True
@@ -88,10 +88,27 @@ def _aligned(
     return False
 
 
-def _is_pair(texts: Sequence[list[str]], place: int) -> bool:
-    """Return whether the items there are versions of one: the base's does not stand elsewhere."""
-    base = texts[0][place]
-    return all(one[place] == base or base not in one for one in texts[1:3])
+def _is_pair(rests: Sequence[list[Meaning]], texts: Sequence[list[str]], place: int) -> bool:
+    """Return whether the items there are versions of one item of the base.
+
+    Otherwise what one side added to an item could be taken for an addition to a new one.
+    """
+    base, ours, theirs = (one[place] for one in texts[:3])
+    if base in (ours, theirs):
+        return all(one[place] == base or base not in one for one in texts[1:3])
+    name, *names = ([_identity(item) for item in rest] for rest in rests[:3])
+    return all(
+        one[place] == name[place] or (name[place] not in one and len(one) == len(name))
+        for one in names
+    )
+
+
+def _identity(item: Meaning) -> str:
+    """Return what an item is known by: for a dict its kind and its first field, such as a name."""
+    if not isinstance(item, dict):
+        return json.dumps(item)
+    first = next((value for key, value in item.items() if key), "")
+    return json.dumps([item.get(""), first])
 
 
 def _flat(several: Iterable[Iterable[str]]) -> Iterable[str]:

@@ -1,6 +1,7 @@
 """Merge lists of items that have names: what was added, changed or removed, and in which order."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 
 Settle = Callable[[str, str, str], str]
 """Returns the merged version of an item that both sides changed; "" if there is none."""
@@ -21,6 +22,13 @@ def merged(
     if any([name for name in side if name in kept] != kept for side in (ours, theirs)):
         return None
     after = [_added_after(side, base, kept) for side in (ours, theirs)]
+    if any(
+        _last_kept(name, base, kept) in {**after[0], **after[1]}
+        for name in base
+        if name not in {**ours, **theirs}
+    ):
+        # One side may have changed what the other removed.
+        return None
     names: list[str] = []
     for anchor in ("", *kept):
         names += [anchor] * bool(anchor)
@@ -57,6 +65,12 @@ def _added_after(
         elif name not in base:
             found.setdefault(anchor, []).append(name)
     return found
+
+
+def _last_kept(name: str, base: Mapping[str, str], kept: Sequence[str]) -> str:
+    """Return the kept item before one that is not kept; "" if there is none."""
+    before = takewhile(lambda other: other != name, base)
+    return next(iter([other for other in before if other in kept][::-1]), "")
 
 
 def _interleaved(ones: list[str], others: list[str]) -> list[str]:

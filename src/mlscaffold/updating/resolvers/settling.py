@@ -41,20 +41,24 @@ def _text(parts: Sequence[Lines | Hunk | Solution]) -> Lines:
     """Return the lines of a file, those of the project where a hunk is not settled."""
     lines: list[str] = []
     for part in parts:
-        lines += (
-            part.ours
-            if isinstance(part, Hunk)
-            else part.lines
-            if isinstance(part, Solution)
-            else part
-        )
+        if isinstance(part, Hunk):
+            lines += part.ours
+        else:
+            lines += part.lines if isinstance(part, Solution) else part
     return tuple(lines)
 
 
 def _settled(hunk: Clash) -> Solution | None:
-    """Settle a hunk: its edits apart from each other first, then what is left by the rules."""
+    """Settle a hunk, if that gives the same whichever side is whose."""
     if max(map(len, (hunk.base, hunk.ours, hunk.theirs))) > _MAX_LINES:
         return None
+    found = _by_edits(hunk)
+    reverse = _by_edits(replace(hunk, ours=hunk.theirs, theirs=hunk.ours)) if found else None
+    return found if found and reverse and found.lines == reverse.lines else None
+
+
+def _by_edits(hunk: Clash) -> Solution | None:
+    """Settle the edits that are apart from each other first, then what is left by the rules."""
     solutions = (_by_clusters(hunk, grain) for grain in Grain)
     found = (one for one in chain(solutions, [lists.resolve(hunk)]) if one and _is_safe(hunk, one))
     return next(found, None)
