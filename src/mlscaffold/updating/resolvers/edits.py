@@ -11,6 +11,7 @@ Lines = tuple[str, ...]
 
 # From here on, a line is taken for another version of a line.
 _SIMILAR = 0.7
+_MAX_PAIRS = 400
 
 
 @dataclass(frozen=True)
@@ -95,28 +96,38 @@ def _parts(base: Lines, side: Lines, offset: int, grain: Grain) -> list[Edit]:
     return edits
 
 
-def _pairs(base: Lines, side: Lines, grain: Grain) -> Iterator[tuple[int, int]]:
-    """Yield the old and the new place of each line that was changed in place, in order."""
-    last = 0
-    for i, line in enumerate(base):
-        found = (j for j in range(last, len(side)) if _are_versions(line, side[j], grain))
-        if (j := next(found, None)) is not None:
-            yield i, j
-            last = j + 1
+def _pairs(base: Lines, side: Lines, grain: Grain) -> list[tuple[int, int]]:
+    """Return the old and the new place of each line that was changed in place, in order.
+
+    Of these two, each is more like the other than any other line.
+    """
+    if grain is Grain.WHOLE or len(base) * len(side) > _MAX_PAIRS:
+        return []
+    rows = [[_likeness(line, other, grain) for other in side] for line in base]
+    columns = [*zip(*rows, strict=True)]
+    pairs = [
+        (i, j)
+        for i, row in enumerate(rows)
+        for j, score in enumerate(row)
+        if score and _is_best(score, row) and _is_best(score, columns[j])
+    ]
+    return pairs if pairs == sorted(pairs, key=lambda pair: pair[1]) else []
 
 
-def _are_versions(line: str, other: str, grain: Grain) -> bool:
-    if grain is Grain.WHOLE:
-        return False
-    if stem := stem_of(line):
-        return stem == stem_of(other)
-    return grain is Grain.SIMILAR and _are_similar(line, other)
+def _is_best(score: float, scores: Sequence[float]) -> bool:
+    return max(scores) == score and scores.count(score) == 1
 
 
-def _are_similar(line: str, other: str) -> bool:
-    if not line.strip() or stem_of(other) or abs(len(line) - len(other)) > len(line):
-        return False
-    return SequenceMatcher(None, line, other, autojunk=False).ratio() >= _SIMILAR
+def _likeness(line: str, other: str, grain: Grain) -> float:
+    """Return 0 for lines that are not versions of one."""
+    stems = stem_of(line), stem_of(other)
+    if any(stems):
+        return 2 * (stems[0] == stems[1])
+    if grain is not Grain.SIMILAR or not line.strip():
+        return 0
+    matcher = SequenceMatcher(None, line, other, autojunk=False)
+    ratio = matcher.ratio() if matcher.real_quick_ratio() >= _SIMILAR else 0
+    return ratio if ratio >= _SIMILAR else 0
 
 
 def _slides(lines: Sequence[str], start: int, end: int) -> tuple[int, int]:

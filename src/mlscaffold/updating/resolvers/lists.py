@@ -61,7 +61,13 @@ def resolve(clash: Clash) -> Solution | None:
         if base.get(name) not in (None, ours.get(name), theirs.get(name))
     }
     sides = [tuple({**side, **replaced}[name] for name in side) for side in (ours, theirs)]
-    return Solution(tuple(chosen.values()), (NAME,), *sides)
+    others = {
+        rule.NAME
+        for name in replaced
+        for rule in (comments, pins)
+        if rule.merged(clash.kind, base[name], ours[name], theirs[name])
+    }
+    return Solution(tuple(chosen.values()), (NAME, *sorted(others)), *sides)
 
 
 def _settled(kind: Kind, old: str, mine: str, new: str) -> str:
