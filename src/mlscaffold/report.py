@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 _WIDTH = 14
 """The width of the column of choices."""
-_MEANINGS_OF_RULES = {
-    "touching": "your lines and the template's stand next to each other",
+_RULES = {
+    "touching": "both changed lines that touch",
     "list": "both added to a list",
-    "blocks": "both added something here",
-    "comment": "one added a comment to a line that the other changed",
-    "pin": "both raised a version; the higher one is taken",
-    "layout": "one reformatted what the other changed",
+    "blocks": "both added blocks at one place",
+    "comment": "one side added a comment to a line that the other changed",
+    "pin": "both raised a version, the higher one is taken",
+    "layout": "one side reformatted what the other changed",
 }
 _INDENTED: Any = {
     "width": 100,
@@ -140,7 +140,8 @@ def _lines_of_updated(one: "UpdateResult") -> Iterator[str]:
     for path, reason in one.left_out.items():
         yield f"  left out  {_plain(path)}: {reason}"
     for hunk in one.settled:
-        yield f"  settled   {_plain(hunk.path)}:{_range(hunk.lines)}: {_rules(hunk.rule)}"
+        rules = "; ".join(map(_RULES.__getitem__, hunk.rule.split(", ")))
+        yield f"  settled   {_plain(hunk.path)}:{_range(hunk.lines)}: {rules}"
     for path, reason in one.conflicts.items():
         yield f"  conflict  {_plain(path)}: {reason}"
     if one.outcome == "conflicts" and not one.branch:
@@ -185,10 +186,6 @@ def _outcome(one: "UpdateResult") -> str:
 def _range(lines: tuple[int, int]) -> str:
     first, last = lines
     return f"{first}-{last}" if last > first else f"{first}"
-
-
-def _rules(names: str) -> str:
-    return "; ".join(_MEANINGS_OF_RULES[name] for name in names.split(", "))
 
 
 def _plain(path: str) -> str:

@@ -18,6 +18,7 @@ class SettledHunk:
     lines: tuple[int, int]
     """The first and the last line in the merged file, from 1; none where the last is lower."""
     rule: str
+    """Its name; where more than one was needed, their names with commas between them."""
 
 
 def settle(

@@ -1,6 +1,6 @@
 """The edits of each side of a hunk, and which of them are in each other's way."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import Enum
