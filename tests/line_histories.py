@@ -202,23 +202,25 @@ def _text(language: Language, parts: Sequence[Sequence[str]]) -> str:
 
 
 def _change(language: Language, parts: list[list[str]], mark: str, random: Random) -> None:
-    """Change a part: a line's value or comment, a new line or part, or a line less."""
+    """Change a part: a line's value, comment or layout, a new line or part, or a line less."""
     part = random.choice(parts)
     place = random.randrange(1, len(part))
-    kind = random.choice(["value", "comment", "line", "line", "last line", "part", "removal"])
     like = next((one for one in language.lines if _is_like(one, part[1])), language.lines[0])
-    if kind == "value" and re.search(r"\b1\b", part[place]):
-        part[place] = re.sub(
-            r"\b1\b", f"'{mark}'" if "=1," not in part[place] else "2", part[place]
-        )
-    elif kind in ("value", "comment"):
+    kind = random.choice(["value", "comment", "layout", "line", "last line", "part", "removal"])
+    if kind == "value" and ">=1," in part[place]:
+        part[place] = part[place].replace(">=1,", f">={random.randint(2, 5)},")
+    elif kind == "value" and re.search(r"\b1\b", part[place]):
+        part[place] = re.sub(r"\b1\b", f"'{mark}'", part[place])
+    elif kind == "layout" and "call(" in part[place]:
+        part[place] = re.sub(r"call\((.*?)\)", r"call(\n        \1,\n    )", part[place])
+    elif kind in ("value", "comment", "layout"):
         part[place] = part[place].rstrip("\n") + language.comment.format(mark) + "\n"
     elif kind == "line":
         part.insert(place, like(mark))
     elif kind == "last line":
         part.append(like(mark))
     elif kind == "part":
-        parts.insert(random.randint(0, len(parts)), [language.header(f"{mark}"), like(f"{mark}")])
+        parts.insert(random.randint(0, len(parts)), [language.header(mark), like(mark)])
     elif len(part) > 2:
         del part[place]
 
