@@ -9,6 +9,7 @@ function below. Otherwise the order of their texts decides, so that it is the sa
 import ast
 import re
 import textwrap
+from collections.abc import Mapping
 
 from .clash import Clash, Solution
 from .edits import Lines
@@ -87,8 +88,20 @@ def _are_definitions(clash: Clash, first: Lines, second: Lines) -> bool:
         return False
     above = parents(clash.above, (*first, *second))
     is_class = bool(above) and above[0].lstrip().startswith("class ")
-    names = [_defined(lines, is_class=is_class) for lines in (first, second)]
-    return all(names) and not names[0] & names[1]
+    return _have_names_of_their_own(
+        {lines: _defined(lines, is_class=is_class) for lines in (first, second)}
+    )
+
+
+def _have_names_of_their_own(names: Mapping[Lines, set[str]]) -> bool:
+    """Return whether each block defines names, and none that another defines or mentions."""
+    words = {lines: {*re.findall(r"[\w.-]+", "".join(lines))} for lines in names}
+    return all(names.values()) and not any(
+        names[one] & (names[other] | words[other])
+        for one in names
+        for other in names
+        if one != other
+    )
 
 
 def _defined(lines: Lines, *, is_class: bool) -> set[str]:
@@ -118,8 +131,8 @@ def _defined(lines: Lines, *, is_class: bool) -> set[str]:
 
 
 def _are_rules(clash: Clash, first: Lines, second: Lines) -> bool:
-    names = [_targets(fragment_of(Kind.MAKEFILE, lines)) for lines in (first, second)]
-    return all(names) and not names[0] & names[1]
+    found = {lines: _targets(fragment_of(Kind.MAKEFILE, lines)) for lines in (first, second)}
+    return _have_names_of_their_own(found)
 
 
 def _targets(found: Meaning) -> set[str]:
