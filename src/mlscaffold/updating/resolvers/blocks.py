@@ -79,7 +79,7 @@ def _are_independent(clash: Clash, first: Lines, second: Lines) -> bool:
     }[clash.kind]
     try:
         return check(clash, first, second)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
         return False
 
 

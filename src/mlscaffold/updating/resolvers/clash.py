@@ -50,7 +50,7 @@ class Clash:
         """Return whether the file with these lines is valid, and has the changes of both sides."""
         try:
             return agrees(*self.meanings, self.meaning(lines))
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
 
     @cached_property

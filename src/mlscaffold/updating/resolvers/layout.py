@@ -21,7 +21,8 @@ _TOKEN = re.compile(
     r"|(?P<comment>\#[^\n]*)|(?P<end>\n)|(?P<space>(?:[^\S\n]|\\\n)+)|(?P<word>\w+)|(?P<other>.)",
     re.DOTALL,
 )
-_FIXED_LINE = re.compile(r"\s*([-*+>|#]|\d+[.)]|```|~~~|\s{4})")
+# Lines of Markdown that can't be wrapped, or end in a line break that is meant.
+_FIXED_LINE = re.compile(r"\s*([-*+>|#]|\d+[.)]|```|~~~|\s{4})|.*(  |\\)\r?\n")
 
 _Unit = tuple[str, Lines]
 """A statement as it is written without layout, and its lines."""

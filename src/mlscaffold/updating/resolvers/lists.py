@@ -15,7 +15,7 @@ from .clash import Clash, Solution
 from .edits import Lines
 from .kinds import Kind
 from .stems import stem_of
-from .surroundings import parents
+from .surroundings import indent_of, parents
 
 NAME = "list"
 
@@ -83,7 +83,7 @@ def key_in(clash: Clash) -> Key | None:
         Kind.TOML: _in_toml,
         Kind.YAML: _in_yaml,
         Kind.PYTHON: _in_python,
-        Kind.MARKDOWN: lambda above, lines: _of(_BULLET),
+        Kind.MARKDOWN: _in_markdown,
     }
     finder = finders.get(clash.kind)
     return finder(clash.above, lines) if finder else None
@@ -101,6 +101,11 @@ def _ignored(above: Lines, lines: Lines) -> Key | None:
     # A pattern that includes again what was ignored must come after that.
     has_exceptions = any(line.startswith("!") for line in (*above, *lines))
     return None if has_exceptions else _of(_PATTERN)
+
+
+def _in_markdown(above: Lines, lines: Lines) -> Key | None:
+    # What is indented more belongs to the item above.
+    return _of(_BULLET) if len({*map(indent_of, lines)}) == 1 else None
 
 
 def _in_toml(above: Lines, lines: Lines) -> Key | None:
@@ -124,8 +129,7 @@ def _in_yaml(above: Lines, lines: Lines) -> Key | None:
     if not around or around[0].split(":")[0].strip(" \"'-") in ORDERED:
         return None
     is_scalar = any(re.search(r":\s*[|>][+-]?\d*\s*$", line) for line in around)
-    indents = {len(line) - len(line.lstrip()) for line in lines}
-    return None if is_scalar or len(indents) != 1 else _yaml_key
+    return None if is_scalar or len({*map(indent_of, lines)}) != 1 else _yaml_key
 
 
 def _yaml_key(line: str) -> str:
@@ -137,12 +141,18 @@ def _yaml_key(line: str) -> str:
 
 def _in_python(above: Lines, lines: Lines) -> Key | None:
     if all(_IMPORT.fullmatch(line) for line in lines):
-        return _of(_IMPORT)
+        return _import_key
     for line in reversed(above):
         if not _NAME_ITEM.fullmatch(line):
             is_import = re.fullmatch(r"\s*from\s+[\w.]+\s+import\s*\(\s*(?:#.*)?\s*", line)
             return _of(_NAME_ITEM) if is_import else None
     return None
+
+
+def _import_key(line: str) -> str:
+    """Name an import by its module; `import a` is sorted before `from a import b`."""
+    found = _IMPORT.fullmatch(line)
+    return f"{'1' if found[1].startswith('from') else '0'} {found[1]}" if found else ""
 
 
 def _items(lines: Lines, key: Key) -> dict[str, str] | None:

@@ -12,13 +12,14 @@ import textwrap
 import tomllib
 import warnings
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from .kinds import Kind
 
 Meaning = dict[str, "Meaning"] | list["Meaning"] | str
 
-_MAX_CHARACTERS = 1_000_000
+_MAX_CHARACTERS = 200_000
 _HEADING = re.compile(r"#{1,6}\s+\S")
 _FENCE = re.compile(r"\s*(```|~~~)")
 _RULE = re.compile(r"[^\s#=:][^#=:]*::?(?!=)(?!:)")
@@ -27,6 +28,7 @@ _DIRECTIVE = re.compile(r"-?include\b|(un)?export\b|vpath\b|\$\(|undefine\b")
 _OPENING, _CLOSING = re.compile(r"\s*(ifeq|ifneq|ifdef|ifndef)\b"), re.compile(r"\s*endif\b")
 
 
+@lru_cache(maxsize=64)
 def meaning_of(kind: Kind, text: str) -> Meaning:
     """Return what a text means; raise ValueError if it is not valid.
 
@@ -128,17 +130,23 @@ def _lines(text: str) -> Meaning:
 
 
 def _markdown(text: str) -> Meaning:
-    sections: list[tuple[str, list[str]]] = [("", [])]
+    sections: list[tuple[list[Meaning], list[Meaning]]] = [([], [])]
     is_fenced = False
     for line in text.split("\n"):
         is_fenced ^= bool(_FENCE.match(line))
         if _HEADING.match(line) and not is_fenced:
-            sections.append((line.strip(), []))
+            level = len(line) - len(line.lstrip("#"))
+            above = [one for one in sections[-1][0] if _level(one) < level]
+            sections.append(([*above, line.strip()], []))
         elif line.strip():
             sections[-1][1].append(line.rstrip())
     if is_fenced:
         raise ValueError("a code block does not end")
-    return [{"heading": heading, "lines": [*lines]} for heading, lines in sections]
+    return [{"headings": headings, "lines": lines} for headings, lines in sections]
+
+
+def _level(heading: Meaning) -> int:
+    return len(str(heading)) - len(str(heading).lstrip("#"))
 
 
 def _makefile(text: str) -> Meaning:

@@ -22,11 +22,15 @@ _RESOLVERS: tuple[Resolve, ...] = (
     layout.resolve,
 )
 _MAX_LINES = 400
+_MAX_COLUMNS = 2000
+_MAX_HUNKS = 40
 
 
 def settled(path: str, parts: Sequence[Part]) -> list[Lines | Hunk | Solution]:
     """Return the parts of a file with each hunk settled that can be."""
     done: list[Lines | Hunk | Solution] = []
+    if sum(isinstance(part, Hunk) for part in parts) > _MAX_HUNKS:
+        return [*parts]
     for number, part in enumerate(parts):
         if isinstance(part, Hunk):
             above, below = _text(done), _text(parts[number + 1 :])
@@ -50,7 +54,8 @@ def _text(parts: Sequence[Lines | Hunk | Solution]) -> Lines:
 
 def _settled(hunk: Clash) -> Solution | None:
     """Settle a hunk, if that gives the same whichever side is whose."""
-    if max(map(len, (hunk.base, hunk.ours, hunk.theirs))) > _MAX_LINES:
+    versions = hunk.base, hunk.ours, hunk.theirs
+    if max(map(len, versions)) > _MAX_LINES or max(map(len, chain(*versions))) > _MAX_COLUMNS:
         return None
     found = _by_edits(hunk)
     reverse = _by_edits(replace(hunk, ours=hunk.theirs, theirs=hunk.ours)) if found else None

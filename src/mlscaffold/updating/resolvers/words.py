@@ -13,7 +13,9 @@ from .clash import Clash, Solution
 from .kinds import Kind
 from .lists import NAME, ORDERED
 
-_MAKE = re.compile(r"(\.PHONY\s*:\s*|\t[@-]?\s*rm(?:\s+-\w+)*\s+)([^#;&|]*?)(\s*(?:##.*)?\n)")
+_MAKE = re.compile(
+    r"""(\.PHONY\s*:\s*|\t[@-]?\s*rm(?:\s+-\w+)*\s+)([^#;&|"'`]*?)(\s*(?:##.*)?\n)"""
+)
 _ARRAYS = {
     Kind.TOML: re.compile(r"(\s*([\w.-]+)\s*=\s*\[\s*)([^\[\]#]*?)(\s*,?\s*\].*\n)"),
     Kind.YAML: re.compile(r"(\s*(?:-\s+)?([\w.-]+)\s*:\s*\[\s*)([^\[\]{}#]*?)(\s*,?\s*\].*\n)"),
@@ -75,7 +77,9 @@ def _surround(head: str, tail: str, line: str) -> bool:
 def _split(kind: Kind, line: str) -> _Parts | None:
     """Split a line that is a list whose order has no meaning."""
     if kind is Kind.MAKEFILE and (found := _MAKE.fullmatch(line)):
-        return found[1], found[2].split(), " ", found[3]
+        words = found[2].split()
+        are_whole = all(word.count("(") == word.count(")") for word in words)
+        return (found[1], words, " ", found[3]) if are_whole else None
     if kind is Kind.PYTHON and (found := _IMPORT.fullmatch(line)):
         return found[1], _words(found[2]), ", ", found[3]
     found = _ARRAYS[kind].fullmatch(line) if kind in _ARRAYS else None
