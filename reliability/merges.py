@@ -26,15 +26,18 @@ def main() -> int:
     options = parser_of(
         __doc__, LANGUAGES, trials=1000, trials_help="in all, of kinds that are drawn"
     ).parse_args()
-    rows = {path: Row(path, 0) for path in options.only}
-    for number in range(options.seed, options.seed + options.trials):
-        one = history(number)
-        if one.path in rows:
-            rows[one.path].trials += 1
-            outcome, wrong = tried(number)
-            rows[one.path].outcomes[outcome] += 1
-            rows[one.path].wrong += [f"{number}: {fault}" for fault in wrong]
-    return print_table(rows.values(), title="file", widths=(20, 62))
+    rows = (_row(path, range(options.seed, options.seed + options.trials)) for path in options.only)
+    return print_table(rows, title="file", widths=(20, 62))
+
+
+def _row(path: str, numbers: range) -> Row:
+    row = Row(path, 0)
+    for number in (number for number in numbers if history(number).path == path):
+        outcome, wrong = tried(number)
+        row.trials += 1
+        row.outcomes[outcome] += 1
+        row.wrong += [f"{number}: {fault}" for fault in wrong]
+    return row
 
 
 def tried(number: int) -> tuple[str, list[str]]:

@@ -91,6 +91,12 @@ SETTLED = {
         STAGES.replace("- fetch.py\n", "- fetch.py\n      - lookup.py\n"),
         STAGES.replace("- fetch.py\n", "- fetch.py\n      - lookup.py\n      - words.txt\n"),
     ),
+    "a sorted sequence": (
+        ("list",), "c.yaml", "own:\n  - a\n  - b\n  - c\n  - z\n",
+        "own:\n  - a\n  - b\n  - c\n  - d\n  - z\n",
+        "own:\n  - a\n  - b\n  - c\n  - e\n  - z\n",
+        "own:\n  - a\n  - b\n  - c\n  - d\n  - e\n  - z\n",
+    ),
     "phony targets": (
         ("list",), "Makefile", MAKEFILE,
         MAKEFILE.replace("test clean", "test docs clean"),
@@ -225,6 +231,17 @@ LEFT = {
     ),
     "lines of a script in YAML": (
         "ci.yml", "run: |\n  one\n", "run: |\n  one\n  two: 2\n", "run: |\n  one\n  three: 3\n",
+    ),
+    "widths of layers": (
+        "c.yaml", "widths: [8, 16]\n", "widths: [8, 16, 32]\n", "widths: [8, 16, 64]\n",
+    ),
+    "kinds of layers": (
+        "c.yaml", "layers:\n  - dense\n", "layers:\n  - dense\n  - norm\n",
+        "layers:\n  - dense\n  - relu\n",
+    ),
+    "patterns of which one takes back": (
+        "c.yaml", "paths:\n  - 'a'\n", "paths:\n  - 'a'\n  - '!a/b'\n",
+        "paths:\n  - 'a'\n  - 'c'\n",
     ),
     "Hydra's defaults": (
         "c.yaml", "defaults:\n  - a\n", "defaults:\n  - a\n  - mine\n",

@@ -43,10 +43,11 @@ def is_reformatted(clash: Clash, lines: Lines) -> bool:
     if clash.kind is Kind.MARKDOWN:
         is_prose = not any(map(_FIXED_LINE.match, (*base, *lines))) and not _is_fenced(clash.above)
         return is_prose and _paragraphs(base) == _paragraphs(lines)
-    if [line.rstrip() for line in base] == [line.rstrip() for line in lines]:
-        return clash.kind not in _PARSED or _mean_the_same(clash, base, lines)
-    same_comments = _comments(base) == _comments(lines)
-    return clash.kind in _PARSED and same_comments and _mean_the_same(clash, base, lines)
+    if clash.kind in _PARSED:
+        return _comments(base) == _comments(lines) and _mean_the_same(clash, base, lines)
+    # In a Makefile a space at the end may be part of a value.
+    has_same_words = [line.rstrip() for line in base] == [line.rstrip() for line in lines]
+    return clash.kind is not Kind.MAKEFILE and has_same_words
 
 
 def _mean_the_same(clash: Clash, ones: Lines, others: Lines) -> bool:

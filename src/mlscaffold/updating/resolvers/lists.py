@@ -1,13 +1,15 @@
 """A list to which both sides add: the items of both, in order, each once.
 
-Certain where the order has no meaning (patterns to ignore, requirements, arrays of texts in TOML,
-sequences of texts in YAML, names in an import), each line is one item, and each item was added,
-changed or removed by one side only, or by both alike. In a sorted list the items are sorted;
-elsewhere those of each side stay together, and their own order decides which come first.
+Certain where the order has no meaning, each line is one item, and each item was added, changed or
+removed by one side only, or by both alike. The order has none for patterns to ignore, requirements,
+names in an import, bullets and rows of tables in Markdown; nor for texts in TOML and YAML, under
+certain keys or if there are four or more and all versions have them in alphabetical order. In a
+sorted list the items are sorted; elsewhere those of each side stay together, and the order of their
+names decides which come first.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from . import comments, items, pins
@@ -19,11 +21,16 @@ from .surroundings import indent_of, parents
 
 NAME = "list"
 
-# Lists whose order has a meaning: a later item overrides an earlier one, or runs after it.
-ORDERED = {
-    "addopts", "after_script", "args", "before_script", "cmd", "command", "defaults", "entrypoint",
-    "filterwarnings", "index", "script", "steps",
+# The keys of lists whose order has no meaning, in the files of a project and of its services.
+_UNORDERED = {
+    "additional_dependencies", "allowed-unresolved-imports", "assignees", "branches",
+    "branches-ignore", "build-constraint-dependencies", "classifiers", "constraint-dependencies",
+    "default-groups", "dependencies", "deps", "exclude", "extend-exclude", "extend-ignore",
+    "extend-select", "fixable", "ignore", "include", "keywords", "labels", "markers", "metrics",
+    "needs", "omit", "only-include", "outs", "packages", "params", "paths", "paths-ignore", "plots",
+    "requires", "reviewers", "select", "tags", "testpaths", "types", "types_or", "unfixable",
 }  # fmt: skip
+_SORTED = 4
 
 _TOML_ITEM = re.compile(r"""\s+("(?:[^"\\]|\\.)*"|'[^']*')\s*,\s*(?:\#.*)?\s*""")
 _YAML_ITEM = re.compile(
@@ -35,6 +42,8 @@ _IMPORT = re.compile(
 )
 _BULLET = re.compile(r"(\s*[-*+]\s+\S.*|\s*\|.*\|)\s*")
 _PATTERN = re.compile(r"([^\s#!].*)\s*")
+
+_KEYED = {Kind.TOML, Kind.YAML}
 
 Key = Callable[[str], str]
 """Returns what an item of a list is called; "" for a line that is none."""
@@ -48,8 +57,8 @@ def resolve(clash: Clash) -> Solution | None:
     base, ours, theirs = (_items(lines, key) for lines in (clash.base, clash.ours, clash.theirs))
     if base is None or ours is None or theirs is None:
         return None
-    around = {*_neighbours(reversed(clash.above), key), *_neighbours(clash.below, key)}
-    if around & ({*ours, *theirs} - {*base}):
+    above, below = _around(clash, key)
+    if {*above, *below} & ({*ours, *theirs} - {*base}):
         return None
     chosen = items.merged(base, ours, theirs, partial(_settled, clash.kind))
     if chosen is None:
@@ -80,13 +89,37 @@ def key_in(clash: Clash) -> Key | None:
     finders = {
         Kind.IGNORE: _ignored,
         Kind.REQUIREMENTS: lambda above, lines: stem_of,
-        Kind.TOML: _in_toml,
-        Kind.YAML: _in_yaml,
         Kind.PYTHON: _in_python,
         Kind.MARKDOWN: _in_markdown,
     }
+    if clash.kind in _KEYED:
+        return _keyed(clash, lines)
     finder = finders.get(clash.kind)
     return finder(clash.above, lines) if finder else None
+
+
+def is_unordered(name: str, versions: Iterable[Sequence[str]]) -> bool:
+    """Return whether the order of a list has no meaning, from its key or its items."""
+    are_sorted = (len(one) >= _SORTED and items.is_sorted(one) for one in versions)
+    return name in _UNORDERED or all(are_sorted)
+
+
+def _keyed(clash: Clash, lines: Lines) -> Key | None:
+    """Return how to name the items of a list of texts in TOML or YAML."""
+    name = (_toml_name if clash.kind is Kind.TOML else _yaml_name)(clash.above, lines)
+    key = _toml_key if clash.kind is Kind.TOML else _yaml_key
+    if name is None:
+        return None
+    above, below = _around(clash, key)
+    sides = clash.base, clash.ours, clash.theirs
+    versions = [[*above, *filter(None, map(key, side)), *below] for side in sides]
+    are_requirements = clash.kind is Kind.TOML and all(map(stem_of, lines))
+    return key if are_requirements or is_unordered(name, versions) else None
+
+
+def _around(clash: Clash, key: Key) -> tuple[list[str], list[str]]:
+    """Return the names of the other items of the list, above and below."""
+    return [*_neighbours(reversed(clash.above), key)][::-1], [*_neighbours(clash.below, key)]
 
 
 def _of(pattern: re.Pattern[str]) -> Key:
@@ -108,14 +141,13 @@ def _in_markdown(above: Lines, lines: Lines) -> Key | None:
     return _of(_BULLET) if len({*map(indent_of, lines)}) == 1 else None
 
 
-def _in_toml(above: Lines, lines: Lines) -> Key | None:
+def _toml_name(above: Lines, lines: Lines) -> str | None:
+    """Return the key of the array that the lines stand in; `None` if they do not."""
     for line in reversed(above):
         if _TOML_ITEM.fullmatch(line) or not line.strip() or line.lstrip().startswith("#"):
             continue
         found = re.fullmatch(r"\s*([\w.-]+)\s*=\s*\[\s*(?:#.*)?\s*", line)
-        if found and found[1] not in ORDERED:
-            return _toml_key
-        return None
+        return found[1] if found else None
     return None
 
 
@@ -124,19 +156,22 @@ def _toml_key(line: str) -> str:
     return (stem_of(line) or found[1][1:-1]) if found else ""
 
 
-def _in_yaml(above: Lines, lines: Lines) -> Key | None:
+def _yaml_name(above: Lines, lines: Lines) -> str | None:
+    """Return the key of the sequence that the lines stand in; `None` if they do not."""
     around = parents(above, lines)
-    if not around or around[0].split(":")[0].strip(" \"'-") in ORDERED:
-        return None
     is_scalar = any(re.search(r":\s*[|>][+-]?\d*\s*$", line) for line in around)
-    return None if is_scalar or len({*map(indent_of, lines)}) != 1 else _yaml_key
+    if not around or is_scalar or len({*map(indent_of, lines)}) != 1:
+        return None
+    return around[0].split(":")[0].strip(" \"'-")
 
 
 def _yaml_key(line: str) -> str:
     found = _YAML_ITEM.fullmatch(line)
     if not found or (found[1][0] not in "\"'" and re.search(r":(\s|$)", found[1])):
         return ""
-    return found[1].strip("\"'")
+    text = found[1].strip("\"'")
+    # In lists of patterns, one with `!` takes back what an earlier one says.
+    return "" if text.startswith("!") else text
 
 
 def _in_python(above: Lines, lines: Lines) -> Key | None:

@@ -1,8 +1,8 @@
 """A list within one line to which both sides add: the words of both, in order, each once.
 
-Certain where the order has no meaning: phony targets and files to remove in a Makefile, arrays of
-texts in TOML and YAML, names that are imported, and in Python other names or texts in brackets if
-there are four or more and all versions have them in alphabetical order.
+Certain where the order has no meaning: phony targets and files to remove in a Makefile, names that
+are imported, and texts in TOML and YAML under certain keys; also texts and names in brackets, there
+and in Python, if there are four or more and all versions have them in alphabetical order.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from . import items
 from .clash import Clash, Solution
 from .kinds import Kind
-from .lists import NAME, ORDERED
+from .lists import NAME, is_unordered
 
 _MAKE = re.compile(
     r"""(\.PHONY\s*:\s*|\t[@-]?\s*rm(?:\s+-\w+)*\s+)([^#;&|"'`]*?)(\s*(?:##.*)?\n)"""
@@ -22,8 +22,8 @@ _ARRAYS = {
 }
 _IMPORT = re.compile(r"(\s*from\s+[\w.]+\s+import\s+\(?\s*)([^()#*]*?)(\s*,?\s*\)?\s*\n)")
 _DISPLAY = re.compile(r"(?:(?<![\w)\]])[\[{]|(?<=\bin )\()([^\[\](){}:]*)[\])}]")
-_ITEM = re.compile(r"""\w+|\w+ as \w+|"[^"\\]*"|'[^'\\]*'""")
-_SORTED = 4
+# Numbers are none: their order has a meaning.
+_ITEM = re.compile(r"""[A-Za-z_]\w*(?: as \w+)?|"[^"\\]*"|'[^'\\]*'""")
 
 _Parts = tuple[str, list[str], str, str]
 """What is before a list, its words, what is between two of them, and what is after the list."""
@@ -64,7 +64,7 @@ def _splits(
             if all(_surround(head, tail, line) for line in (ours, theirs)):
                 insides = [line[len(head) : len(line) - len(tail)] for line in (base, ours, theirs)]
                 words = [_words(inside) for inside in insides]
-                if all(len(one) >= _SORTED and items.is_sorted(one) for one in words):
+                if is_unordered("", words):
                     one, two, three = ((head, word, ", ", tail) for word in words)
                     yield one, two, three
 
@@ -83,8 +83,8 @@ def _split(kind: Kind, line: str) -> _Parts | None:
     if kind is Kind.PYTHON and (found := _IMPORT.fullmatch(line)):
         return found[1], _words(found[2]), ", ", found[3]
     found = _ARRAYS[kind].fullmatch(line) if kind in _ARRAYS else None
-    if found and found[2] not in ORDERED:
-        return found[1], _words(found[3]), ", ", found[4]
+    if found and is_unordered(found[2], [words := _words(found[3])]):
+        return found[1], words, ", ", found[4]
     return None
 
 
