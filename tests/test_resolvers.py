@@ -80,6 +80,11 @@ SETTLED = {
         IMPORTS.replace("    omega", "    gamma,\n    omega", 1),
         IMPORTS.replace("    omega", "    beta,\n    gamma,\n    omega", 1),
     ),
+    "entries of a dict": (
+        ("list",), "a.py", 'A = {\n    "a": f(a),\n}\n', 'A = {\n    "a": f(a),\n    "x": 1,\n}\n',
+        'A = {\n    "a": f(a),\n    "y": g({}),  # why\n}\n',
+        'A = {\n    "a": f(a),\n    "x": 1,\n    "y": g({}),  # why\n}\n',
+    ),
     "imported names in one line": (
         ("list",), "a.py",
         "from a import b, z\n", "from a import b, c, z\n", "from a import b, d, z\n",
@@ -213,6 +218,10 @@ LEFT = {
     "arguments of a call": (
         "a.py", "call(\n    a,\n    b,\n)\n", "call(\n    a,\n    b,\n    c,\n)\n",
         "call(\n    a,\n    b,\n    d,\n)\n",
+    ),
+    "entries of a dict with one key": (
+        "a.py", 'A = {\n    "a": 0,\n}\n', 'A = {\n    "a": 0,\n    "x": 1,\n}\n',
+        'A = {\n    "a": 0,\n    "x": 2,\n}\n',
     ),
     "a list in an order of its own": (
         "a.py", "steps = [resize, crop, flip, scale]\n",

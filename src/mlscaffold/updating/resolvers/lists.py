@@ -2,12 +2,13 @@
 
 Certain where the order has no meaning, each line is one item, and each item was added, changed or
 removed by one side only, or by both alike. The order has none for patterns to ignore, requirements,
-names in an import, bullets and rows of tables in Markdown; nor for texts in TOML and YAML, under
-certain keys or if there are four or more and all versions have them in alphabetical order. In a
-sorted list the items are sorted; elsewhere those of each side stay together, and the order of their
-names decides which come first.
+names in an import, entries of a dict, bullets and rows of tables in Markdown; nor for texts in TOML
+and YAML, under certain keys or if there are four or more and all versions have them in alphabetical
+order. In a sorted list the items are sorted; elsewhere those of each side stay together, and the
+order of their names decides which come first.
 """
 
+import ast
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -177,11 +178,24 @@ def _yaml_key(line: str) -> str:
 def _in_python(above: Lines, lines: Lines) -> Key | None:
     if all(_IMPORT.fullmatch(line) for line in lines):
         return _import_key
+    if all(map(_entry_key, lines)):
+        return _entry_key
     for line in reversed(above):
         if not _NAME_ITEM.fullmatch(line):
             is_import = re.fullmatch(r"\s*from\s+[\w.]+\s+import\s*\(\s*(?:#.*)?\s*", line)
             return _of(_NAME_ITEM) if is_import else None
     return None
+
+
+def _entry_key(line: str) -> str:
+    """Return the key of a dict's entry, with its quotes; "" unless the line is a whole entry."""
+    try:
+        found = ast.parse(f"{{{line.strip()}\n'': 0}}", mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    key, *others = found.keys if isinstance(found, ast.Dict) else [None]
+    is_text = isinstance(key, ast.Constant) and isinstance(key.value, str) and len(others) == 1
+    return ast.unparse(key) if key and is_text else ""
 
 
 def _import_key(line: str) -> str:
