@@ -143,14 +143,18 @@ def history(number: int) -> History:
 
 def parts_by_git(one: History) -> list[Part]:
     """Return what git merges of the versions, and the hunks that it does not."""
+    return parts_of(merged_by_git(one, "--diff3", f"--marker-size={SIZE}"))
+
+
+def merged_by_git(one: History, *options: str) -> str:
+    """Return the merged file with git's markers."""
+    versions = {"ours": one.ours, "base": one.base, "theirs": one.theirs}
     with TemporaryDirectory() as folder:
-        for name in ("base", "ours", "theirs"):
-            Path(folder, name).write_text(getattr(one, name))
-        command = ["git", "merge-file", "-p", "--diff3", f"--marker-size={SIZE}"]
-        done = subprocess.run(
-            [*command, "ours", "base", "theirs"], cwd=folder, capture_output=True, text=True
-        )
-    return parts_of(done.stdout)
+        for name, text in versions.items():
+            Path(folder, name).write_bytes(text.encode())
+        command = ["git", "merge-file", "-p", *options, *versions]
+        done = subprocess.run(command, cwd=folder, capture_output=True)
+    return done.stdout.decode()
 
 
 def merged(one: History, parts: Sequence[Part]) -> tuple[str | None, list[str]]:

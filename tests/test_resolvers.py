@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from line_histories import faults, history, merged, parts_by_git
+from line_histories import History, faults, history, merged, merged_by_git, parts_by_git
 
+from mlscaffold.updating.resolvers import hunks
 from mlscaffold.updating.resolvers.clash import Solution
 from mlscaffold.updating.resolvers.hunks import Hunk, lines_of
 from mlscaffold.updating.resolvers.settling import settled
@@ -322,6 +323,23 @@ def test_random_histories_lose_no_line_and_stay_valid() -> None:
             wrong += [f"{number}: {fault}" for fault in faults(one, text)]
     assert not wrong
     assert {"touching", "list", "blocks", "comment", "layout"} <= {*outcomes}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_what_is_left_has_the_markers_of_git(end: str) -> None:
+    """Its style is zdiff3, as in the merge itself."""
+    written = 0
+    for number in range(60):
+        one = history(number)
+        texts = (text.replace("\n", end) for text in (one.base, one.ours, one.theirs))
+        one = History(one.path, *texts)
+        parts = parts_by_git(one)
+        labels = " ours", " base", "", " theirs"
+        texts = ("".join(hunks.written(part, labels)) if isinstance(part, Hunk) else "".join(part)
+                 for part in parts)  # fmt: skip
+        assert "".join(texts) == merged_by_git(one, "--zdiff3")
+        written += sum(isinstance(part, Hunk) for part in parts)
+    assert written > 30
 
 
 WORDS = st.from_regex(r"[a-z]{1,6}", fullmatch=True)

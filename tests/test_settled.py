@@ -12,6 +12,7 @@ from mlscaffold.update import Outcome, abort, resume
 
 MAKEFILE = "test:\n\tpytest\n\nclean:\n\trm -rf data models\n"
 CONFIG = "epochs: 4\nbatch_size: 32\nwidth: 8\ndepth: 2\n\n# The loop.\nloss: mse\nseed: 1\n"
+STORE = "store: {{ store }}\nsize: 1\n"
 STRICT = """\
 epochs: 4
 <<<<<<< yours
@@ -44,7 +45,7 @@ def toy(toys: Toys, tmp_path: Path) -> Path:
     template = template_of(
         tmp_path / "template",
         {
-            "v1.0.0": {"Makefile": MAKEFILE, "c.yaml": CONFIG, "extra.txt": "one\n"},
+            "v1.0.0": {"Makefile": MAKEFILE, "c.yaml": CONFIG, "s.yaml.jinja": STORE},
             "v2.0.0": {
                 "Makefile": f"{MAKEFILE}\ntheirs:\n\techo theirs\n",
                 "c.yaml": CONFIG.replace("width: 8", "width: 16").replace("4\nb", "8\nb"),
@@ -55,6 +56,7 @@ def toy(toys: Toys, tmp_path: Path) -> Path:
     toy = toys.make(tmp_path / "toy", template=template)
     (toy / "Makefile").write_text(f"{MAKEFILE}\nmine:\n\techo mine\n")
     (toy / "c.yaml").write_text(CONFIG.replace("32", "64"))
+    (toy / "s.yaml").write_text("store: files\nsize: 2\n")
     commit(toy)
     return toy
 
@@ -89,18 +91,23 @@ def test_it_is_in_the_document(toy: Path) -> None:
     assert snapshot(toy) == before
 
 
-@pytest.mark.parametrize("command", ["update", "set"])
-def test_strict_leaves_each_conflict_of_git(command: str, toy: Path) -> None:
-    if command == "update":
-        done = cli("update", toy, "--to=v2.0.0", "--strict")
-        assert "  conflict  Makefile: both changed it\n" in done.stdout
-        assert "  conflict  c.yaml: both changed it\n" in done.stdout
-        assert "settled" not in done.stdout
-        assert done.exit_code == 3
-        assert "<<<<<<< yours\nmine:\n" in (toy / "Makefile").read_text()
-    else:
-        done = cli("set", "store=database", "--strict", "--project", toy)
-        assert done.exit_code == 0
+def test_strict_leaves_each_conflict_of_git(toy: Path) -> None:
+    done = cli("update", toy, "--to=v2.0.0", "--strict")
+    assert done.exit_code == 3
+    assert "  conflict  Makefile: both changed it\n" in done.stdout
+    assert "  conflict  c.yaml: both changed it\n" in done.stdout
+    assert "  settled  " not in done.stdout
+    assert "<<<<<<< yours\nmine:\n" in (toy / "Makefile").read_text()
+
+
+def test_other_answers_are_settled_too_unless_it_is_strict(toy: Path) -> None:
+    done = cli("set", "store=database", "--strict", "--project", toy)
+    assert (done.exit_code, "  settled  " in done.stdout) == (3, False)
+    abort(toy)
+    done = cli("set", "store=database", "--project", toy)
+    assert done.exit_code == 0
+    assert "  settled   s.yaml:1-2: both changed lines that touch\n" in done.stdout
+    assert (toy / "s.yaml").read_text() == "store: database\nsize: 2\n"
 
 
 def test_what_is_left_in_a_file_is_as_git_writes_it(toys: Toys, toy: Path) -> None:

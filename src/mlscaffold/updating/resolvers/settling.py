@@ -29,7 +29,9 @@ _MAX_HUNKS = 40
 def settled(path: str, parts: Sequence[Part]) -> list[Lines | Hunk | Solution]:
     """Return the parts of a file with each hunk settled that can be."""
     done: list[Lines | Hunk | Solution] = []
-    if sum(isinstance(part, Hunk) for part in parts) > _MAX_HUNKS:
+    is_lock = path.endswith((".lock", "-lock.json", "-lock.yaml"))
+    if is_lock or sum(isinstance(part, Hunk) for part in parts) > _MAX_HUNKS:
+        # What a program has written as a whole is to be written by it again.
         return [*parts]
     for number, part in enumerate(parts):
         if isinstance(part, Hunk):
@@ -86,7 +88,7 @@ def _by_clusters(hunk: Clash, grain: Grain) -> Solution | None:
             lines += [*hunk.base[position : cluster.start], *part]
         position = cluster.end
     merged, mine, new = ((*lines, *hunk.base[position:]) for lines in whole)
-    return Solution(merged, tuple(rules), mine, new)
+    return Solution(merged, tuple(rules) or (TOUCHING,), mine, new)
 
 
 def _solution(hunk: Clash, cluster: Cluster) -> Solution | None:
