@@ -1,4 +1,4 @@
-"""The edits of each side of a hunk, and which of them are in each other's way."""
+"""The edits that a side made in a hunk, in the lines of its base."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,16 +31,6 @@ class Edit:
         return len(self.lines) - (self.end - self.start)
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """Lines `start` to `end` of the base, with the edits of both sides that meet there."""
-
-    start: int
-    end: int
-    ours: tuple[Edit, ...]
-    theirs: tuple[Edit, ...]
-
-
 class Grain(Enum):
     """Which lines of a replacement are edits of their own: old and new are versions of one line."""
 
@@ -63,14 +53,6 @@ def edits_of(base: Lines, side: Lines, grain: Grain = Grain.SIMILAR) -> list[Edi
             up, down = _slides(*where)
             edits.append(Edit(start, end, side[new_start:new_end], start - up, end + down))
     return edits
-
-
-def clusters_of(ours: Iterable[Edit], theirs: Iterable[Edit]) -> list[Cluster]:
-    """Return the edits of both sides in order, those in each other's way together."""
-    found = [Cluster(one.start, one.end, (one,), ()) for one in ours]
-    for one in theirs:
-        found = _joined(found, Cluster(one.start, one.end, (), (one,)))
-    return sorted(found, key=lambda cluster: (cluster.start, cluster.end))
 
 
 def applied(base: Lines, edits: Iterable[Edit], start: int, end: int) -> Lines:
@@ -138,45 +120,3 @@ def _slides(lines: Sequence[str], start: int, end: int) -> tuple[int, int]:
     while end + down < len(lines) and lines[start + down] == lines[end + down]:
         down += 1
     return up, down
-
-
-def _joined(found: Sequence[Cluster], new: Cluster) -> list[Cluster]:
-    """Add a cluster to others, as one with those that are in its way."""
-    met = [one for one in found if _meet(one, new)]
-    if not met:
-        return [*found, new]
-    both = [*met, new]
-    joined = Cluster(
-        min(one.start for one in both),
-        max(one.end for one in both),
-        tuple(sorted((edit for one in both for edit in one.ours), key=_place)),
-        tuple(sorted((edit for one in both for edit in one.theirs), key=_place)),
-    )
-    return _joined([one for one in found if one not in met], joined)
-
-
-def _meet(one: Cluster, other: Cluster) -> bool:
-    is_within = max(one.start, other.start) < min(one.end, other.end)
-    # An insertion inside what the others span.
-    is_within |= one.start < other.start <= other.end < one.end
-    is_within |= other.start < one.start <= one.end < other.end
-    pairs = [(a, b) for a in one.ours for b in other.theirs]
-    pairs += [(a, b) for a in other.ours for b in one.theirs]
-    return is_within or any(_clash(a, b) for a, b in pairs)
-
-
-def _clash(one: Edit, other: Edit) -> bool:
-    """Return whether the order or the extent of two sides' edits is not certain.
-
-    They may touch, unless one adds lines and the other adds or removes some there: what is added to
-    a function does not stay where the function goes.
-    """
-    if max(one.first, other.first) < min(one.last, other.last):
-        return True
-    is_touching = max(one.first, other.first) == min(one.last, other.last)
-    grows = (one.growth > 0 and other.growth) or (other.growth > 0 and one.growth)
-    return bool(is_touching and grows)
-
-
-def _place(edit: Edit) -> tuple[int, int]:
-    return edit.start, edit.end

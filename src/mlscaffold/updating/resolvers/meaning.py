@@ -19,7 +19,7 @@ from .kinds import Kind
 
 Meaning = dict[str, "Meaning"] | list["Meaning"] | str
 
-_MAX_CHARACTERS = 200_000
+_MAX_CHARACTERS = 100_000
 _HEADING = re.compile(r"#{1,6}\s+\S")
 _FENCE = re.compile(r"\s*(```|~~~)")
 _RULE = re.compile(r"[^\s#=:][^#=:]*::?(?!=)(?!:)")
@@ -94,9 +94,9 @@ def _yaml(text: str) -> Meaning:
     import yaml
 
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise ValueError("aliases, which can stand for more than can be read")
+        events = yaml.parse(text, Loader=yaml.SafeLoader) if "*" in text else ()
+        if any(isinstance(event, yaml.AliasEvent) for event in events):
+            raise ValueError("aliases, which can stand for more than can be read")
         return [_yaml_node(node) for node in yaml.compose_all(text, Loader=yaml.SafeLoader)]
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error

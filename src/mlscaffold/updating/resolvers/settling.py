@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 
-from . import blocks, comments, layout, lists, pins, words
+from . import blocks, comments, layout, lists, pins, touching, words
 from .agreement import counts_agree
 from .clash import Clash, Resolve, Solution
-from .edits import Cluster, Grain, Lines, applied, clusters_of, edits_of
+from .edits import Grain, Lines, applied, edits_of
 from .hunks import Hunk, Part
 from .kinds import kind_of
 from .meaning import require_valid
+from .touching import Cluster, clusters_of
 
-TOUCHING = "touching"
 _RESOLVERS: tuple[Resolve, ...] = (
     comments.resolve,
     pins.resolve,
@@ -76,7 +76,7 @@ def _by_clusters(hunk: Clash, grain: Grain) -> Solution | None:
     ours, theirs = (edits_of(hunk.base, side, grain) for side in (hunk.ours, hunk.theirs))
     clusters = clusters_of(ours, theirs)
     whole: tuple[list[str], ...] = ([], [], [])
-    rules = [TOUCHING] if len(clusters) > 1 else []
+    rules = [touching.NAME] if len(clusters) > 1 else []
     position = 0
     for cluster in clusters:
         solution = _solution(hunk, cluster)
@@ -88,7 +88,7 @@ def _by_clusters(hunk: Clash, grain: Grain) -> Solution | None:
             lines += [*hunk.base[position : cluster.start], *part]
         position = cluster.end
     merged, mine, new = ((*lines, *hunk.base[position:]) for lines in whole)
-    return Solution(merged, tuple(rules) or (TOUCHING,), mine, new)
+    return Solution(merged, tuple(rules) or (touching.NAME,), mine, new)
 
 
 def _solution(hunk: Clash, cluster: Cluster) -> Solution | None:
