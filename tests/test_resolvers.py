@@ -1,6 +1,7 @@
 """The rules that settle conflicts: when each one is certain, what it writes, and when it is not."""
 
 import ast
+import time
 import tomllib
 from collections.abc import Sequence
 
@@ -458,3 +459,13 @@ def test_what_the_other_side_left_alone_keeps_its_new_layout(names: list[str], w
     expected = [long.format(name=f"_{name}", value=1) for name in names]
     expected[which] = short.format(name=f"_{names[which]}", value=2)
     assert (merged, rules) == ("".join(expected), ("layout",))
+
+
+@pytest.mark.parametrize(
+    "path", ["a.py", "c.yaml", "p.toml", "Makefile", "README.md", ".gitignore"]
+)
+def test_long_lines_that_look_alike_take_no_time(path: str) -> None:
+    lines = ("'" + "a#" * 990, "' #" + "a #" * 600, "'" + "a #" * 600)
+    start = time.monotonic()
+    assert settle(path, *(f"{line}\n" for line in lines)) == ("", ())
+    assert time.monotonic() - start < 10

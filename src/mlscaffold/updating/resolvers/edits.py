@@ -11,6 +11,7 @@ Lines = tuple[str, ...]
 
 # From here on, a line is taken for another version of a line.
 _SIMILAR = 0.7
+_MAX_COLUMNS = 200
 _MAX_PAIRS = 400
 
 
@@ -105,7 +106,7 @@ def _likeness(line: str, other: str, grain: Grain) -> float:
     stems = stem_of(line), stem_of(other)
     if any(stems):
         return 2 * (stems[0] == stems[1])
-    if grain is not Grain.SIMILAR or not line.strip():
+    if grain is not Grain.SIMILAR or not line.strip() or max(len(line), len(other)) > _MAX_COLUMNS:
         return 0
     matcher = SequenceMatcher(None, line, other, autojunk=False)
     ratio = matcher.ratio() if matcher.real_quick_ratio() >= _SIMILAR else 0

@@ -93,11 +93,12 @@ def _json(text: str) -> Meaning:
 def _yaml(text: str) -> Meaning:
     import yaml
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        events = yaml.parse(text, Loader=yaml.SafeLoader) if "*" in text else ()
+        events = yaml.parse(text, Loader=loader) if "*" in text else ()
         if any(isinstance(event, yaml.AliasEvent) for event in events):
             raise ValueError("aliases, which can stand for more than can be read")
-        return [_yaml_node(node) for node in yaml.compose_all(text, Loader=yaml.SafeLoader)]
+        return [_yaml_node(node) for node in yaml.compose_all(text, Loader=loader)]
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
 

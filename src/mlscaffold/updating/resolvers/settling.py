@@ -23,7 +23,7 @@ _RESOLVERS: tuple[Resolve, ...] = (
 )
 _MAX_LINES = 400
 _MAX_COLUMNS = 2000
-_MAX_HUNKS = 40
+_MAX_HUNKS = 20
 
 
 def settled(path: str, parts: Sequence[Part]) -> list[Lines | Hunk | Solution]:
