@@ -48,6 +48,9 @@ app = typer.Typer(
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Settle no conflict by a rule: leave each to me.")
+]
 Template = Annotated[
     str | None, typer.Option("--template", metavar="SRC", help="Another git URL or directory.")
 ]
@@ -194,6 +197,7 @@ def _update(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would change.")
     ] = False,
+    strict: Strict = False,
     commit: Annotated[bool, typer.Option("--commit", help="Commit what changed.")] = False,
     branch: Annotated[
         str | None,
@@ -217,7 +221,7 @@ def _update(
     from .update import UpdateRequest, abort, resume, update
 
     if resumes or aborts:
-        others = data, to, dry_run, commit, branch, prereleases, answers_file, trust
+        others = data, to, dry_run, strict, commit, branch, prereleases, answers_file, trust
         if (resumes and aborts) or len(projects) > 1 or any(others):
             raise typer.BadParameter(
                 "--continue and --abort take at most one PROJECT and no other option"
@@ -240,6 +244,7 @@ def _update(
             to=to,
             prereleases=prereleases,
             dry_run=dry_run,
+            strict=strict,
             commits=commit,
             branch=branch or "",
             ask=dialog.ask if dialog else None,
@@ -258,6 +263,7 @@ def _set(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would change.")
     ] = False,
+    strict: Strict = False,
     answers_file: AnswersFile = "",
     trust: Trust = False,
     as_json: AsJson = False,
@@ -267,8 +273,14 @@ def _set(
     from .set import set_answers
 
     with failing(as_json):
-        given = parse_pairs(pairs)
-        done = set_answers(project, given, dry_run=dry_run, answers_file=answers_file, trust=trust)
+        done = set_answers(
+            project,
+            parse_pairs(pairs),
+            dry_run=dry_run,
+            strict=strict,
+            answers_file=answers_file,
+            trust=trust,
+        )
         code = _print_updated([done], as_json)
     raise typer.Exit(code)
 

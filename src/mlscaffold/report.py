@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 _WIDTH = 14
 """The width of the column of choices."""
+_RULES = {
+    "touching": "both changed lines that touch",
+    "list": "both added to a list",
+    "blocks": "both added blocks at one place",
+    "comment": "one side added a comment to a line that the other changed",
+    "pin": "both raised a version, the higher one is taken",
+    "layout": "one side reformatted what the other changed",
+}
 _INDENTED: Any = {
     "width": 100,
     "initial_indent": " " * (4 + _WIDTH),
@@ -132,6 +140,9 @@ def _lines_of_updated(one: "UpdateResult") -> Iterator[str]:
         yield from (f"  deleted   {_plain(path)}" for path in one.deleted)
     for path, reason in one.left_out.items():
         yield f"  left out  {_plain(path)}: {reason}"
+    for hunk in one.settled:
+        rules = "; ".join(map(_RULES.__getitem__, hunk.rule.split(", ")))
+        yield f"  settled   {_plain(hunk.path)}:{_range(hunk.lines)}: {rules}"
     for path, reason in one.conflicts.items():
         yield f"  conflict  {_plain(path)}: {reason}"
     if one.outcome == "conflicts" and not one.branch:
@@ -171,6 +182,11 @@ def _outcome(one: "UpdateResult") -> str:
         "skipped": f"skipped: {one.problem}",
         "failed": f"failed: {one.problem}",
     }[one.outcome]
+
+
+def _range(lines: tuple[int, int]) -> str:
+    first, last = lines
+    return f"{first}-{last}" if last > first else f"{first}"
 
 
 def _plain(path: str) -> str:

@@ -11,6 +11,7 @@ def set_answers(
     given: Mapping[str, str],
     *,
     dry_run: bool = False,
+    strict: bool = False,
     answers_file: str = "",
     trust: bool = False,
 ) -> UpdateResult:
@@ -22,6 +23,7 @@ def set_answers(
         given=given,
         same_release=True,
         dry_run=dry_run,
+        strict=strict,
         answers_file=answers_file,
         trust=trust,
     )

@@ -43,6 +43,8 @@ class UpdateRequest:
     same_release: bool = False
     """Whether to stay at the release that the project has."""
     dry_run: bool = False
+    strict: bool = False
+    """Whether each conflict of git is left to the user, also one that a rule could settle."""
     commits: bool = False
     branch: str = ""
     ask: Ask | None = None
@@ -137,6 +139,7 @@ def _updated(
             new=trees[1],
             labels=(project.commit, new),
             is_one_release=old == new,
+            is_strict=request.strict,
         )
         if not (merged.changes or merged.conflicts):
             return done

@@ -33,6 +33,8 @@ class Conflict:
     """The versions for git's index: stage 1 the old render, 2 the project, 3 the new render."""
     is_marked: bool
     """Whether the file holds conflict markers."""
+    is_only_lines: bool = False
+    """Whether both sides changed lines of a text, and nothing else is in conflict there."""
 
 
 def is_about_a_deleted_file(conflict: Conflict) -> bool:
@@ -70,6 +72,7 @@ def parse(printed: bytes) -> tuple[str, list[Conflict]]:
             _reason(kinds.get(path, set()), stages),
             tuple(stages),
             is_marked=_is_marked(kinds.get(path, set()), stages),
+            is_only_lines=_is_only_lines(kinds.get(path, set()), stages),
         )
         for path, stages in entries.items()
     ]
@@ -82,6 +85,11 @@ def _is_marked(kinds: set[str], entries: list[Entry]) -> bool:
         and "binary" not in kinds
         and all(entry.mode.startswith("100") for entry in entries)
     )
+
+
+def _is_only_lines(kinds: set[str], entries: list[Entry]) -> bool:
+    stages = [entry.stage for entry in entries]
+    return kinds == {"contents"} and stages == [1, 2, 3] and _is_marked(kinds, entries)
 
 
 def _reason(kinds: set[str], entries: list[Entry]) -> str:

@@ -4,7 +4,7 @@ Nothing here writes to the project: the merge lives in a repository of its own t
 project's objects, so neither the project's settings nor its merge drivers have any influence.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import TemplateError, listed
@@ -13,6 +13,10 @@ from ..repository.scratch import Change, Entry, Scratch
 from ..repository.worktree import Worktree
 from .conflicts import REASONS, Conflict, is_about_a_deleted_file, parse, relabelled
 from .line_ends import with_line_ends_of
+from .resolvers.hunks import SIZE
+from .settlement import SettledHunk, settle
+
+_MERGING = ("merge-tree", "--write-tree", "-z", "--messages")
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class Merge:
     conflicts: tuple[Conflict, ...]
     left_out: Mapping[str, str]
     """By path, why the project does not get what the template adds or changes."""
+    settled: tuple[SettledHunk, ...] = ()
+    """What git reports as a conflict, and a rule has merged."""
 
 
 def merge(
@@ -34,12 +40,14 @@ def merge(
     new: str,
     labels: tuple[str, str],
     is_one_release: bool = False,
+    is_strict: bool = False,
 ) -> Merge:
     """Merge the changes from the render `old` to the render `new` into the project's HEAD.
 
     Renames on both sides are followed, except the template's if both renders are of one release.
     Files that the project deleted stay deleted, and ignored files are not merged: both are in
-    `left_out`. `labels` name the two renders in conflict markers.
+    `left_out`. `labels` name the two renders in conflict markers. Conflicts that only look like
+    conflicts are settled by rules, unless it is strict.
     """
     ours = worktree.tree()
     ignored = _ignored(scratch, worktree, scratch.paths(old) | scratch.paths(new), ours, new)
@@ -56,6 +64,7 @@ def merge(
         new,
         placeholders=placeholders,
         labels=labels,
+        is_strict=is_strict,
     )
     return replace(merged, left_out={**left_out, **merged.left_out})
 
@@ -68,6 +77,7 @@ def _three_way(
     *,
     placeholders: Mapping[str, Entry | None],
     labels: tuple[str, str],
+    is_strict: bool,
 ) -> Merge:
     """Merge the trees with git; `placeholders` are added to the project's before."""
     base = scratch.commit(old)
@@ -82,14 +92,25 @@ def _three_way(
     if gone and any(one.reason == REASONS["file/directory"] for one in conflicts):
         # What is in their place now does not have to move.
         old, new = (scratch.without(one, gone & scratch.paths(one)) for one in (old, new))
-        again = _three_way(scratch, old, ours, new, placeholders=placeholders, labels=labels)
+        again = _three_way(
+            *(scratch, old, ours, new),
+            placeholders=placeholders,
+            labels=labels,
+            is_strict=is_strict,
+        )
         return replace(again, left_out={**left_out, **again.left_out})
     tree = scratch.without(tree, gone & scratch.paths(tree))
+    settled: Sequence[SettledHunk] = ()
+    if not is_strict and any(one.is_only_lines for one in conflicts):
+        long_marked = _long_marked(scratch, mine, theirs)
+        labelled = "yours", before, label
+        tree, conflicts, settled = settle(scratch, tree, conflicts, long_marked, labelled)
     marked = [conflict.path for conflict in conflicts if conflict.is_marked]
     tree = relabelled(scratch, tree, marked, commit=base, label=before)
     saved = _dropped_files(scratch, base=base, ours=ours, theirs=theirs, merged=tree)
     tree = scratch.edited(tree, {one.path: one.entries[-1] for one in saved})
-    return Merge(tree, scratch.changes(ours, tree), (*conflicts, *saved), left_out)
+    changes = scratch.changes(ours, tree)
+    return Merge(tree, changes, (*conflicts, *saved), left_out, tuple(settled))
 
 
 def _ignored(
@@ -104,8 +125,16 @@ def _merged(scratch: Scratch, mine: str, theirs: str, *, label: str) -> tuple[st
     """Merge two commits with git; return the tree and the conflicts."""
     for name, commit in (("yours", mine), (label, theirs)):
         scratch.git("update-ref", f"refs/heads/{name}", commit)
-    merging = ("merge-tree", "--write-tree", "-z", "--messages", "yours", label)
-    return parse(scratch.git(*merging, may_exit=(0, 1)))
+    return parse(scratch.git(*_MERGING, "yours", label, may_exit=(0, 1)))
+
+
+def _long_marked(scratch: Scratch, mine: str, theirs: str) -> str:
+    """Return the merged tree with markers that no line of a file looks like."""
+    attributes = scratch.repository / "long-markers"
+    attributes.write_text(f"* conflict-marker-size={SIZE}\n")
+    settings = ("-c", f"core.attributesFile={attributes}", "-c", "merge.conflictStyle=diff3")
+    printed = scratch.git(*settings, *_MERGING, mine, theirs, may_exit=(0, 1))
+    return parse(printed)[0]
 
 
 def _unwanted(

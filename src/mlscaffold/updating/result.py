@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from .merge import Merge
+from .settlement import SettledHunk
 
 _OF_ANSWERS = {
     "you changed what the template removed": "you changed what you have deselected",
@@ -43,6 +44,8 @@ class UpdateResult:
     """By path, why only the user can resolve it."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """By path, why the project does not get what the template adds or changes."""
+    settled: tuple[SettledHunk, ...] = ()
+    """What both sides changed in one place and a rule has merged."""
     branch: str = ""
     commit: str = ""
     diff: str = ""
@@ -72,4 +75,5 @@ def described(done: UpdateResult, merged: Merge, *, deselects: bool) -> UpdateRe
         changed=paths(lambda old, new: bool(old and new)),
         conflicts=conflicts,
         left_out=merged.left_out,
+        settled=merged.settled,
     )

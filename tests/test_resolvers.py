@@ -1,0 +1,471 @@
+"""The rules that settle conflicts: when each one is certain, what it writes, and when it is not."""
+
+import ast
+import time
+import tomllib
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from line_histories import History, faults, history, merged, merged_by_git, parts_by_git
+
+from mlscaffold.updating.resolvers import hunks
+from mlscaffold.updating.resolvers.clash import Solution
+from mlscaffold.updating.resolvers.hunks import Hunk, lines_of
+from mlscaffold.updating.resolvers.settling import settled
+
+DEPENDENCIES = """\
+[project]
+name = "toy"
+dependencies = [
+    "numpy>=2,<3",
+    "torch>=2.13,<3",
+]
+"""
+MAKEFILE = ".PHONY: test clean\n\ntest:\n\tpytest\n\nclean:\n\trm -rf data models\n"
+CODE = """\
+def first(x):
+    return call(x, 1)
+
+
+def last():
+    return {"a": 1}
+"""
+IMPORTS = "from package import (\n    alpha,\n    omega,\n)\n\nuse(alpha, omega)\n"
+STAGES = """\
+stages:
+  fetch:
+    cmd: python fetch.py
+    deps:
+      - data
+      - fetch.py
+    outs:
+      - raw
+"""
+CLASS = "class Config:\n    width: int = 1\n"
+README = "# Toy\n\nA first line\nand a second one.\n"
+WORKFLOW = "jobs:\n  test:\n    steps:\n      - run: make lint\n      - run: make test\n"
+ACTION = "steps:\n  - uses: actions/checkout@{} # v{}\n"
+
+# The rules; the file; the versions of the base, of one side and of the other; the merged file.
+SETTLED = {
+    "settings next to each other": (
+        ("touching",), "c.yaml",
+        "a: 1\nb: 2\nc: 3\n", "a: 9\nb: 2\nc: 3\n", "a: 1\nb: 8\nc: 3\n", "a: 9\nb: 8\nc: 3\n",
+    ),
+    "a line added beside a changed one": (
+        ("touching",), "c.yaml",
+        "a: 1\nb: 2\n", "a: 1\nmine: 0\nb: 2\n", "a: 1\nb: 8\n", "a: 1\nmine: 0\nb: 8\n",
+    ),
+    "dependencies": (
+        ("list",), "pyproject.toml", DEPENDENCIES,
+        DEPENDENCIES.replace('",\n]', '",\n    "zarr>=3",\n]'),
+        DEPENDENCIES.replace('",\n]', '",\n    "tqdm>=4",\n]'),
+        DEPENDENCIES.replace('",\n]', '",\n    "tqdm>=4",\n    "zarr>=3",\n]'),
+    ),
+    "the same dependency": (
+        ("list",), "pyproject.toml", DEPENDENCIES,
+        DEPENDENCIES.replace('",\n]', '",\n    "tqdm>=4",\n    "zarr>=3",\n]'),
+        DEPENDENCIES.replace('",\n]', '",\n    "tqdm>=4",\n    "uv>=1",\n]'),
+        DEPENDENCIES.replace('",\n]', '",\n    "tqdm>=4",\n    "uv>=1",\n    "zarr>=3",\n]'),
+    ),
+    "a raised pin and an addition": (
+        ("list", "pin"), "pyproject.toml", DEPENDENCIES,
+        DEPENDENCIES.replace("2.13", "2.14"),
+        DEPENDENCIES.replace("2.13", "2.15").replace('",\n]', '",\n    "tqdm>=4",\n]'),
+        DEPENDENCIES.replace("2.13", "2.15").replace('",\n]', '",\n    "tqdm>=4",\n]'),
+    ),
+    "imported names": (
+        ("list",), "a.py", IMPORTS,
+        IMPORTS.replace("    omega", "    beta,\n    omega", 1),
+        IMPORTS.replace("    omega", "    gamma,\n    omega", 1),
+        IMPORTS.replace("    omega", "    beta,\n    gamma,\n    omega", 1),
+    ),
+    "entries of a dict": (
+        ("list",), "a.py", 'A = {\n    "a": f(a),\n}\n', 'A = {\n    "a": f(a),\n    "x": 1,\n}\n',
+        'A = {\n    "a": f(a),\n    "y": g({}),  # why\n}\n',
+        'A = {\n    "a": f(a),\n    "x": 1,\n    "y": g({}),  # why\n}\n',
+    ),
+    "imported names in one line": (
+        ("list",), "a.py",
+        "from a import b, z\n", "from a import b, c, z\n", "from a import b, d, z\n",
+        "from a import b, c, d, z\n",
+    ),
+    "a sequence of YAML": (
+        ("list",), "dvc.yaml", STAGES,
+        STAGES.replace("- fetch.py\n", "- fetch.py\n      - words.txt\n"),
+        STAGES.replace("- fetch.py\n", "- fetch.py\n      - lookup.py\n"),
+        STAGES.replace("- fetch.py\n", "- fetch.py\n      - lookup.py\n      - words.txt\n"),
+    ),
+    "a sorted sequence": (
+        ("list",), "c.yaml", "own:\n  - a\n  - b\n  - c\n  - z\n",
+        "own:\n  - a\n  - b\n  - c\n  - d\n  - z\n",
+        "own:\n  - a\n  - b\n  - c\n  - e\n  - z\n",
+        "own:\n  - a\n  - b\n  - c\n  - d\n  - e\n  - z\n",
+    ),
+    "phony targets": (
+        ("list",), "Makefile", MAKEFILE,
+        MAKEFILE.replace("test clean", "test docs clean"),
+        MAKEFILE.replace("test clean", "test check clean"),
+        MAKEFILE.replace("test clean", "test check docs clean"),
+    ),
+    "rules of linters": (
+        ("list",), "ruff.toml",
+        'select = ["B", "UP"]\n', 'select = ["B", "T20", "UP"]\n', 'select = ["B", "RET", "UP"]\n',
+        'select = ["B", "RET", "T20", "UP"]\n',
+    ),
+    "patterns and a new section of them": (
+        ("blocks",), ".gitignore",
+        "# Caches.\n.a/\n", "# Caches.\n.a/\n\n# Mine.\n/out/\n", "# Caches.\n.a/\n.b/\n",
+        "# Caches.\n.a/\n.b/\n\n# Mine.\n/out/\n",
+    ),
+    "targets": (
+        ("blocks",), "Makefile", MAKEFILE,
+        f"{MAKEFILE}\nmine:\n\techo mine\n", f"{MAKEFILE}\ntheirs:\n\techo theirs\n",
+        f"{MAKEFILE}\nmine:\n\techo mine\n\ntheirs:\n\techo theirs\n",
+    ),
+    "a longer recipe and a target": (
+        ("blocks",), "Makefile", MAKEFILE,
+        f"{MAKEFILE}\techo zzz\n", f"{MAKEFILE}\ntheirs:\n\techo theirs\n",
+        f"{MAKEFILE}\techo zzz\n\ntheirs:\n\techo theirs\n",
+    ),
+    "sections": (
+        ("blocks",), "README.md", README,
+        f"{README}\n## Mine\n\nText.\n", f"{README}\n## License\n\nText.\n",
+        f"{README}\n## License\n\nText.\n\n## Mine\n\nText.\n",
+    ),
+    "functions": (
+        ("blocks",), "a.py", CODE,
+        f"{CODE}\n\ndef mine():\n    return 1\n", f"{CODE}\n\ndef theirs():\n    return 2\n",
+        f"{CODE}\n\ndef mine():\n    return 1\n\n\ndef theirs():\n    return 2\n",
+    ),
+    "the end of a function and a function": (
+        ("blocks",), "a.py", CODE,
+        f"{CODE}    # The end.\n    done()\n", f"{CODE}\n\ndef theirs():\n    return 2\n",
+        f"{CODE}    # The end.\n    done()\n\n\ndef theirs():\n    return 2\n",
+    ),
+    "fields": (
+        ("blocks",), "a.py", CLASS,
+        f"{CLASS}    mine: int = 2\n", f'{CLASS}    theirs: float = 0.5\n    """Why."""\n',
+        f'{CLASS}    mine: int = 2\n    theirs: float = 0.5\n    """Why."""\n',
+    ),
+    "keys of YAML": (
+        ("blocks",), "c.yaml", "a: 1\n", "a: 1\nmine: 2\n", "a: 1\ntheirs: 3\n",
+        "a: 1\nmine: 2\ntheirs: 3\n",
+    ),
+    "tables of TOML": (
+        ("blocks",), "p.toml", "[a]\nx = 1\n",
+        "[a]\nx = 1\n\n[tool.mine]\ny = 1\n", "[a]\nx = 1\n\n[tool.theirs]\ny = 1\n",
+        "[a]\nx = 1\n\n[tool.mine]\ny = 1\n\n[tool.theirs]\ny = 1\n",
+    ),
+    "a key of the last table and a new table": (
+        ("blocks",), "p.toml", "[a]\nx = 1\n", "[a]\nx = 1\nz = 2\n", "[a]\nx = 1\n\n[b]\ny = 1\n",
+        "[a]\nx = 1\nz = 2\n\n[b]\ny = 1\n",
+    ),
+    "a comment and a value": (
+        ("comment",), "c.yaml", "a: 1\n", "a: 1  # why\n", "a: 2\n", "a: 2  # why\n",
+    ),
+    "a comment and a text with a #": (
+        ("comment",), "a.py",
+        "use('#1')\n", "use('#1')  # why\n", "use('#2', \"#\")\n", "use('#2', \"#\")  # why\n",
+    ),
+    "a comment at a pin": (
+        ("comment",), "pyproject.toml", DEPENDENCIES,
+        DEPENDENCIES.replace('13,<3",', '13,<3",  # our GPU'), DEPENDENCIES.replace("13", "15"),
+        DEPENDENCIES.replace('13,<3",', '15,<3",  # our GPU'),
+    ),
+    "an action": (
+        ("pin",), "ci.yml", ACTION.format("a" * 40, "4.1.0"), ACTION.format("b" * 40, "4.2.0"),
+        ACTION.format("c" * 40, "5.0.0"), ACTION.format("c" * 40, "5.0.0"),
+    ),
+    "a hook": (
+        ("pin",), ".pre-commit-config.yaml", "rev: v0.9.0\n", "rev: v0.10.0\n", "rev: v0.9.9\n",
+        "rev: v0.10.0\n",
+    ),
+    "an image": (
+        ("pin",), "Dockerfile", "FROM python:3.12-slim\n", "FROM python:3.14-slim\n",
+        "FROM python:3.13-slim\n", "FROM python:3.14-slim\n",
+    ),
+    "a call on several lines and another argument": (
+        ("layout",), "a.py", CODE, CODE.replace("x, 1", "\n        x,\n        1,\n    "),
+        CODE.replace("x, 1", "x, 2"), CODE.replace("x, 1", "x, 2"),
+    ),
+    "other quotes, and one statement changed": (
+        ("layout",), "a.py", "a('x')\nb('y')\n", 'a("x")\nb("y")\n', "a('x')\nb('z')\n",
+        "a(\"x\")\nb('z')\n",
+    ),
+}  # fmt: skip
+
+# What must stay a conflict: the file, and the versions of the base, of one side and of the other.
+LEFT = {
+    "two values": ("c.yaml", "a: 1\n", "a: 2\n", "a: 3\n"),
+    "two statements at one place": (
+        "a.py", "x = f()\n", "x = f()\nx = g(x)\n", "x = f()\nx = h(x)\n",
+    ),
+    "a function that one side removed and the other extended": (
+        "a.py", CODE, CODE.partition("\n\n\n")[0] + "\n", f"{CODE}    done()\n",
+    ),
+    "two functions of one name": (
+        "a.py", CODE, f"{CODE}\n\ndef new():\n    return 1\n",
+        f"{CODE}\n\ndef new():\n    return 2\n",
+    ),
+    "members of an enumeration that are equal": (
+        "a.py", "class A(Enum):\n    X = 1\n", "class A(Enum):\n    X = 1\n    Y = 2\n",
+        "class A(Enum):\n    X = 1\n    Z = 2\n",
+    ),
+    "a field without a default after one with": (
+        "a.py", CLASS, f"{CLASS}    mine: int\n", f"{CLASS}    theirs: int = 1\n",
+    ),
+    "arguments of a call": (
+        "a.py", "call(\n    a,\n    b,\n)\n", "call(\n    a,\n    b,\n    c,\n)\n",
+        "call(\n    a,\n    b,\n    d,\n)\n",
+    ),
+    "entries of a dict with one key": (
+        "a.py", 'A = {\n    "a": 0,\n}\n', 'A = {\n    "a": 0,\n    "x": 1,\n}\n',
+        'A = {\n    "a": 0,\n    "x": 2,\n}\n',
+    ),
+    "a list in an order of its own": (
+        "a.py", "steps = [resize, crop, flip, scale]\n",
+        "steps = [resize, crop, flip, scale, mine]\n",
+        "steps = [resize, crop, flip, scale, theirs]\n",
+    ),
+    "commands of a recipe": (
+        "Makefile", MAKEFILE, f"{MAKEFILE}\techo mine\n", f"{MAKEFILE}\techo theirs\n",
+    ),
+    "targets of one name": (
+        "Makefile", MAKEFILE, f"{MAKEFILE}\ndocs:\n\tmine\n", f"{MAKEFILE}\ndocs:\n\ttheirs\n",
+    ),
+    "steps of a job": (
+        "ci.yml", WORKFLOW, f"{WORKFLOW}      - run: make mine\n",
+        f"{WORKFLOW}      - run: make theirs\n",
+    ),
+    "lines of a script in YAML": (
+        "ci.yml", "run: |\n  one\n", "run: |\n  one\n  two: 2\n", "run: |\n  one\n  three: 3\n",
+    ),
+    "widths of layers": (
+        "c.yaml", "widths: [8, 16]\n", "widths: [8, 16, 32]\n", "widths: [8, 16, 64]\n",
+    ),
+    "kinds of layers": (
+        "c.yaml", "layers:\n  - dense\n", "layers:\n  - dense\n  - norm\n",
+        "layers:\n  - dense\n  - relu\n",
+    ),
+    "patterns of which one takes back": (
+        "c.yaml", "paths:\n  - 'a'\n", "paths:\n  - 'a'\n  - '!a/b'\n",
+        "paths:\n  - 'a'\n  - 'c'\n",
+    ),
+    "Hydra's defaults": (
+        "c.yaml", "defaults:\n  - a\n", "defaults:\n  - a\n  - mine\n",
+        "defaults:\n  - a\n  - theirs\n",
+    ),
+    "patterns with an exception": (
+        ".gitignore", "/a/\n", "/a/\n!/a/b\n", "/a/\n/c/\n",
+    ),
+    "sentences of a paragraph": (
+        "README.md", README, f"{README}Mine.\n", f"{README}Theirs.\n",
+    ),
+    "a pin that one side has lowered": (
+        "pyproject.toml", DEPENDENCIES, DEPENDENCIES.replace("2.13", "2.12"),
+        DEPENDENCIES.replace("2.13", "2.15"),
+    ),
+    "a pin that one side has capped": (
+        "pyproject.toml", DEPENDENCIES, DEPENDENCIES.replace('2.13,<3', "2.13,<2.14"),
+        DEPENDENCIES.replace("2.13,<3", "2.15,<3"),
+    ),
+    "pins of which each has a higher bound": (
+        "pyproject.toml", DEPENDENCIES, DEPENDENCIES.replace("2.13", "2.15"),
+        DEPENDENCIES.replace("2.13,<3", "2.13,<4"),
+    ),
+    "a number that is no pin": ("c.yaml", "size: 1.0\n", "size: 2.0\n", "size: 3.0\n"),
+    "two comments": ("c.yaml", "a: 1\n", "a: 1  # mine\n", "a: 2  # theirs\n"),
+    "both in another layout": (
+        "a.py", "f(1)\n", "f(\n    1,\n)\n", "f(\n    1\n)\n",
+    ),
+    "a layout that means something": (
+        "a.py", "if a:\n    b()\n    c()\n", "if a:\n    b()\nc()\n", "if a:\n    b()\n    c(1)\n",
+    ),
+    "files that are not valid before": (
+        "a.py", "(\na = 1\nb = 2\n", "(\na = 3\nb = 2\n", "(\na = 1\nb = 4\n",
+    ),
+    "commands of an image": (
+        "Dockerfile", "RUN a\n", "RUN a\nRUN b\n", "RUN a\nRUN c\n",
+    ),
+}  # fmt: skip
+
+
+def settle(path: str, base: str, ours: str, theirs: str) -> tuple[str, tuple[str, ...]]:
+    """The merged file, and the rules; "" if it stays a conflict. All of it is one hunk."""
+    [part] = settled(path, [Hunk(*map(lines_of, (base, ours, theirs)))])
+    return ("".join(part.lines), part.rules) if isinstance(part, Solution) else ("", ())
+
+
+@pytest.mark.parametrize("case", SETTLED)
+def test_what_is_certain_is_settled_whichever_side_is_whose(case: str) -> None:
+    rules, path, base, ours, theirs, expected = SETTLED[case]
+    assert settle(path, base, ours, theirs) == (expected, rules)
+    assert settle(path, base, theirs, ours) == (expected, rules)
+
+
+@pytest.mark.parametrize("case", LEFT)
+def test_what_is_not_certain_stays_a_conflict(case: str) -> None:
+    path, base, ours, theirs = LEFT[case]
+    assert settle(path, base, ours, theirs) == ("", ())
+    assert settle(path, base, theirs, ours) == ("", ())
+
+
+def test_random_histories_lose_no_line_and_stay_valid() -> None:
+    outcomes: list[str] = []
+    wrong: list[str] = []
+    for number in range(250):
+        one = history(number)
+        text, rules = merged(one, parts_by_git(one))
+        outcomes += rules
+        if text is not None:
+            wrong += [f"{number}: {fault}" for fault in faults(one, text)]
+    assert not wrong
+    assert {"touching", "list", "blocks", "comment", "layout"} <= {*outcomes}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_what_is_left_has_the_markers_of_git(end: str) -> None:
+    """Its style is zdiff3, as in the merge itself."""
+    written = 0
+    for number in range(60):
+        one = history(number)
+        texts = (text.replace("\n", end) for text in (one.base, one.ours, one.theirs))
+        one = History(one.path, *texts)
+        parts = parts_by_git(one)
+        labels = " ours", " base", "", " theirs"
+        texts = ("".join(hunks.written(part, labels)) if isinstance(part, Hunk) else "".join(part)
+                 for part in parts)  # fmt: skip
+        assert "".join(texts) == merged_by_git(one, "--zdiff3")
+        written += sum(isinstance(part, Hunk) for part in parts)
+    assert written > 30
+
+
+WORDS = st.from_regex(r"[a-z]{1,6}", fullmatch=True)
+NAMES = st.lists(WORDS, min_size=6, max_size=12, unique=True)
+
+
+@given(NAMES, st.data())
+@settings(max_examples=60, deadline=None)
+def test_lines_that_touch_are_each_changed_by_the_side_that_changed_them(
+    names: list[str], data: st.DataObject
+) -> None:
+    sides = [data.draw(st.sampled_from(["base", "ours", "theirs"])) for _ in names]
+    versions = {
+        version: "".join(
+            f"{name}: {2 if side == version else 1}\n"
+            for name, side in zip(names, sides, strict=True)
+        )
+        for version in ("base", "ours", "theirs")
+    }
+    for version in ("ours", "theirs"):
+        versions[version] += "end: 1\n"
+    versions["base"] = versions["base"].replace("2", "1") + "end: 1\n"
+    expected = "".join(
+        f"{name}: {1 if side == 'base' else 2}\n" for name, side in zip(names, sides, strict=True)
+    )
+    text, rules = settle("c.yaml", *versions.values())
+    assert text == f"{expected}end: 1\n"
+    assert {*rules} <= {"touching"}
+
+
+@given(NAMES, st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_sorted_list_has_the_items_of_both_sides_once(
+    names: list[str], data: st.DataObject
+) -> None:
+    base, *new = sorted(names)
+    mine, theirs = (data.draw(st.lists(st.sampled_from(new), unique=True)) for _ in range(2))
+    texts = [_requirements([base, *side]) for side in ([], mine, theirs)]
+    text, _ = settle("pyproject.toml", *texts)
+    found = tomllib.loads(text)["dependencies"]
+    assert found == [f"{name}>=1" for name in sorted({base, *mine, *theirs})]
+
+
+def _requirements(names: Sequence[str]) -> str:
+    items = "".join(f'    "{name}>=1",\n' for name in sorted(names))
+    return f"dependencies = [\n{items}]\n"
+
+
+@given(NAMES)
+@settings(max_examples=30, deadline=None)
+def test_functions_of_both_sides_are_all_there_and_in_nothing_else(names: list[str]) -> None:
+    def text(several: Sequence[str]) -> str:
+        return "\n\n".join(f"def _{name}():\n    return '{name}'\n" for name in several)
+
+    first, *others = names
+    mine, theirs = others[::2], others[1::2]
+    merged, rules = settle("a.py", text([first]), text([first, *mine]), text([first, *theirs]))
+    defined = [node.name for node in ast.parse(merged).body if isinstance(node, ast.FunctionDef)]
+    assert rules == ("blocks",)
+    assert defined in ([f"_{name}" for name in [first, *one, *other]]
+                       for one, other in ((mine, theirs), (theirs, mine)))  # fmt: skip
+
+
+@given(
+    st.sampled_from(["call({})", "x = '#{}'", 'y["{}"] = "# no" # "', "z = f('''#{}''')"]),
+    st.from_regex(r"# [^\n\r]{0,20}", fullmatch=True),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_comment_is_kept_at_the_end_of_the_changed_line(line: str, comment: str) -> None:
+    comment = comment.rstrip()
+    if not comment.isprintable() or '"' in line[-1:]:
+        return
+    base, theirs = (f"{line.format(value)}\n" for value in (1, 2))
+    ours = f"{base[:-1]}  {comment}\n"
+    assert settle("a.py", base, ours, theirs)[0] == f"{theirs[:-1]}  {comment}\n"
+
+
+VERSIONS = st.lists(st.integers(0, 30), min_size=2, max_size=3)
+
+
+@given(VERSIONS, VERSIONS, VERSIONS)
+@settings(max_examples=100, deadline=None)
+def test_the_higher_pin_is_taken_unless_one_was_lowered(
+    base: list[int], ours: list[int], theirs: list[int]
+) -> None:
+    def text(version: list[int]) -> str:
+        return f'dependencies = [\n    "torch>={".".join(map(str, version))}",\n]\n'
+
+    def padded(version: list[int]) -> list[int]:
+        return [*version, 0][:3]
+
+    if len({*map(text, (base, ours, theirs))}) < 3:
+        return
+    old, mine, new = map(padded, (base, ours, theirs))
+    merged, rules = settle("pyproject.toml", text(base), text(ours), text(theirs))
+    if min(mine, new) < old or mine == new:
+        assert (merged, rules) == ("", ())
+    else:
+        assert (merged, rules) == (text(max(ours, theirs, key=padded)), ("pin",))
+
+
+@given(st.lists(WORDS, min_size=2, max_size=5, unique=True), st.integers(0, 4))
+@settings(max_examples=40, deadline=None)
+def test_what_the_other_side_left_alone_keeps_its_new_layout(names: list[str], which: int) -> None:
+    which %= len(names)
+
+    def text(line: str, changed: int) -> str:
+        return "".join(
+            line.format(name=f"_{name}", value=2 if place == changed else 1)
+            for place, name in enumerate(names)
+        )
+
+    short, long = "{name}('a', {value})\n", '{name}(\n    "a",\n    {value},\n)\n'
+    base, ours, theirs = text(short, -1), text(long, -1), text(short, which)
+    merged, rules = settle("a.py", base, ours, theirs)
+    expected = [long.format(name=f"_{name}", value=1) for name in names]
+    expected[which] = short.format(name=f"_{names[which]}", value=2)
+    assert (merged, rules) == ("".join(expected), ("layout",))
+
+
+@pytest.mark.parametrize(
+    "path", ["a.py", "c.yaml", "p.toml", "Makefile", "README.md", ".gitignore"]
+)
+def test_long_lines_that_look_alike_take_no_time(path: str) -> None:
+    lines = ("'" + "a#" * 990, "' #" + "a #" * 600, "'" + "a #" * 600)
+    start = time.monotonic()
+    assert settle(path, *(f"{line}\n" for line in lines)) == ("", ())
+    assert time.monotonic() - start < 10
