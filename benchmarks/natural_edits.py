@@ -163,7 +163,7 @@ EDITS = (
         append(".gitignore", ".coverage\ncoverage.xml"),
         after(
             CI,
-            "- run: make test",
+            "- run: make check",
             "      - name: Upload the coverage\n"
             "        run: curl --fail --upload-file coverage.xml https://coverage.example.com",
         ),
@@ -364,9 +364,7 @@ CHANGES = (
     Edit(
         "add dependencies",
         after("pyproject.toml", '"hydra-core>=', '    "joblib>=1.5,<2",'),
-        replace(
-            "pyproject.toml", r"^dependencies = \[\n(    .*\n)*", r'\g<0>    "rich>=15,<16",\n'
-        ),
+        before("pyproject.toml", "^    # Your own:", '    "rich>=15,<16",'),
         after("pyproject.toml", '"pytest>=', '    "pytest-timeout>=2.4",'),
     ),
     Edit(
@@ -379,18 +377,18 @@ CHANGES = (
         reformat(SERVER, line_length=120),
     ),
     Edit(
-        "one target for all checks",
-        replace("Makefile", "^(.PHONY: .*lint format test)", r"\1 check"),
-        after("Makefile", "^\tpytest$", "\ncheck: lint test  ## All that CI checks"),
-        replace(CI, "^      - run: make lint\n      - run: make test", "      - run: make check"),
-        before("README.md", "^make repro ", "make check       # lint and test"),
+        "look for known vulnerabilities",
+        replace("Makefile", "^(.PHONY: .*lint format test)", r"\1 audit"),
+        after("Makefile", "^\tpytest$", "\naudit:  ## Look for vulnerabilities\n\tuv audit"),
+        replace("Makefile", "^check: lint test", "check: lint test audit"),
+        before("README.md", "^make repro ", "make check       # lint, test and audit"),
     ),
     Edit(
         "check and renew the lock file",
         before("Makefile", "^clean:", "lock:  ## Take the newest versions\n\tuv lock --upgrade\n"),
         after(
             CI,
-            "- run: make (test|check)",
+            "- run: make check",
             "      - name: Check the lock file\n        run: uv lock --check",
         ),
         append(
