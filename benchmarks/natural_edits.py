@@ -105,7 +105,7 @@ def move(path: str, to: str) -> Step:
 
 
 def reformat(path: str, *, line_length: int) -> Step:
-    """Format a Python file with another length of lines."""
+    """Format a Python file with another length of lines, which also stands for another style."""
 
     def step(files: Files) -> Files:
         _require(files, path)
@@ -368,8 +368,7 @@ CHANGES = (
         after("pyproject.toml", '"pytest>=', '    "pytest-timeout>=2.4",'),
     ),
     Edit(
-        "stricter rules, and 120 columns",
-        replace("pyproject.toml", "line-length = 100", "line-length = 120"),
+        "the code as a newer formatter writes it, and stricter rules",
         replace("pyproject.toml", '"SIM", "UP"', '"SIM", "TRY", "UP"'),
         reformat(TRAINER, line_length=120),
         reformat(FIT, line_length=120),
