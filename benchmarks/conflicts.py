@@ -166,15 +166,18 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="print what each update leaves to do")
     arguments = parser.parse_args()
     os.environ |= IDENTITY
-    print(f"{len(EDITS)} kinds of edits, {len(CHANGES)} of changes, seed {arguments.seed}\n")
-    print("| tool | updates | clean | hunks | lost | missing | broken | failed | s per update |")
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    outcomes: dict[str, list[Outcome]] = {tool: [] for tool in arguments.tools}
     with opened(arguments.histories, arguments.seed) as bench:
         for tool in arguments.tools:
-            outcomes = [outcome(bench, tool, history) for history in bench.histories]
-            print(row(tool, outcomes), flush=True)
-            if arguments.list:
-                print_details(bench.histories, outcomes)
+            for history in bench.histories:
+                outcomes[tool].append(outcome(bench, tool, history))
+                if arguments.list:
+                    print_details(tool, history, outcomes[tool][-1])
+    print(f"{len(EDITS)} kinds of edits, {len(CHANGES)} of changes, seed {arguments.seed}\n")
+    print("| tool | updates | clean | hunks | lost | missing | broken | failed | s per update |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for tool in arguments.tools:
+        print(row(tool, outcomes[tool]))
 
 
 @contextmanager
@@ -306,19 +309,19 @@ def row(tool: str, outcomes: Sequence[Outcome]) -> str:
     return f"| {tool} | {' | '.join(map(str, figures))} |"
 
 
-def print_details(histories: Sequence[History], outcomes: Sequence[Outcome]) -> None:
-    """Print of each update that is not clean, or lost something, what was done and what is left."""
-    for history, left in zip(histories, outcomes, strict=True):
-        if left.is_clean and not any(getattr(left, name) for name in COUNTED):
-            continue
-        print(f"\n## {history.number}: {left.error}")
-        print("edits:", "; ".join(edit.name for edit in history.edits))
-        print("changes:", "; ".join(edit.name for edit in history.changes))
-        for path, found in left.hunks.items():
-            print(f"{path}: {len(found)} to resolve", *found, sep="\n")
-        for name in COUNTED:
-            for one in getattr(left, name):
-                print(f"{name}: {f'{one.path}: {one.text}' if isinstance(one, Line) else one}")
+def print_details(tool: str, history: History, left: Outcome) -> None:
+    """Print what was done and what is left, if an update is not clean or has lost something."""
+    if left.is_clean and not any(getattr(left, name) for name in COUNTED):
+        return
+    print(f"\n## {tool}, history {history.number} {left.error}")
+    print("edits:", "; ".join(edit.name for edit in history.edits))
+    print("changes:", "; ".join(edit.name for edit in history.changes))
+    for path, found in left.hunks.items():
+        print(f"{path}: {len(found)} to resolve", *found, sep="\n")
+    for name in COUNTED:
+        for one in getattr(left, name):
+            print(f"{name}: {f'{one.path}: {one.text}' if isinstance(one, Line) else one}")
+    sys.stdout.flush()
 
 
 @dataclass(frozen=True)
