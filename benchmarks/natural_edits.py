@@ -380,16 +380,12 @@ CHANGES = (
         replace("Makefile", "^(.PHONY: .*lint format test)", r"\1 audit"),
         after("Makefile", "^\tpytest$", "\naudit:  ## Look for vulnerabilities\n\tuv audit"),
         replace("Makefile", "^check: lint test", "check: lint test audit"),
-        before("README.md", "^make repro ", "make check       # lint, test and audit"),
+        replace("README.md", "`make check` does both", "`make check` does both and audits"),
     ),
     Edit(
         "check and renew the lock file",
         before("Makefile", "^clean:", "lock:  ## Take the newest versions\n\tuv lock --upgrade\n"),
-        after(
-            CI,
-            "- run: make check",
-            "      - name: Check the lock file\n        run: uv lock --check",
-        ),
+        after(CI, "UV_LOCKED: ", "      - name: Check the lock\n        run: uv lock --check"),
         append(
             ".pre-commit-config.yaml",
             "      - id: lock\n        name: uv.lock fits pyproject.toml\n"
@@ -435,7 +431,7 @@ CHANGES = (
     Edit(
         "add a callback",
         after(FIT, "^    EarlyStopping,", "    Health,"),
-        replace(FIT, r"(watching: list\[Callback\] = \[.*)\]$", r"\1, Health(config.training)]"),
+        before(FIT, "^    return .*on_every_rank", "    watching.append(Health(config.training))"),
         before(
             CALLBACKS,
             "^def chosen_callbacks",
@@ -489,7 +485,7 @@ CHANGES = (
             '    @router.get("/version")\n    async def version() -> str:\n'
             '        """Return the version of the server."""\n        return engine.version\n',
         ),
-        before("Dockerfile", "^RUN useradd", "ENV PYTHONDONTWRITEBYTECODE=1"),
+        replace("Dockerfile", "PYTHONUNBUFFERED=1", "PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1"),
         append(
             "tests/test_serving.py",
             "\n\ndef test_the_version_is_told(client):\n"
