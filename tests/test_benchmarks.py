@@ -9,6 +9,7 @@ import conflicts
 import pytest
 from conflicts import Outcome, added, is_higher, outcome, parses
 from natural_edits import CHANGES, EDITS, Edit, Files
+from update_tools import IDENTITY, Bench
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "serving.py"
 
@@ -21,17 +22,17 @@ def test_the_benchmark_of_servers_says_what_to_install(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[conflicts.Bench]:
+def bench() -> Iterator[Bench]:
     """Two histories of this checkout's template."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in conflicts.IDENTITY.items():
+        for name, value in IDENTITY.items():
             patch.setenv(name, value)
         with conflicts.opened(2, seed=0) as bench:
             yield bench
 
 
 @pytest.mark.parametrize("edit", [*EDITS, *CHANGES], ids=lambda edit: edit.name)
-def test_an_edit_finds_its_place_in_the_template(edit: Edit, bench: conflicts.Bench) -> None:
+def test_an_edit_finds_its_place_in_the_template(edit: Edit, bench: Bench) -> None:
     base = bench.histories[0].base
     edited = edit.apply(base)
     assert edited.texts != base.texts
@@ -44,7 +45,7 @@ def test_there_are_as_many_kinds_as_the_benchmark_promises() -> None:
 
 
 @pytest.mark.slow
-def test_updates_with_and_without_us_are_counted(bench: conflicts.Bench) -> None:
+def test_updates_with_and_without_us_are_counted(bench: Bench) -> None:
     for history in bench.histories:
         ours, git = (outcome(bench, tool, history) for tool in ("ours", "git"))
         for left in (ours, git):
