@@ -10,7 +10,7 @@ from choices import FOUND
 from evolving import RELEASES, evolving_template
 from pseudo_terminal import Terminal
 from templates import commit, git
-from toys import Toys, cli, committed, files_of, snapshot, staged_tree, status
+from toys import Toys, cli, committed, edit, files_of, snapshot, staged_tree, status
 
 from mlscaffold.new import new
 from mlscaffold.rendering.render_cache import RenderCache, open_render_cache
@@ -234,3 +234,27 @@ def test_every_choice_can_become_every_other(
         assert cli("update", "--abort", edited).exit_code == 0
         assert contents(edited) == untouched
         assert status(edited) == []
+
+
+def test_what_users_add_is_in_the_way_of_no_answer(renders: RenderCache, tmp_path: Path) -> None:
+    toy = tmp_path / "toy"
+    new(str(toy), given={}, with_lock=False)
+    with (toy / "Makefile").open("a") as makefile:
+        makefile.write("\ndocs:  ## Build our documentation\n\tmkdocs build\n")
+    with (toy / "README.md").open("a") as readme:
+        readme.write("\n## Contacts\n\nThe data team.\n")
+    with (toy / ".gitignore").open("a") as gitignore:
+        gitignore.write("/outputs/\n")
+    edit(toy / "pyproject.toml", ("    # Your own:\n", '    # Your own:\n    "polars>=1.9",\n'))
+    committed(toy)
+    tree = git(toy, "rev-parse", "HEAD^{tree}")
+    start = [choices.index(DEFAULTS[question]) for question, choices in CHOICES.items()]
+    for turn in [*range(1, max(map(len, CHOICES.values()))), 0]:
+        # Each question takes its next choice, and in the last turn its default again.
+        answers = {
+            question: choices[(first + turn) % len(choices)]
+            for (question, choices), first in zip(CHOICES.items(), start, strict=True)
+        }
+        request = UpdateRequest(given=answers, same_release=True, commits=True)
+        assert update(toy, request, cache=renders).conflicts == {}
+    assert git(toy, "rev-parse", "HEAD^{tree}") == tree
