@@ -221,14 +221,6 @@ def test_a_release_that_is_not_final_is_taken_if_asked_for(tmp_path: Path) -> No
     assert (toy / "f").read_text() == "v2.0"
 
 
-def test_two_releases_may_be_one_commit(tmp_path: Path) -> None:
-    template = templates_of(tmp_path / "template", {"f": "1\n"})
-    git(template, "tag", "v2")
-    toy = project_of(template, tmp_path / "toy")
-    assert "v1 to v2: 1 changed" in updated(toy)
-    assert cli("check", toy).output == f"{toy}: current (v2)\n"
-
-
 def test_a_template_may_be_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     template = templates_of(tmp_path / "template", {"f": "1\n"}, {"f": "2\n"})
     git(template, "bundle", "create", "--quiet", str(tmp_path / "one.bundle"), "HEAD", "--all")

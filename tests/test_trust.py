@@ -125,3 +125,14 @@ def test_a_trusted_extension_renders(tmp_path: Path) -> None:
     assert "\nb: word\n" in (toy / ".copier-answers.yml").read_text()
     assert cli("diff", toy, "--trust").output == ""
     assert cli("update", toy, "--trust").exit_code == 0
+
+
+def test_migrations_run_where_no_file_changes(tmp_path: Path) -> None:
+    template = template_with(tmp_path / "template", "_migrations: ['touch ran']\n", "")
+    # As under copier, of two tags at one commit the same one is recorded.
+    git(template, "tag", "v1.1", "v1")
+    toy = project_of(template, tmp_path / "toy")
+    assert cli("update", toy, "--to=v1.1", "--trust", "--dry-run").exit_code == 0
+    assert not (toy / "ran").exists()
+    assert cli("update", toy, "--to=v1.1", "--trust").exit_code == 0
+    assert (toy / "ran").exists()

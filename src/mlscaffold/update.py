@@ -141,15 +141,14 @@ def _updated(
             is_one_release=old == new,
             is_strict=request.strict,
         )
-        if not (merged.changes or merged.conflicts):
-            return done
-        merged = replace(merged, left_out={**left_out, **merged.left_out})
-        done = described(done, merged, deselects=old == new)
-        if request.dry_run:
-            diff = scratch.diff(worktree.tree(), merged.tree)
-            return replace(done, outcome=Outcome.PREVIEWED, diff=diff)
-        done = _applied(done, worktree, merged, scratch, project, request)
-    if releases.may_run_code:
+        if merged.changes or merged.conflicts:
+            merged = replace(merged, left_out={**left_out, **merged.left_out})
+            done = described(done, merged, deselects=old == new)
+            if request.dry_run:
+                diff = scratch.diff(worktree.tree(), merged.tree)
+                return replace(done, outcome=Outcome.PREVIEWED, diff=diff)
+            done = _applied(done, worktree, merged, scratch, project, request)
+    if releases.may_run_code and not request.dry_run:
         _run_commands(project, releases, new, after, since=old)
     return done
 

@@ -196,7 +196,7 @@ def _migrations(
 
     old = Template(url=releases.source, ref=since)
     for template, release in ((worker.template, ref), (old, since)):
-        name = releases.find(release)
+        name = releases.describe(releases.commit(release))
         # Copier would look for the version in a clone.
         vars(template).update(commit=name, version=_version(name))
     return (
@@ -289,7 +289,7 @@ def _short_cuts(releases: Releases, ref: str) -> Generator[None]:
     folder = releases.checkout(commit)
     checked_out = {
         "local_abspath": folder,
-        "commit": releases.find(ref),
+        "commit": releases.describe(commit),
         "commit_hash": commit,
         "git_index_modes": {},
     }
