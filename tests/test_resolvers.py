@@ -290,6 +290,48 @@ LEFT = {
     "commands of an image": (
         "Dockerfile", "RUN a\n", "RUN a\nRUN b\n", "RUN a\nRUN c\n",
     ),
+    "two imports of one name": (
+        "a.py", "import os\n", "import os\nfrom mine import helper\n",
+        "import os\nfrom theirs import helper\n",
+    ),
+    "two imports by one name": (
+        "a.py", "import os\n", "import os\nimport jax.numpy as np\n",
+        "import os\nimport numpy as np\n",
+    ),
+    "two imported names with one alias": (
+        "a.py", "from a import b, z\n", "from a import b, c as x, z\n",
+        "from a import b, d as x, z\n",
+    ),
+    "an imported name and an alias": (
+        "a.py", "from a import b\n", "from a import b, f\n", "from a import b, e as f\n",
+    ),
+    "a variable that one side renamed and the other uses": (
+        "a.py", "def f():\n    x = load()\n", "def f():\n    data = load()\n",
+        "def f():\n    x = load()\n    print(x)\n",
+    ),
+    "a variable of make that one side renamed and the other uses": (
+        "Makefile", "OUT = a\n\nclean:\n\trm -rf $(OUT)\n",
+        "DIR = a\n\nclean:\n\trm -rf $(DIR)\n",
+        "OUT = a\nLOG = $(OUT)/log\n\nclean:\n\trm -rf $(OUT)\n",
+    ),
+    "an import that one side removed and the other uses": (
+        "a.py", "import os\nmain()\n", "main()\n", "import os\nmain(os.path)\n",
+    ),
+    "a statement after a new return": (
+        "a.py", "def f():\n    load()\n", "def f():\n    return load()\n",
+        "def f():\n    load()\n    log()\n",
+    ),
+    "lines of a prompt": (
+        "a.py", 'PROMPT = """\n# Task\n"""\n', 'PROMPT = """\n# Task\nscore = 1\n"""\n',
+        'PROMPT = """\n# Task\nlabel = 0\n"""\n',
+    ),
+    "imports in a text": (
+        "a.py", 'CODE = """\nimport os\n"""\n', 'CODE = """\nimport os\nimport zlib\n"""\n',
+        'CODE = """\nimport os\nimport ast\n"""\n',
+    ),
+    "a line of a text that looks like a comment": (
+        "a.py", "t = '''\na\n'''\n", "t = '''\na #1\n'''\n", "t = '''\nb\n'''\n",
+    ),
 }  # fmt: skip
 
 

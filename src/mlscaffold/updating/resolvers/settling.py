@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 
-from . import blocks, comments, layout, lists, pins, touching, words
+from . import blocks, comments, interplay, layout, lists, pins, touching, words
 from .agreement import counts_agree
 from .clash import Clash, Resolve, Solution
 from .edits import Grain, Lines, applied, edits_of
@@ -121,4 +121,7 @@ def _is_safe(hunk: Clash, solution: Solution) -> bool:
     except ValueError:
         return False
     clash = replace(hunk, ours=sides[0], theirs=sides[1])
-    return clash.holds(lines) and counts_agree(hunk.base, *sides, lines)
+    if not (clash.holds(lines) and counts_agree(hunk.base, *sides, lines)):
+        return False
+    are_apart = solution.rules == (touching.NAME,)
+    return not interplay.break_each_other(hunk, lines, are_apart=are_apart)
