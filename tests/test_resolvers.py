@@ -46,6 +46,8 @@ stages:
 CLASS = "class Config:\n    width: int = 1\n"
 README = "# Toy\n\nA first line\nand a second one.\n"
 WORKFLOW = "jobs:\n  test:\n    steps:\n      - run: make lint\n      - run: make test\n"
+FIELDS = "@dataclass\nclass Config:\n    width: int = 1\n"
+TEXT = '[tool.tox]\nlegacy_tox_ini = """\n[testenv]\ndeps = a\n"""\n'
 ACTION = "steps:\n  - uses: actions/checkout@{} # v{}\n"
 
 # The rules; the file; the versions of the base, of one side and of the other; the merged file.
@@ -162,6 +164,33 @@ SETTLED = {
     "a key of the last table and a new table": (
         ("blocks",), "p.toml", "[a]\nx = 1\n", "[a]\nx = 1\nz = 2\n", "[a]\nx = 1\n\n[b]\ny = 1\n",
         "[a]\nx = 1\nz = 2\n\n[b]\ny = 1\n",
+    ),
+    "stages of DVC": (
+        ("blocks",), "dvc.yaml", STAGES,
+        f"{STAGES}  train:\n    cmd: python train.py\n    deps:\n      - raw\n",
+        f"{STAGES}  split:\n    cmd: python split.py\n    deps:\n      - raw\n",
+        f"{STAGES}  split:\n    cmd: python split.py\n    deps:\n      - raw\n"
+        "  train:\n    cmd: python train.py\n    deps:\n      - raw\n",
+    ),
+    "fields that have names only": (
+        ("blocks",), "a.py", FIELDS.replace("class\n", "class(kw_only=True)\n"),
+        FIELDS.replace("class\n", "class(kw_only=True)\n") + "    mine: int = 2\n",
+        FIELDS.replace("class\n", "class(kw_only=True)\n") + "    theirs: int = 3\n",
+        FIELDS.replace("class\n", "class(kw_only=True)\n")
+        + "    mine: int = 2\n    theirs: int = 3\n",
+    ),
+    "a comment about the table below, and a table": (
+        ("blocks",), "p.toml", "[a]\nx = 1\n\n[b]\ny = 1\n",
+        "[a]\nx = 1\n\n# Tuned.\n[b]\ny = 1\n", "[a]\nx = 1\n\n[c]\nz = 1\n\n[b]\ny = 1\n",
+        "[a]\nx = 1\n\n[c]\nz = 1\n\n# Tuned.\n[b]\ny = 1\n",
+    ),
+    "a target, and one before a comment about the next": (
+        ("blocks",), "Makefile", MAKEFILE,
+        MAKEFILE.replace("clean:", "apart:\n\tx\n\n# About the next.\nclean:"),
+        MAKEFILE.replace("clean:", "docs:\n\ty\n\nclean:"),
+        MAKEFILE.replace(
+            "\nclean:", "\ndocs:\n\ty\n\napart:\n\tx\n\n# About the next.\nclean:"
+        ),
     ),
     "a comment and a value": (
         ("comment",), "c.yaml", "a: 1\n", "a: 1  # why\n", "a: 2\n", "a: 2  # why\n",
@@ -328,6 +357,59 @@ LEFT = {
     "imports in a text": (
         "a.py", 'CODE = """\nimport os\n"""\n', 'CODE = """\nimport os\nimport zlib\n"""\n',
         'CODE = """\nimport os\nimport ast\n"""\n',
+    ),
+    "lines of a script in a list": (
+        "x.yml", "script:\n  - |\n    set -e\n",
+        'script:\n  - |\n    set -e\n    echo "status: prepare"\n',
+        'script:\n  - |\n    set -e\n    curl -H "Token: b" finish\n',
+    ),
+    "lines of a script with a comment": (
+        "x.yml", "run: |  # bash\n  set -e\n", "run: |  # bash\n  set -e\n  echo: a\n",
+        "run: |  # bash\n  set -e\n  curl: b\n",
+    ),
+    "items of a text": (
+        "x.yml", "outs: &x !!str |2-\n  - a\n", "outs: &x !!str |2-\n  - a\n  - b\n",
+        "outs: &x !!str |2-\n  - a\n  - c\n",
+    ),
+    "settings in a text": (
+        "pyproject.toml", TEXT, TEXT.replace("= a\n", "= a\nskip_install = true\n"),
+        TEXT.replace("= a\n", '= a\n\n[flake8]\nignore = "E501"\n'),
+    ),
+    "fields of a named tuple": (
+        "a.py", CLASS.replace("Config", "Config(NamedTuple)"),
+        CLASS.replace("Config", "Config(NamedTuple)") + "    mine: int = 2\n",
+        CLASS.replace("Config", "Config(NamedTuple)") + "    theirs: int = 3\n",
+    ),
+    "fields of a dataclass": (
+        "a.py", FIELDS, f"{FIELDS}    mine: int = 2\n", f"{FIELDS}    theirs: int = 3\n",
+    ),
+    "fields of two names": (
+        "a.py", "A = 0\n", "A = 0\nB = shared = 1\n", "A = 0\nC = shared = 2\n",
+    ),
+    "two functions, each with a comment about the next": (
+        "a.py", "A = 0\n\nB = 1\n", "A = 0\n\nC = 2\n# Mine.\nB = 1\n",
+        "A = 0\n\nD = 3\n# Theirs.\nB = 1\n",
+    ),
+    "transforms by name": (
+        "c.yaml", "transforms:\n  resize: {}\n", "transforms:\n  resize: {}\n  flip: {}\n",
+        "transforms:\n  resize: {}\n  normalize: {}\n",
+    ),
+    "stages that are not of DVC": (
+        "c.yaml", "stages:\n  a: {}\n", "stages:\n  a: {}\n  mine: {}\n",
+        "stages:\n  a: {}\n  theirs: {}\n",
+    ),
+    "paragraphs in a block of code": (
+        "README.md", "```bash\nmake a\n```\n", "```bash\nmake a\n\nmake deploy\n```\n",
+        "```bash\nmake a\n\nmake build\n```\n",
+    ),
+    "numbered steps": (
+        "README.md", "1. a\n\n2. b\n", "1. a\n\n2. b\n\n3. deploy\n",
+        "1. a\n\n2. b\n\n3. build\n",
+    ),
+    "two first targets": (
+        "Makefile", MAKEFILE.partition("\n\n")[2],
+        "mine:\n\techo\n\n" + MAKEFILE.partition("\n\n")[2],
+        "all:\n\techo\n\n" + MAKEFILE.partition("\n\n")[2],
     ),
     "a line of a text that looks like a comment": (
         "a.py", "t = '''\na\n'''\n", "t = '''\na #1\n'''\n", "t = '''\nb\n'''\n",

@@ -12,6 +12,7 @@ from difflib import SequenceMatcher
 from .clash import Clash, Solution
 from .edits import Lines
 from .kinds import Kind
+from .surroundings import is_fenced
 
 NAME = "layout"
 
@@ -31,17 +32,17 @@ _Unit = tuple[str, Lines]
 def resolve(clash: Clash) -> Solution | None:
     """Return the changed statements of one side, and the others as the other side wrote them."""
     for reformatted, changed in ((clash.ours, clash.theirs), (clash.theirs, clash.ours)):
-        if is_reformatted(clash, reformatted) and not is_reformatted(clash, changed):
+        if _is_reformatted(clash, reformatted) and not _is_reformatted(clash, changed):
             lines = _combined(clash, reformatted, changed)
             return Solution(lines, (NAME,), lines, lines) if lines is not None else None
     return None
 
 
-def is_reformatted(clash: Clash, lines: Lines) -> bool:
+def _is_reformatted(clash: Clash, lines: Lines) -> bool:
     """Return whether the lines are the base's in another layout."""
     base = clash.base
     if clash.kind is Kind.MARKDOWN:
-        is_prose = not any(map(_FIXED_LINE.match, (*base, *lines))) and not _is_fenced(clash.above)
+        is_prose = not any(map(_FIXED_LINE.match, (*base, *lines))) and not is_fenced(clash.above)
         return is_prose and _paragraphs(base) == _paragraphs(lines)
     if clash.kind in _PARSED:
         return _comments(base) == _comments(lines) and _mean_the_same(clash, base, lines)
@@ -126,7 +127,3 @@ def _comments(lines: Lines) -> list[str]:
 
 def _paragraphs(lines: Lines) -> list[list[str]]:
     return [part.split() for part in re.split(r"\n\s*\n", "".join(lines)) if part.strip()]
-
-
-def _is_fenced(above: Lines) -> bool:
-    return sum(line.lstrip().startswith(("```", "~~~")) for line in above) % 2 == 1

@@ -10,28 +10,18 @@ order of their names decides which come first.
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from . import comments, items, pins
 from .clash import Clash, Solution
 from .edits import Lines
 from .kinds import Kind
+from .orders import is_unordered
 from .stems import stem_of
 from .surroundings import indent_of, parents
 
 NAME = "list"
-
-# The keys of lists whose order has no meaning, in the files of a project and of its services.
-_UNORDERED = {
-    "additional_dependencies", "allowed-unresolved-imports", "assignees", "branches",
-    "branches-ignore", "build-constraint-dependencies", "classifiers", "constraint-dependencies",
-    "default-groups", "dependencies", "deps", "exclude", "extend-exclude", "extend-ignore",
-    "extend-select", "fixable", "ignore", "include", "keywords", "labels", "markers", "metrics",
-    "needs", "omit", "only-include", "outs", "packages", "params", "paths", "paths-ignore", "plots",
-    "requires", "reviewers", "select", "tags", "testpaths", "types", "types_or", "unfixable",
-}  # fmt: skip
-_SORTED = 4
 
 _TOML_ITEM = re.compile(r"""\s+("(?:[^"\\]|\\.)*"|'[^']*')\s*,\s*(?:\#.*)?\s*""")
 _YAML_ITEM = re.compile(
@@ -52,7 +42,7 @@ Key = Callable[[str], str]
 
 def resolve(clash: Clash) -> Solution | None:
     """Return the merged items, or `None` if the lines are not items of one list."""
-    key = key_in(clash)
+    key = _key_in(clash)
     if not key:
         return None
     base, ours, theirs = (_items(lines, key) for lines in (clash.base, clash.ours, clash.theirs))
@@ -84,7 +74,7 @@ def _settled(kind: Kind, old: str, mine: str, new: str) -> str:
     return comments.merged(kind, old, mine, new) or pins.merged(kind, old, mine, new)
 
 
-def key_in(clash: Clash) -> Key | None:
+def _key_in(clash: Clash) -> Key | None:
     """Return how to name the items of the list around a clash; `None` if there is no such list."""
     lines = (*clash.base, *clash.ours, *clash.theirs)
     finders = {
@@ -97,12 +87,6 @@ def key_in(clash: Clash) -> Key | None:
         return _keyed(clash, lines)
     finder = finders.get(clash.kind)
     return finder(clash.above, lines) if finder else None
-
-
-def is_unordered(name: str, versions: Iterable[Sequence[str]]) -> bool:
-    """Return whether the order of a list has no meaning, from its key or its items."""
-    are_sorted = (len(one) >= _SORTED and items.is_sorted(one) for one in versions)
-    return name in _UNORDERED or all(are_sorted)
 
 
 def _keyed(clash: Clash, lines: Lines) -> Key | None:

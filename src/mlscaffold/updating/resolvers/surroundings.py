@@ -1,8 +1,12 @@
 """What some lines stand in."""
 
+import re
 from collections.abc import Iterable
 
 from .edits import Lines
+
+# Such as `run: |`, `- >2-`, `a: &b !!str |  # why`.
+_TEXT = re.compile(r"(?:.*\s)?[|>][-+\d]*\s*(?:#.*)?")
 
 
 def indent_of(line: str) -> int:
@@ -29,3 +33,13 @@ def parents(above: Lines, lines: Iterable[str]) -> list[str]:
             found.append(line)
             indent = indent_of(line)
     return found
+
+
+def are_in_text(around: Iterable[str]) -> bool:
+    """Return whether lines with these parents are lines of a text of YAML, such as a script."""
+    return any(_TEXT.fullmatch(line.strip()) for line in around)
+
+
+def is_fenced(above: Lines) -> bool:
+    """Return whether what is below stands in a block of code of Markdown."""
+    return sum(line.lstrip().startswith(("```", "~~~")) for line in above) % 2 == 1

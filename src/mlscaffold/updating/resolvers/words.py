@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from . import items
 from .clash import Clash, Solution
 from .kinds import Kind
-from .lists import NAME, is_unordered
+from .orders import is_unordered
+
+NAME = "list"
+"""To a user, a list is one, whether on one line or on several: `lists` has the same name."""
 
 _MAKE = re.compile(
     r"""(\.PHONY\s*:\s*|\t[@-]?\s*rm(?:\s+-\w+)*\s+)([^#;&|"'`]*?)(\s*(?:##.*)?\n)"""

@@ -1,0 +1,41 @@
+"""Lists whose order has a meaning, and lists where it has none, by their names and their items."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from . import items
+
+# Lists whose order has no meaning, in the files of a project and of its services.
+_UNORDERED = {
+    "additional_dependencies", "allowed-unresolved-imports", "assignees", "branches",
+    "branches-ignore", "build-constraint-dependencies", "classifiers", "constraint-dependencies",
+    "default-groups", "dependencies", "deps", "exclude", "extend-exclude", "extend-ignore",
+    "extend-select", "fixable", "ignore", "keywords", "markers", "needs", "omit", "only-include",
+    "outs", "packages", "paths", "paths-ignore", "plots", "requires", "reviewers", "select", "tags",
+    "testpaths", "types", "types_or", "unfixable",
+}  # fmt: skip
+# What is applied in order, and may be in alphabetical order by chance.
+_ORDERED = {
+    "after_script", "augmentations", "before_script", "callbacks", "commands", "compose",
+    "defaults", "include", "layers", "ordereddict", "pipeline", "script", "sequential", "stages",
+    "steps", "transforms",
+}  # fmt: skip
+_SORTED = 4
+
+
+def is_unordered(name: str, versions: Iterable[Sequence[str]]) -> bool:
+    """Return whether the order of a list has no meaning, from its name or its items.
+
+    Four items or more in alphabetical order have none, unless one is a sentence or a command.
+    """
+    if name in _UNORDERED:
+        return True
+    return not is_ordered(name) and all(
+        len(one) >= _SORTED and items.is_sorted(one) and not any(" " in item for item in one)
+        for one in versions
+    )
+
+
+def is_ordered(line: str) -> bool:
+    """Return whether a line, such as the first of a list, names something that has an order."""
+    return not _ORDERED.isdisjoint(re.findall(r"\w+", line.lower()))
