@@ -192,6 +192,24 @@ SETTLED = {
             "\nclean:", "\ndocs:\n\ty\n\napart:\n\tx\n\n# About the next.\nclean:"
         ),
     ),
+    "metrics of DVC": (
+        ("list",), "dvc.yaml", STAGES.replace("outs", "metrics"),
+        STAGES.replace("outs", "metrics") + "      - z.json\n",
+        STAGES.replace("outs", "metrics") + "      - s.json\n",
+        STAGES.replace("outs", "metrics") + "      - s.json\n      - z.json\n",
+    ),
+    "a requirement and one without a version": (
+        ("list",), "pyproject.toml", DEPENDENCIES,
+        DEPENDENCIES.replace('",\n]', '",\n    "zarr",\n]'),
+        DEPENDENCIES.replace('",\n]', '",\n    "tqdm>=4",\n]'),
+        DEPENDENCIES.replace('",\n]', '",\n    "tqdm>=4",\n    "zarr",\n]'),
+    ),
+    "a pin in YAML": (
+        ("pin",), ".pre-commit-config.yaml", "additional_dependencies:\n  - numpy>=2.0\n",
+        "additional_dependencies:\n  - numpy>=2.1\n",
+        "additional_dependencies:\n  - numpy>=2.3\n",
+        "additional_dependencies:\n  - numpy>=2.3\n",
+    ),
     "a comment and a value": (
         ("comment",), "c.yaml", "a: 1\n", "a: 1  # why\n", "a: 2\n", "a: 2  # why\n",
     ),
@@ -410,6 +428,86 @@ LEFT = {
         "Makefile", MAKEFILE.partition("\n\n")[2],
         "mine:\n\techo\n\n" + MAKEFILE.partition("\n\n")[2],
         "all:\n\techo\n\n" + MAKEFILE.partition("\n\n")[2],
+    ),
+    "numbers in a sequence": (
+        "c.yaml", "w:\n  - 100\n  - 200\n  - 300\n  - 400\n",
+        "w:\n  - 100\n  - 200\n  - 300\n  - 400\n  - 500\n",
+        "w:\n  - 100\n  - 200\n  - 300\n  - 400\n  - 600\n",
+    ),
+    "commands in alphabetical order": (
+        "c.yaml", "run:\n  - make a\n  - make b\n  - make c\n  - make d\n",
+        "run:\n  - make a\n  - make b\n  - make c\n  - make d\n  - make z\n",
+        "run:\n  - make a\n  - make b\n  - make c\n  - make d\n  - make x\n",
+    ),
+    "stages in alphabetical order": (
+        "c.yaml", "stages:\n  - a\n  - b\n  - c\n  - d\n",
+        "stages:\n  - a\n  - b\n  - c\n  - d\n  - z\n",
+        "stages:\n  - a\n  - b\n  - c\n  - d\n  - x\n",
+    ),
+    "steps in alphabetical order": (
+        "a.py", "steps = [crop, flip, resize, scale]\n",
+        "steps = [crop, flip, noise, resize, scale]\n",
+        "steps = [blur, crop, flip, resize, scale]\n",
+    ),
+    "files that are read in order": (
+        "c.yaml", "include:\n  - a\n", "include:\n  - a\n  - z\n", "include:\n  - a\n  - b\n",
+    ),
+    "labels of classes": (
+        "c.yaml", "labels: [cat, dog]\n", "labels: [cat, dog, fox]\n", "labels: [cat, dog, ant]\n",
+    ),
+    "metrics of which the first may decide": (
+        "c.yaml", "metrics:\n  - loss\n", "metrics:\n  - loss\n  - recall\n",
+        "metrics:\n  - loss\n  - accuracy\n",
+    ),
+    "names that are assigned to": (
+        "a.py", "[a, b, c, d] = f()\n", "[a, b, c, d, e] = f()\n", "[a, b, c, d, g] = f()\n",
+    ),
+    "layers by name": (
+        "a.py",
+        'm = Sequential(\n    OrderedDict(\n        {\n            "a": A(),\n        }))\n',
+        'm = Sequential(\n    OrderedDict(\n        {\n            "a": A(),\n'
+        '            "b": B(),\n        }))\n',
+        'm = Sequential(\n    OrderedDict(\n        {\n            "a": A(),\n'
+        '            "c": C(),\n        }))\n',
+    ),
+    "items in a block of code": (
+        "README.md", "```yaml\n- a\n```\n", "```yaml\n- a\n- deploy\n```\n",
+        "```yaml\n- a\n- build\n```\n",
+    ),
+    "two tables": (
+        "README.md", "# A\n\n", "# A\n\n| A | B |\n|---|---|\n| 1 | 2 |\n",
+        "# A\n\n| C | D |\n|---|---|\n| 3 | 4 |\n",
+    ),
+    "a requirement with a version and without": (
+        "pyproject.toml", DEPENDENCIES, DEPENDENCIES.replace('",\n]', '",\n    "zarr",\n]'),
+        DEPENDENCIES.replace('",\n]', '",\n    "zarr>=3",\n]'),
+    ),
+    "a requirement with an address and with a version": (
+        "pyproject.toml", DEPENDENCIES,
+        DEPENDENCIES.replace('",\n]', '",\n    "zarr @ git+https://a/b",\n]'),
+        DEPENDENCIES.replace('",\n]', '",\n    "Zarr[x]>=3",\n]'),
+    ),
+    "one requirement twice in a line": (
+        "pyproject.toml", 'requires = ["a"]\n', 'requires = ["a", "zarr"]\n',
+        'requires = ["a", "zarr>=3"]\n',
+    ),
+    "filters of warnings": (
+        "p.toml", 'f = [\n    "once::A",\n]\n', 'f = [\n    "once::A",\n    "error::B",\n]\n',
+        'f = [\n    "once::A",\n    "ignore::C",\n]\n',
+    ),
+    "a pin of more numbers": (
+        "pyproject.toml", DEPENDENCIES.replace(">=2.13", "~=2.1"),
+        DEPENDENCIES.replace(">=2.13", "~=2.1.2"), DEPENDENCIES.replace(">=2.13", "~=2.3"),
+    ),
+    "an image of more numbers": (
+        "Dockerfile", "FROM python:3\n", "FROM python:3.11\n", "FROM python:3.13\n",
+    ),
+    "a threshold": (
+        "c.yaml", "checks:\n  - loss<0.5\n", "checks:\n  - loss<0.6\n", "checks:\n  - loss<0.9\n",
+    ),
+    "a commit, and another name of the old one": (
+        "ci.yml", ACTION.format("a" * 40, "4"), ACTION.format("b" * 40, "4"),
+        ACTION.format("a" * 40, "4.0.0"),
     ),
     "a line of a text that looks like a comment": (
         "a.py", "t = '''\na\n'''\n", "t = '''\na #1\n'''\n", "t = '''\nb\n'''\n",

@@ -13,6 +13,8 @@ from .kinds import Kind
 NAME = "comment"
 
 _HASHED = {Kind.PYTHON, Kind.TOML, Kind.YAML, Kind.REQUIREMENTS}
+# Here a comment is the name of the commit.
+_NAMED_COMMIT = re.compile(r"\s*(?:-\s+)?(?:uses|rev):")
 # A `#` outside quotes, at the start or after a space.
 _COMMENT = re.compile(
     r"""((?:[^"'#]|(?<!\s)#|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*?)(\s+#[^\n]*)"""
@@ -30,7 +32,7 @@ def resolve(clash: Clash) -> Solution | None:
 
 def merged(kind: Kind, base: str, ours: str, theirs: str) -> str:
     """Return the line with the comment of one side and the rest of the other, or ""."""
-    if kind not in _HASHED:
+    if kind not in _HASHED or (kind is Kind.YAML and _NAMED_COMMIT.match(base)):
         return ""
     old, mine, new = (_split(kind, line) for line in (base, ours, theirs))
     for commented, changed in ((mine, new), (new, mine)):

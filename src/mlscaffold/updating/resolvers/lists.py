@@ -3,9 +3,10 @@
 Certain where the order has no meaning, each line is one item, and each item was added, changed or
 removed by one side only, or by both alike. The order has none for patterns to ignore, requirements,
 names in an import, entries of a dict, bullets and rows of tables in Markdown; nor for texts in TOML
-and YAML, under certain keys or if there are four or more and all versions have them in alphabetical
-order. In a sorted list the items are sorted; elsewhere those of each side stay together, and the
-order of their names decides which come first.
+and YAML, under certain keys or if there are four or more, without spaces, which all versions have
+in alphabetical order. What is known to be applied in order is left. In a sorted list the items are
+sorted; elsewhere those of each side stay together, and the order of their names decides which come
+first.
 """
 
 import ast
@@ -17,9 +18,9 @@ from . import comments, items, pins
 from .clash import Clash, Solution
 from .edits import Lines
 from .kinds import Kind
-from .orders import is_unordered
-from .stems import stem_of
-from .surroundings import indent_of, parents
+from .orders import REQUIREMENTS, is_ordered, is_unordered
+from .stems import has_bound, requirement_of, stem_of
+from .surroundings import are_in_text, indent_of, is_fenced, parents
 
 NAME = "list"
 
@@ -27,11 +28,14 @@ _TOML_ITEM = re.compile(r"""\s+("(?:[^"\\]|\\.)*"|'[^']*')\s*,\s*(?:\#.*)?\s*"""
 _YAML_ITEM = re.compile(
     r"""\s*-\s+("(?:[^"\\]|\\.)*"|'[^']*'|[^\s"'#&*!|>%@`{\[][^#]*?)(?:\s+\#.*)?\s*"""
 )
+# Also a date or a time; the order of numbers has a meaning.
+_NUMBER = re.compile(r"[-+.]*\d[\da-fxo_.,:+-]*|[-+]?\.(inf|nan)", re.IGNORECASE)
 _NAME_ITEM = re.compile(r"\s+(\w+(?: as \w+)?)\s*,\s*(?:#.*)?\s*")
 _IMPORT = re.compile(
     r"\s*(import\s+[\w.]+|from\s+[\w.]+\s+import)(?:\s+as\s+\w+|\s+\w+)?(?:\s*,\s*\w+)*\s*"
 )
 _BULLET = re.compile(r"(\s*[-*+]\s+\S.*|\s*\|.*\|)\s*")
+_SEPARATOR = re.compile(r"[\s|:-]+")
 _PATTERN = re.compile(r"([^\s#!].*)\s*")
 
 _KEYED = {Kind.TOML, Kind.YAML}
@@ -91,15 +95,19 @@ def _key_in(clash: Clash) -> Key | None:
 
 def _keyed(clash: Clash, lines: Lines) -> Key | None:
     """Return how to name the items of a list of texts in TOML or YAML."""
-    name = (_toml_name if clash.kind is Kind.TOML else _yaml_name)(clash.above, lines)
-    key = _toml_key if clash.kind is Kind.TOML else _yaml_key
-    if name is None:
+    is_toml = clash.kind is Kind.TOML
+    path = (_toml_path if is_toml else _yaml_path)(clash.above, lines)
+    text = _toml_text if is_toml else _yaml_text
+    if not path:
         return None
-    above, below = _around(clash, key)
+    above, below = _around(clash, text)
     sides = clash.base, clash.ours, clash.theirs
-    versions = [[*above, *filter(None, map(key, side)), *below] for side in sides]
-    are_requirements = clash.kind is Kind.TOML and all(map(stem_of, lines))
-    return key if are_requirements or is_unordered(name, versions) else None
+    versions = [[*above, *filter(None, map(text, side)), *below] for side in sides]
+    are_bound = is_toml and all(has_bound(text(line)) for line in lines)
+    if not are_bound and not is_unordered(path[0], versions, path[-1]):
+        return None
+    is_bound = is_toml and any(has_bound(item) for side in versions for item in side)
+    return partial(_requirement_key, text) if is_bound or path[0] in REQUIREMENTS else text
 
 
 def _around(clash: Clash, key: Key) -> tuple[list[str], list[str]]:
@@ -122,37 +130,43 @@ def _ignored(above: Lines, lines: Lines) -> Key | None:
 
 
 def _in_markdown(above: Lines, lines: Lines) -> Key | None:
-    # What is indented more belongs to the item above.
-    return _of(_BULLET) if len({*map(indent_of, lines)}) == 1 else None
+    # What is indented more belongs to the item above, and what is below `|---|` to a new table.
+    is_list = len({*map(indent_of, lines)}) == 1 and not any(map(_SEPARATOR.fullmatch, lines))
+    return _of(_BULLET) if is_list and not is_fenced(above) else None
 
 
-def _toml_name(above: Lines, lines: Lines) -> str | None:
-    """Return the key of the array that the lines stand in; `None` if they do not."""
+def _toml_path(above: Lines, lines: Lines) -> list[str]:
+    """Return the key of the array that the lines stand in; nothing if they do not."""
     for line in reversed(above):
         if _TOML_ITEM.fullmatch(line) or not line.strip() or line.lstrip().startswith("#"):
             continue
         found = re.fullmatch(r"\s*([\w.-]+)\s*=\s*\[\s*(?:#.*)?\s*", line)
-        return found[1] if found else None
-    return None
+        return [found[1]] if found else []
+    return []
 
 
-def _toml_key(line: str) -> str:
+def _toml_text(line: str) -> str:
     found = _TOML_ITEM.fullmatch(line)
-    return (stem_of(line) or found[1][1:-1]) if found else ""
+    return found[1][1:-1] if found else ""
 
 
-def _yaml_name(above: Lines, lines: Lines) -> str | None:
-    """Return the key of the sequence that the lines stand in; `None` if they do not."""
+def _requirement_key(text: Key, line: str) -> str:
+    """Name a requirement, so that `numpy` and `numpy>=2` are versions of one."""
+    return requirement_of(text(line)) or text(line)
+
+
+def _yaml_path(above: Lines, lines: Lines) -> list[str]:
+    """Return the keys around the sequence that the lines stand in, the nearest first."""
     around = parents(above, lines)
-    is_scalar = any(re.search(r":\s*[|>][+-]?\d*\s*$", line) for line in around)
-    if not around or is_scalar or len({*map(indent_of, lines)}) != 1:
-        return None
-    return around[0].split(":")[0].strip(" \"'-")
+    if are_in_text(around) or len({*map(indent_of, lines)}) != 1:
+        return []
+    return [line.split(":")[0].strip(" \"'-") for line in around]
 
 
-def _yaml_key(line: str) -> str:
+def _yaml_text(line: str) -> str:
     found = _YAML_ITEM.fullmatch(line)
-    if not found or (found[1][0] not in "\"'" and re.search(r":(\s|$)", found[1])):
+    is_plain = bool(found) and found[1][0] not in "\"'"
+    if not found or (is_plain and (_NUMBER.fullmatch(found[1]) or re.search(r":(\s|$)", found[1]))):
         return ""
     text = found[1].strip("\"'")
     # In lists of patterns, one with `!` takes back what an earlier one says.
@@ -163,7 +177,8 @@ def _in_python(above: Lines, lines: Lines) -> Key | None:
     if all(_IMPORT.fullmatch(line) for line in lines):
         return _import_key
     if all(map(_entry_key, lines)):
-        return _entry_key
+        # Such as an `OrderedDict` of layers; its bracket may be on a line of its own.
+        return None if any(map(is_ordered, parents(above, lines)[:2])) else _entry_key
     for line in reversed(above):
         if not _NAME_ITEM.fullmatch(line):
             is_import = re.fullmatch(r"\s*from\s+[\w.]+\s+import\s*\(\s*(?:#.*)?\s*", line)

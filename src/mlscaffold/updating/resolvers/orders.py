@@ -14,21 +14,31 @@ _UNORDERED = {
     "outs", "packages", "paths", "paths-ignore", "plots", "requires", "reviewers", "select", "tags",
     "testpaths", "types", "types_or", "unfixable",
 }  # fmt: skip
+# Lists under these keys, which elsewhere may be classes or columns, by the key around everything.
+_UNORDERED_IN = {"labels": "updates", "metrics": "stages", "params": "stages"}
+REQUIREMENTS = {
+    "additional_dependencies", "build-constraint-dependencies", "constraint-dependencies",
+    "dependencies", "override-dependencies", "pip", "requirements", "requires",
+}  # fmt: skip
 # What is applied in order, and may be in alphabetical order by chance.
 _ORDERED = {
-    "after_script", "augmentations", "before_script", "callbacks", "commands", "compose",
-    "defaults", "include", "layers", "ordereddict", "pipeline", "script", "sequential", "stages",
-    "steps", "transforms",
+    "augmentations", "callbacks", "commands", "compose", "defaults", "include", "layers",
+    "ordereddict", "pipeline", "script", "sequential", "stages", "steps", "transforms",
 }  # fmt: skip
 _SORTED = 4
 
 
-def is_unordered(name: str, versions: Iterable[Sequence[str]]) -> bool:
+def is_unordered(name: str, versions: Iterable[Sequence[str]], root: str = "") -> bool:
     """Return whether the order of a list has no meaning, from its name or its items.
 
     Four items or more in alphabetical order have none, unless one is a sentence or a command.
+
+    Args:
+        name: Its key, or the line up to it.
+        versions: The items of its versions.
+        root: The outermost key around it.
     """
-    if name in _UNORDERED:
+    if name in _UNORDERED or (root and _UNORDERED_IN.get(name) == root):
         return True
     return not is_ordered(name) and all(
         len(one) >= _SORTED and items.is_sorted(one) and not any(" " in item for item in one)
@@ -38,4 +48,4 @@ def is_unordered(name: str, versions: Iterable[Sequence[str]]) -> bool:
 
 def is_ordered(line: str) -> bool:
     """Return whether a line, such as the first of a list, names something that has an order."""
-    return not _ORDERED.isdisjoint(re.findall(r"\w+", line.lower()))
+    return not _ORDERED.isdisjoint(re.findall(r"[a-z]+", line.lower()))

@@ -1,7 +1,8 @@
 """A version that both sides changed: the higher one.
 
 Certain for a requirement, an action, a hook or an image whose versions alone differ, where neither
-side lowered one: a lower version was chosen for a reason that a merge can't know.
+side lowered one: a lower version was chosen for a reason that a merge can't know. Where fewer
+numbers allow more, as in `~=` and in tags, all versions have equally many.
 """
 
 import re
@@ -10,6 +11,8 @@ from packaging.version import InvalidVersion, Version
 
 from .clash import Clash, Solution
 from .kinds import Kind
+from .orders import REQUIREMENTS
+from .surroundings import parents
 
 NAME = "pin"
 
@@ -35,6 +38,10 @@ def resolve(clash: Clash) -> Solution | None:
     if {*map(len, (clash.base, clash.ours, clash.theirs))} != {1}:
         return None
     (base,), (ours,), (theirs,) = clash.base, clash.ours, clash.theirs
+    around = [line.strip(" -:\r\n") for line in parents(clash.above, clash.base)[:1]]
+    if clash.kind is Kind.YAML and _REQUIREMENT.fullmatch(base) and not {*around} & REQUIREMENTS:
+        # It may be a threshold, such as `loss<0.5`.
+        return None
     line = merged(clash.kind, base, ours, theirs)
     return Solution((line,), (NAME,), (line,), (line,)) if line else None
 
@@ -47,6 +54,10 @@ def merged(kind: Kind, base: str, ours: str, theirs: str) -> str:
         return ""
     old, mine, new = (_versions(line) for line in (base, ours, theirs))
     if not (old and _is_above(mine, old) and _is_above(new, old)):
+        return ""
+    lengths = {tuple(len(one.release) for one in side) for side in (old, mine, new)}
+    if len(lengths) > 1 and ("~=" in base or not _REQUIREMENT.fullmatch(base)):
+        # `~=2.1` is wider than `~=2.1.0`, and an image `3` is a newer one than `3.11` later on.
         return ""
     if _is_above(new, mine):
         return theirs if new != mine or theirs == ours else ""

@@ -1,4 +1,4 @@
-"""What a line is about: the part that stays when its value changes."""
+"""What a line or an item is about: the part that stays when its value changes."""
 
 import re
 
@@ -6,6 +6,8 @@ _REQUIREMENT = re.compile(
     r"""\s*(?:-\s+)?(["']?)([A-Za-z0-9][\w.-]*)(?:\[[\w.,\s-]*\])?\s*(?:[<>=!~]=|[<>])"""
 )
 _SETTING = re.compile(r"""\s*((?:-\s+)?["']?[\w./-]+["']?\s*(?::(?!=)|[:?+]?=(?!=)))""")
+_NAME = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:[\[@;<>=!~]|$)")
+_BOUND = re.compile(r"[A-Za-z0-9][\w.-]*\s*(?:\[[^\]]*\]\s*)?(?:[<>=!~]=|[<>]|@\s)")
 _USES = re.compile(r"\s*(-?\s*uses:\s*[^@\s]+)@")
 
 
@@ -16,3 +18,14 @@ def stem_of(line: str) -> str:
     if found := _USES.match(line) or _SETTING.match(line):
         return re.sub(r"\s", "", found[1])
     return ""
+
+
+def requirement_of(text: str) -> str:
+    """Return the normalized name of a requirement, with a version or without; "" if it has none."""
+    found = _NAME.match(text)
+    return re.sub(r"[-_.]+", "-", found[1]).lower() if found else ""
+
+
+def has_bound(text: str) -> bool:
+    """Return whether a text is a requirement with a version or an address."""
+    return bool(_BOUND.match(text))

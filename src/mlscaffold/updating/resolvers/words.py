@@ -12,6 +12,7 @@ from . import items
 from .clash import Clash, Solution
 from .kinds import Kind
 from .orders import is_unordered
+from .stems import requirement_of
 
 NAME = "list"
 """To a user, a list is one, whether on one line or on several: `lists` has the same name."""
@@ -37,12 +38,12 @@ def resolve(clash: Clash) -> Solution | None:
     if {*map(len, (clash.base, clash.ours, clash.theirs))} != {1}:
         return None
     (base,), (ours,), (theirs,) = clash.base, clash.ours, clash.theirs
-    lines = (_merged(*parts) for parts in _splits(clash.kind, base, ours, theirs))
+    lines = (_merged(clash.kind, *parts) for parts in _splits(clash.kind, base, ours, theirs))
     line = next(filter(None, lines), "")
     return Solution((line,), (NAME,), (line,), (line,)) if line else None
 
 
-def _merged(base: _Parts, ours: _Parts, theirs: _Parts) -> str:
+def _merged(kind: Kind, base: _Parts, ours: _Parts, theirs: _Parts) -> str:
     """Return the merged line; "" if more than the words differs, or they can't be merged."""
     head, _, separator, tail = base
     if any((one[0], one[3]) != (head, tail) for one in (ours, theirs)):
@@ -50,7 +51,10 @@ def _merged(base: _Parts, ours: _Parts, theirs: _Parts) -> str:
     words = [{word: word for word in one[1]} for one in (base, ours, theirs)]
     if [*map(len, words)] != [len(one[1]) for one in (base, ours, theirs)]:
         return ""
-    merged = items.merged(*words, lambda old, mine, new: "")
+    merged = items.merged(*words, lambda old, mine, new: "") or {}
+    names = {requirement_of(word.strip("\"'")) or word for word in merged}
+    if kind in _ARRAYS and len(names) < len(merged):
+        return ""
     return f"{head}{separator.join(merged)}{tail}" if merged else ""
 
 
@@ -67,9 +71,15 @@ def _splits(
             if all(_surround(head, tail, line) for line in (ours, theirs)):
                 insides = [line[len(head) : len(line) - len(tail)] for line in (base, ours, theirs)]
                 words = [_words(inside) for inside in insides]
-                if is_unordered("", words):
+                if is_unordered(head, words) and not _is_target(head, tail):
                     one, two, three = ((head, word, ", ", tail) for word in words)
                     yield one, two, three
+
+
+def _is_target(head: str, tail: str) -> bool:
+    """Return whether what is in brackets is assigned to, as in `[a, b] = f()`."""
+    is_assigned = re.search(r"(?<![=<>!:])=(?!=)", tail) and not re.search(r"[(=]", head)
+    return bool(is_assigned or re.match(r".\s*in\b", tail))
 
 
 def _surround(head: str, tail: str, line: str) -> bool:
