@@ -495,6 +495,11 @@ LEFT = {
         "p.toml", 'f = [\n    "once::A",\n]\n', 'f = [\n    "once::A",\n    "error::B",\n]\n',
         'f = [\n    "once::A",\n    "ignore::C",\n]\n',
     ),
+    "filters of warnings in alphabetical order": (
+        "p.toml", 'filterwarnings = [\n    "a",\n    "b",\n    "c",\n    "d",\n]\n',
+        'filterwarnings = [\n    "a",\n    "b",\n    "c",\n    "d",\n    "x",\n]\n',
+        'filterwarnings = [\n    "a",\n    "b",\n    "c",\n    "d",\n    "z",\n]\n',
+    ),
     "a pin of more numbers": (
         "pyproject.toml", DEPENDENCIES.replace(">=2.13", "~=2.1"),
         DEPENDENCIES.replace(">=2.13", "~=2.1.2"), DEPENDENCIES.replace(">=2.13", "~=2.3"),

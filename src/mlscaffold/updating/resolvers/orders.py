@@ -16,14 +16,15 @@ _UNORDERED = {
 }  # fmt: skip
 # Lists under these keys, which elsewhere may be classes or columns, by the key around everything.
 _UNORDERED_IN = {"labels": "updates", "metrics": "stages", "params": "stages"}
+# Lists of requirements, with or without versions.
 REQUIREMENTS = {
     "additional_dependencies", "build-constraint-dependencies", "constraint-dependencies",
     "dependencies", "override-dependencies", "pip", "requirements", "requires",
 }  # fmt: skip
 # What is applied in order, and may be in alphabetical order by chance.
 _ORDERED = {
-    "augmentations", "callbacks", "commands", "compose", "defaults", "include", "layers",
-    "ordereddict", "pipeline", "script", "sequential", "stages", "steps", "transforms",
+    "augmentations", "callbacks", "commands", "compose", "defaults", "filterwarnings", "include",
+    "layers", "ordereddict", "pipeline", "script", "sequential", "stages", "steps", "transforms",
 }  # fmt: skip
 _SORTED = 4
 
