@@ -179,6 +179,18 @@ SETTLED = {
         FIELDS.replace("class\n", "class(kw_only=True)\n")
         + "    mine: int = 2\n    theirs: int = 3\n",
     ),
+    "methods of a dataclass": (
+        ("blocks",), "a.py", FIELDS, f"{FIELDS}\n    def mine(self):\n        return 1\n",
+        f"{FIELDS}\n    def theirs(self):\n        return 2\n",
+        f"{FIELDS}\n    def mine(self):\n        return 1\n"
+        "\n    def theirs(self):\n        return 2\n",
+    ),
+    "folders whose changes run a job": (
+        ("list",), "ci.yml", "on:\n  push:\n    paths:\n      - a\n",
+        "on:\n  push:\n    paths:\n      - a\n      - c\n",
+        "on:\n  push:\n    paths:\n      - a\n      - b\n",
+        "on:\n  push:\n    paths:\n      - a\n      - b\n      - c\n",
+    ),
     "a comment about the table below, and a table": (
         ("blocks",), "p.toml", "[a]\nx = 1\n\n[b]\ny = 1\n",
         "[a]\nx = 1\n\n# Tuned.\n[b]\ny = 1\n", "[a]\nx = 1\n\n[c]\nz = 1\n\n[b]\ny = 1\n",
@@ -298,8 +310,12 @@ LEFT = {
         "layers:\n  - dense\n  - relu\n",
     ),
     "patterns of which one takes back": (
-        "c.yaml", "paths:\n  - 'a'\n", "paths:\n  - 'a'\n  - '!a/b'\n",
-        "paths:\n  - 'a'\n  - 'c'\n",
+        "ci.yml", "on:\n  push:\n    paths:\n      - 'a'\n",
+        "on:\n  push:\n    paths:\n      - 'a'\n      - '!a/b'\n",
+        "on:\n  push:\n    paths:\n      - 'a'\n      - 'c'\n",
+    ),
+    "folders to search": (
+        "c.yaml", "paths:\n  - a\n", "paths:\n  - a\n  - mine\n", "paths:\n  - a\n  - base\n",
     ),
     "Hydra's defaults": (
         "c.yaml", "defaults:\n  - a\n", "defaults:\n  - a\n  - mine\n",

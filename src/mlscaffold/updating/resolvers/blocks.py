@@ -97,11 +97,20 @@ def _are_definitions(clash: Clash) -> bool:
         return False
     above = parents(clash.above, (*first, *second))
     is_class = bool(above) and above[0].lstrip().startswith("class ")
-    if is_class and _is_known_by_place(clash):
+    have_fields = all(any(map(_is_field, _statements(one))) for one in (first, second))
+    if is_class and have_fields and _is_known_by_place(clash):
         return False
     return _have_names_of_their_own(
         {lines: _defined(lines, is_class=is_class) for lines in (first, second)}
     )
+
+
+def _statements(lines: Lines) -> list[ast.stmt]:
+    return ast.parse(textwrap.dedent("".join(lines))).body
+
+
+def _is_field(node: ast.stmt) -> bool:
+    return isinstance(node, ast.AnnAssign)
 
 
 def _is_known_by_place(clash: Clash) -> bool:
@@ -135,7 +144,7 @@ def _defined(lines: Lines, *, is_class: bool) -> set[str]:
     A constant in a class counts as a name too: of an enumeration's members, two can't be equal.
     """
     names: set[str] = set()
-    for node in ast.parse(textwrap.dedent("".join(lines))).body:
+    for node in _statements(lines):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:

@@ -11,11 +11,11 @@ _UNORDERED = {
     "branches-ignore", "build-constraint-dependencies", "classifiers", "constraint-dependencies",
     "default-groups", "dependencies", "deps", "exclude", "extend-exclude", "extend-ignore",
     "extend-select", "fixable", "ignore", "keywords", "markers", "needs", "omit", "only-include",
-    "outs", "packages", "paths", "paths-ignore", "plots", "requires", "reviewers", "select", "tags",
+    "outs", "packages", "paths-ignore", "plots", "requires", "reviewers", "select", "tags",
     "testpaths", "types", "types_or", "unfixable",
 }  # fmt: skip
-# Lists under these keys, which elsewhere may be classes or columns, by the key around everything.
-_UNORDERED_IN = {"labels": "updates", "metrics": "stages", "params": "stages"}
+# By the outermost key around them; elsewhere they may be classes, columns or where to search.
+_UNORDERED_IN = {"labels": "updates", "metrics": "stages", "params": "stages", "paths": "on"}
 # Lists of requirements, with or without versions.
 REQUIREMENTS = {
     "additional_dependencies", "build-constraint-dependencies", "constraint-dependencies",
