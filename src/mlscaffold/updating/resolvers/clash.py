@@ -19,7 +19,8 @@ class Solution:
     ours: Lines
     """What each side would have written, had it known what the other did in the same line.
 
-    The changes of both sides from the base to these are all in `lines`.
+    The changes of both sides from the base to these are all in `lines`. A rule that gives `lines`
+    for both vouches for itself.
     """
     theirs: Lines
 

@@ -1,6 +1,7 @@
 """A comment at a line's end on one side, a change of the line itself on the other.
 
 Certain where one side changed nothing but the comment, and the other left the comment alone.
+Its result is only checked for being valid.
 """
 
 import io

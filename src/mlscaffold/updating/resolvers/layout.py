@@ -3,6 +3,8 @@
 Certain where the file means the same with the reformatted lines as with the base's, down to the
 comments. Of the statements there, those that the other side changed are taken from it, all others
 from the side that reformatted them. No formatter is run, and no line is written that neither wrote.
+What the file means with the result is compared here with the changed lines, and later only checked
+for being valid.
 """
 
 import ast

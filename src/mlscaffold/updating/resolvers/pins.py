@@ -3,6 +3,7 @@
 Certain for a requirement, an action, a hook or an image whose versions alone differ, where neither
 side lowered one: a lower version was chosen for a reason that a merge can't know. Where fewer
 numbers allow more, as in `~=` and in tags, all versions have equally many.
+Its result is only checked for being valid.
 """
 
 import re

@@ -114,7 +114,12 @@ def _clash_of(hunk: Clash, cluster: Cluster) -> Clash:
 
 
 def _is_safe(hunk: Clash, solution: Solution) -> bool:
-    """Return whether the file is valid, and holds what each side added, once and in its place."""
+    """Return whether the file is valid, and holds what each side added, once and in its place.
+
+    A solution's own sides are what it is compared with. Comments, pins, lists in one line and
+    layout give their result as both: then it is compared with itself, and no more is seen than that
+    the file is valid. Nor is an order checked. For both, the rule itself must be certain.
+    """
     lines, sides = solution.lines, (solution.ours, solution.theirs)
     try:
         require_valid(hunk.kind, "".join((*hunk.above, *lines, *hunk.below)))

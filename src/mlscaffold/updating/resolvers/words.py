@@ -2,7 +2,8 @@
 
 Certain where the order has no meaning: phony targets and files to remove in a Makefile, names that
 are imported, and texts in TOML and YAML under certain keys; also texts and names in brackets, there
-and in Python, if there are four or more and all versions have them in alphabetical order.
+and in Python, if there are four or more and all versions have them in alphabetical order,
+unless they are known to be applied in order. Its result is only checked for being valid.
 """
 
 import re
