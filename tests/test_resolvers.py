@@ -377,6 +377,9 @@ LEFT = {
         "DIR = a\n\nclean:\n\trm -rf $(DIR)\n",
         "OUT = a\nLOG = $(OUT)/log\n\nclean:\n\trm -rf $(OUT)\n",
     ),
+    "a variable of a script that one side renamed and the other uses": (
+        "a.sh", "OUT=a\nrm -rf b\n", "DIR=a\nrm -rf b\n", "OUT=a\nrm -rf $OUT b\n",
+    ),
     "an import that one side removed and the other uses": (
         "a.py", "import os\nmain()\n", "main()\n", "import os\nmain(os.path)\n",
     ),

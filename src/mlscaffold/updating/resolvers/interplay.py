@@ -1,8 +1,8 @@
 """Changes that are right alone and wrong together, though the merged file is valid.
 
-In Python, two imports of one name, and a statement after a new `return`; there and in a Makefile,
-a name that one side gave up and the other uses once more; in any file, a text of several lines,
-such as a script or a prompt, that is in no version.
+In Python, two imports of one name, and a statement after a new `return`; in code of any kind, a
+name that one side gave up and the other uses once more; in any file, a text of several lines, such
+as a script or a prompt, that is in no version.
 """
 
 import re
@@ -15,6 +15,7 @@ from .kinds import Kind
 from .meaning import Meaning
 
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+_CODE = {Kind.PYTHON, Kind.MAKEFILE, Kind.SHELL, Kind.DOCKERFILE}
 _LEAVING = {"Return", "Raise", "Continue", "Break"}
 
 
@@ -34,7 +35,7 @@ def break_each_other(clash: Clash, merged: Lines, *, are_apart: bool) -> bool:
         or _unreachable(result) > max(map(_unreachable, versions))
     ):
         return True
-    return clash.kind in (Kind.PYTHON, Kind.MAKEFILE) and _use_what_is_gone(clash)
+    return clash.kind in _CODE and _use_what_is_gone(clash)
 
 
 def _texts(meaning: Meaning) -> set[str]:
