@@ -52,7 +52,8 @@ def answers_at(
 ) -> Answered:
     """Return the project's answers at a release: those given, else those recorded, else new ones.
 
-    Raises ProjectError when a recorded answer is no longer valid there.
+    Raises ProjectError when a recorded answer is no longer valid there, AnswerError when it is not
+    valid beside those given.
     """
     releases = cache.releases(project.template)
     try:
@@ -64,5 +65,18 @@ def answers_at(
             project=project.path,
         )
     except StaleAnswerError as error:
+        if given and _are_valid_alone(project, releases, release):
+            raise
         fix = f"answer it again with -d {error.question}=..."
         raise RecordedAnswerError(project.path, f"{error}; {fix}") from error
+
+
+def _are_valid_alone(project: Project, releases: Releases, release: str) -> bool:
+    """Return whether the recorded answers are valid at a release as they are."""
+    try:
+        answer(releases, release, recorded=project.answers, project=project.path)
+    except StaleAnswerError:
+        return False
+    except AnswerError:  # of another question
+        pass
+    return True

@@ -76,9 +76,14 @@ def export_hf(bundle: "Bundle", folder: Path) -> None:
 def _require_replaceable(folder: Path) -> None:
     """Raise a ProjectError for a folder with other content than an exported model."""
     is_free = not folder.is_dir() or not any(folder.iterdir())
-    is_exported = (folder / CONFIG).is_file() and any(folder.glob("model*.safetensors"))
-    if not folder.name or not (is_free or is_exported):
+    if not folder.name or not (is_free or _is_exported(folder)):
         raise ProjectError(f"--folder must be new, empty or an exported model, got {folder}")
+
+
+def _is_exported(folder: Path) -> bool:
+    """Return whether there are weights beside a config of transformers."""
+    config, weights = folder / CONFIG, folder.glob("model*.safetensors")
+    return any(weights) and config.is_file() and b'"model_type"' in config.read_bytes()
 
 
 def _change_unit(network: "nn.Module", objective: Any) -> None:
