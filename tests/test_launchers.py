@@ -127,6 +127,7 @@ def test_a_signal_ends_all_of_torchruns_processes_after_the_same_step_and_they_g
     assert result(project) == result(undisturbed)
 
 
+@pytest.mark.nightly
 def test_ray_goes_on_when_a_worker_is_killed(
     project: Path, project_env: Path, undisturbed: Path, ray_env: dict[str, str]
 ) -> None:

@@ -30,6 +30,8 @@ KINDS = (
     "update --abort",
     "update --continue",
 )
+LONG = ("update --commit", "update, with conflicts")
+"""Kinds that take minutes, and do before each file what `update` does."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,13 @@ def test_histories_that_once_went_wrong(lab: Lab, seed: int) -> None:
     assert (told.lost, told.wrong, told.conflicts) == ([], [], 1)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[pytest.mark.nightly] if kind in LONG else [], id=kind)
+        for kind in KINDS
+    ],
+)
 def test_kill_before_any_step(lab: Lab, scenarios: dict[str, Scenario], kind: str) -> None:
     tally = crashes.kill_everywhere(lab, scenarios[kind])
     assert tally.wrong == []
@@ -113,6 +121,7 @@ def test_saves_before_some_steps(lab: Lab) -> None:
     assert sum(tally.trials for tally in tallies) > 40
 
 
+@pytest.mark.nightly
 def test_racing_saves(lab: Lab, scenarios: dict[str, Scenario]) -> None:
     tally = saves.race(lab, scenarios["update, with conflicts"], trials=15, seed=0)
     assert tally.wrong == []

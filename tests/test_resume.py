@@ -96,6 +96,7 @@ def test_ctrl_c_in_a_pipeline_keeps_the_curve_and_dvc_goes_on(
     assert result(project) == whole
 
 
+@pytest.mark.nightly
 def test_a_compiled_model_learns_what_the_model_does(project: Path, run_in: Run) -> None:
     settings = ("tracking=none", "resume=never", "model=mlp")
     settings += ("model.dropout=0", "model.word_dropout=0")
