@@ -39,7 +39,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import yaml
-from natural_edits import CHANGES, EDITS, NAME, Edit, Files, Misplaced
+from edit_steps import Edit, Files, Misplaced
+from natural_edits import CHANGES, EDITS, NAME
 from packaging.version import Version
 from update_tools import IDENTITY, TOOLS, Bench, History, git, read, rendered
 

@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from natural_edits import NAME, Edit, Files
+from edit_steps import Edit, Files
+from natural_edits import NAME
 
 from mlscaffold.new import new
 from mlscaffold.rendering.render_cache import RenderCache

@@ -8,7 +8,8 @@ from pathlib import Path
 import conflicts
 import pytest
 from conflicts import Outcome, added, is_higher, outcome, parses
-from natural_edits import CHANGES, EDITS, Edit, Files
+from edit_steps import Edit, Files
+from natural_edits import CHANGES, EDITS
 from update_tools import IDENTITY, Bench
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "serving.py"
