@@ -208,7 +208,7 @@ class ChangedMeanwhileError(ProjectError):
 
     def __init__(self, path: Path | str) -> None:
         self.path = path
-        super().__init__(f"{path} has changed in the meantime: try again")
+        super().__init__(f"{path} has just changed, or a program has it open: try again")
 
 
 class MovedHeadError(ProjectError):
