@@ -64,7 +64,9 @@ def _answered(state: Path, program: str, *arguments: str) -> int:
     if told.exists():
         print(told.read_text(), file=sys.stderr)
         return 1
-    if group != "auth":
+    if group == "api":
+        _patch(state, verb, rest)
+    elif group != "auth":
         {"gh": _pull_request, "glab": _merge_request}[program](state, verb, rest)
     return 0
 
@@ -75,23 +77,38 @@ def _pull_request(state: Path, verb: str, rest: list[str]) -> None:
         parser.add_argument(f"--{name}")
     parser.add_argument("--draft", action="store_true")
     parser.add_argument("--undo", action="store_true")
-    parser.add_argument("number", nargs="?", type=int)
+    parser.add_argument("address", nargs="?")
     given = parser.parse_args(rest)
     repository, requests = _requests(state)
     if verb == "list":
         found = [one for one in requests if one["head"] == given.head]
         print(json.dumps([{key: one[key] for key in given.json.split(",")} for one in found]))
         return
-    said = {"title": given.title, "body": sys.stdin.read()} if given.title else {}
     if verb == "create":
         number = len(requests) + 1
-        url = f"https://forge.example/pull/{number}"
+        url = f"https://forge.example/acme/toy/pull/{number}"
         base = {"number": number, "url": url, "head": given.head, "base": given.base}
-        requests.append(base | said | {"isDraft": given.draft, "isCrossRepository": False})
+        said = {"title": given.title, "body": sys.stdin.read(), "isDraft": given.draft}
+        requests.append(base | said | {"isCrossRepository": False})
         print(f"Creating pull request\n{url}")
     else:
-        one = requests[given.number - 1]
-        one.update(said or {"isDraft": given.undo})
+        (one,) = (one for one in requests if one["url"] == given.address)
+        one["isDraft"] = given.undo
+    _store(state, repository, requests)
+
+
+def _patch(state: Path, address: str, rest: list[str]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--method", choices=["PATCH"], required=True)
+    parser.add_argument("--hostname", choices=["forge.example"], required=True)
+    parser.add_argument("--raw-field", required=True)
+    parser.add_argument("--field", choices=["body=@-"], required=True)
+    given = parser.parse_args(rest)
+    repository, requests = _requests(state)
+    start, _, number = address.rpartition("/")
+    assert start == "repos/acme/toy/pulls"
+    title = given.raw_field.removeprefix("title=")
+    requests[int(number) - 1].update({"title": title, "body": sys.stdin.read()})
     _store(state, repository, requests)
 
 

@@ -115,7 +115,7 @@ def test_the_branch_is_pushed_and_a_pull_request_lists_what_was_done(
         f"{toy}: v1.0.0 to v2.0.0: 3 changed, 1 added; committed as {made[:12]} on {BRANCH}, "
         "pushed\n"
         "  settled   Makefile:6-11: both added blocks at one place\n"
-        "  open at   https://forge.example/pull/1\n"
+        "  open at   https://forge.example/acme/toy/pull/1\n"
         "The dependencies may have changed: run `uv lock`, then `make setup`.\n"
     )
     assert files_of(toy) == before
@@ -139,7 +139,7 @@ def test_conflicts_make_a_draft_that_lists_them(toy: Path, forge: Forge) -> None
     [row] = json.loads(done.stdout)
     assert (row["outcome"], row["pushed"], row["url"]) == (
         *("conflicts", True),
-        "https://forge.example/pull/1",
+        "https://forge.example/acme/toy/pull/1",
     )
     [request] = forge.requests(toy)
     assert request["isDraft"]
@@ -333,7 +333,7 @@ def test_a_request_that_is_refused_is_opened_by_the_next_run(
     assert (done.outcome, done.pushed, done.url) == (Outcome.FAILED, True, "")
     assert done.problem == f"{BRANCH} is pushed to origin, but gh pr create failed: {refusal}"
     (forge.state / "pr create").unlink()
-    assert propose(toys, toy).url == "https://forge.example/pull/1"
+    assert propose(toys, toy).url == "https://forge.example/acme/toy/pull/1"
 
 
 def test_no_secret_is_shown(
@@ -396,7 +396,7 @@ def test_one_project_that_fails_stops_no_other(toy: Path, forge: Forge, tmp_path
         "b": "failed",
         "forge": "skipped",
     }
-    assert rows["a"]["url"] == "https://forge.example/pull/1"
+    assert rows["a"]["url"] == "https://forge.example/acme/toy/pull/1"
     assert rows["b"]["problem"].startswith(f"{tmp_path}/b has no remote to push to")
     assert (tip(tmp_path / "b"), tip(remote_of(tmp_path / "a"))) == ("", rows["a"]["commit"])
 
@@ -414,7 +414,7 @@ def test_projects_of_one_repository_share_a_request(
     done = cli("update", *projects, "--to=v2.0.0", "--branch", BRANCH, "--open-pr", "--json")
     assert done.exit_code == 0, done.stdout
     first, second = json.loads(done.stdout)
-    assert first["url"] == second["url"] == "https://forge.example/pull/1"
+    assert first["url"] == second["url"] == "https://forge.example/acme/toy/pull/1"
     assert git(repo, "rev-list", "--reverse", f"main..{BRANCH}").split() == [
         first["commit"],
         second["commit"],

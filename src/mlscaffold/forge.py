@@ -18,6 +18,7 @@ _NEVER_ASKS = {
     "GH_PROMPT_DISABLED": "1",
     "GH_NO_UPDATE_NOTIFIER": "1",
     "GLAB_CHECK_UPDATE": "false",
+    "GLAB_NO_PROMPT": "1",
     "NO_PROMPT": "1",
     "NO_COLOR": "1",
 }
@@ -98,8 +99,8 @@ class _CommandLine:
         self._repository = () if remote.is_only_one else ("--repo", remote.public_url)
 
     def _run(self, *arguments: str, stdin: str = "") -> str:
-        """Run the program on the repository and return what it printed."""
-        command = [self.program, *arguments, *self._repository]
+        """Run the program and return what it printed."""
+        command = [self.program, *arguments]
         done = _finished(command, cwd=self._cwd, stdin=stdin)
         if done.returncode:
             lines = [one.strip() for one in done.stderr.splitlines() if one.strip()]
@@ -108,7 +109,7 @@ class _CommandLine:
         return done.stdout
 
     def _listed(self, *arguments: str) -> list[Any]:
-        printed = self._run(*arguments)
+        printed = self._run(*arguments, *self._repository)
         try:
             return json.loads(printed or "[]")
         except ValueError as error:
@@ -116,12 +117,13 @@ class _CommandLine:
 
     def _opened(self, *arguments: str, is_draft: bool, stdin: str = "") -> str:
         """Create a request and return its URL; not as a draft where that is not offered."""
+        command = *arguments, *self._repository
         try:
-            printed = self._run(*arguments, *(["--draft"] if is_draft else []), stdin=stdin)
+            printed = self._run(*command, *(["--draft"] if is_draft else []), stdin=stdin)
         except ForgeError:
             if not is_draft:
                 raise
-            printed = self._run(*arguments, stdin=stdin)
+            printed = self._run(*command, stdin=stdin)
         urls = re.findall(r"https?://\S+", printed)
         return urls[-1] if urls else ""
 
@@ -152,13 +154,19 @@ class GitHub(_CommandLine):
         )
 
     def edit(self, request: OpenRequest, proposal: Proposal) -> None:
-        said = ("--title", proposal.title, "--body-file", "-")
-        self._run("pr", "edit", request.number, *said, stdin=proposal.body)
+        # Not `pr edit`, which many versions can't do: they ask for what GitHub has removed.
+        host, owner, name = request.url.split("/")[2:5]
+        said = ("--raw-field", f"title={proposal.title}", "--field", "body=@-")
+        self._run(
+            *("api", f"repos/{owner}/{name}/pulls/{request.number}", "--method", "PATCH"),
+            *("--hostname", host, *said),
+            stdin=proposal.body,
+        )
         if request.is_draft and not proposal.is_draft:
-            self._run("pr", "ready", request.number)
+            self._run("pr", "ready", request.url)
         elif proposal.is_draft and not request.is_draft:
             with suppress(ForgeError):  # Not every plan has drafts; the title says it too.
-                self._run("pr", "ready", request.number, "--undo")
+                self._run("pr", "ready", request.url, "--undo")
 
 
 class GitLab(_CommandLine):
@@ -188,7 +196,7 @@ class GitLab(_CommandLine):
         said = ("--title", proposal.title, "--description", proposal.body)
         # A new title makes it ready to be merged.
         draft = ("--draft",) if proposal.is_draft else ()
-        self._run("mr", "update", request.number, *said, *draft)
+        self._run("mr", "update", request.number, *self._repository, *said, *draft)
 
 
 def _finished(

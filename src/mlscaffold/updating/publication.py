@@ -41,8 +41,8 @@ def published(rows: Sequence[UpdateResult], branch: str) -> list[UpdateResult]:
         worktree = open_worktree(done[0].project)
         remote = find_remote(worktree)
         commits = _pushed(worktree, remote, branch)
-        # An earlier run may have pushed the same.
-        done = [replace(row, commit=one) for row, one in zip(done, commits, strict=True)]
+        if len(commits) == len(done):
+            done = [replace(row, commit=one) for row, one in zip(done, commits, strict=True)]
         step = f"pushed to {remote.name}, but "
         done = [replace(row, pushed=True) for row in done]
         url = _opened(find_forge(remote), _proposal(done, worktree, remote, branch))
@@ -64,12 +64,12 @@ def _own_tip(worktree: Worktree, remote: Remote, branch: str) -> str:
 
 
 def _pushed(worktree: Worktree, remote: Remote, branch: str) -> list[str]:
-    """Push the branch and return its commits, oldest first; not if the remote has the same."""
+    """Push the branch, unless the remote has the same, and return the commits there."""
     tip = worktree.git("rev-parse", "--verify", f"refs/heads/{branch}").decode().strip()
     here = branches.range_of(worktree, tip)
     there = _own_tip(worktree, remote, branch)
     pushed = branches.range_of(worktree, there) if there else []
-    if [tree for _, tree in pushed] == [tree for _, tree in here]:
+    if pushed and [tree for _, tree in pushed] == [tree for _, tree in here]:
         branches.move(worktree, branch, there, before=tip)
         return [commit for commit, _ in pushed]
     remote.push(tip, branch, replaces=there)
