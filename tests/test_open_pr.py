@@ -23,7 +23,7 @@ BRANCH = "template-update"
 MAKEFILE = "test:\n\tpytest\n\nclean:\n\trm -rf data models\n"
 TITLE = "Update from the template's release v1.0.0 to v2.0.0"
 BODY = """\
-Both sides changed these lines, and a rule settled it:
+Both sides changed these lines, and a rule settled each of them:
 
 - `Makefile:6-11`: both added blocks at one place
 
@@ -248,6 +248,18 @@ def test_a_commit_that_arrives_meanwhile_is_not_overwritten(
         f"{git(toy, 'rev-parse', 'main')} -> {BRANCH} (stale info)"
     )
     assert tip(remote_of(toy)) == tip(toy.with_name("clone"))
+
+
+def test_a_shallow_clone_does_not_show_whose_the_commits_are(
+    toys: Toys, toy: Path, forge: Forge
+) -> None:
+    propose(toys, toy)
+    commit(toy)
+    git(toy, "push", "--quiet")
+    git(toy.parent, "clone", "--quiet", "--depth=1", remote_of(toy).as_uri(), "shallow")
+    with pytest.raises(MlscaffoldError) as caught:
+        propose(toys, toy.with_name("shallow"))
+    assert str(caught.value).endswith("(this clone is shallow: `git fetch --unshallow` first)")
 
 
 def test_a_branch_of_the_user_here_is_left_alone(toys: Toys, toy: Path, forge: Forge) -> None:

@@ -220,10 +220,9 @@ def _update(
     as_json: AsJson = False,
 ) -> None:
     """Re-apply the template to projects, by a merge that loses none of your changes."""
-    from .fleet import update_all
+    from .fleet import update_all, update_one
     from .rendering.answers import parse_pairs
-    from .update import UpdateRequest, abort, resume, update
-    from .updating.publication import published
+    from .update import UpdateRequest, abort, resume
 
     if resumes or aborts:
         others = data, to, dry_run, strict, commit, branch, prereleases, answers_file, trust
@@ -244,7 +243,8 @@ def _update(
     if trust and (branch or not one):
         raise typer.BadParameter("--trust takes one PROJECT, and no --branch")
     dialog = _dialog() if one and not as_json else None
-    left = "nothing was changed" if one else "projects not listed may be updated; run it again"
+    is_local = one and not open_pr
+    left = "nothing was changed" if is_local else "projects not listed may be updated; run it again"
     with failing(as_json, interrupted=left):
         request = UpdateRequest(
             given=parse_pairs(data),
@@ -259,11 +259,7 @@ def _update(
             answers_file=answers_file,
             trust=trust,
         )
-        if one:
-            done = [update(projects[0], request)]
-            rows = published(done, request.branch) if open_pr else done
-        else:
-            rows = update_all(projects, request, jobs=jobs)
+        rows = update_one(projects[0], request) if one else update_all(projects, request, jobs=jobs)
         code = _print_updated(rows, as_json)
     raise typer.Exit(code)
 

@@ -1,4 +1,4 @@
-"""Update many projects: several at a time, those of one repository one after the other."""
+"""Update one project or many: several at a time, those of one repository after each other."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +10,12 @@ from .project import why_no_project
 from .rendering.render_cache import RenderCache, open_render_cache
 from .update import Outcome, UpdateRequest, UpdateResult, update
 from .updating.publication import published
+
+
+def update_one(path: Path, request: UpdateRequest) -> list[UpdateResult]:
+    """Return the result of one project; raise MlscaffoldError if it can't be updated."""
+    done = [update(path, request)]
+    return published(done, request.branch) if request.opens_pr else done
 
 
 def update_all(

@@ -97,7 +97,7 @@ def _by_kind(done: "UpdateResult") -> dict[str, Sequence[str]]:
 def _lines_of(done: "UpdateResult") -> Iterator[str]:
     yield from _listed("Conflicts, to be resolved before this is merged:", done.conflicts)
     settled = {place_of(hunk): rules_of(hunk) for hunk in done.settled}
-    yield from _listed("Both sides changed these lines, and a rule settled it:", settled)
+    yield from _listed("Both sides changed these lines, and a rule settled each of them:", settled)
     yield from _listed("Left out of what the template changes:", done.left_out)
     yield f"Files: {counted(done)}."
     yield ""
