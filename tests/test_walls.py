@@ -18,7 +18,7 @@ LAYERS = (
     VERBS,
     {"updating"},
     {"project", "environment"},
-    {"rendering", "lock"},
+    {"rendering", "lock", "forge"},
     {"repository"},
     {"errors"},
 )
@@ -90,7 +90,7 @@ def importers(name: str) -> set[str]:
         ("plumbum", {"rendering.engine"}),
         ("jinja2", {"rendering.engine", "rendering.questions", "rendering.validators"}),
         ("jinja2_ansible_filters", {"rendering.validators"}),
-        ("subprocess", {"repository.git", "lock", "environment", "rendering.sandbox"}),
+        ("subprocess", {"repository.git", "lock", "environment", "forge", "rendering.sandbox"}),
         ("mlscaffold", set()),
     ],
 )

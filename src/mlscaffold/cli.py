@@ -203,6 +203,10 @@ def _update(
         str | None,
         typer.Option(metavar="NAME", help="Commit on a new branch instead."),
     ] = None,
+    open_pr: Annotated[
+        bool,
+        typer.Option("--open-pr", help="Push the branch and open a pull request by gh or glab."),
+    ] = False,
     prereleases: Prereleases = False,
     answers_file: AnswersFile = "",
     trust: Trust = False,
@@ -216,13 +220,13 @@ def _update(
     as_json: AsJson = False,
 ) -> None:
     """Re-apply the template to projects, by a merge that loses none of your changes."""
-    from .fleet import update_all
+    from .fleet import update_all, update_one
     from .rendering.answers import parse_pairs
-    from .update import UpdateRequest, abort, resume, update
+    from .update import UpdateRequest, abort, resume
 
     if resumes or aborts:
         others = data, to, dry_run, strict, commit, branch, prereleases, answers_file, trust
-        if (resumes and aborts) or len(projects) > 1 or any(others):
+        if (resumes and aborts) or len(projects) > 1 or any(others) or open_pr:
             raise typer.BadParameter(
                 "--continue and --abort take at most one PROJECT and no other option"
             )
@@ -233,11 +237,14 @@ def _update(
         raise typer.BadParameter("--branch must name a branch, got ''")
     if commit and branch:
         raise typer.BadParameter("--commit and --branch exclude each other")
+    if open_pr and not branch:
+        raise typer.BadParameter("--open-pr needs --branch NAME")
     one = len(projects) == 1
     if trust and (branch or not one):
         raise typer.BadParameter("--trust takes one PROJECT, and no --branch")
     dialog = _dialog() if one and not as_json else None
-    left = "nothing was changed" if one else "projects not listed may be updated; run it again"
+    is_local = one and not open_pr
+    left = "nothing was changed" if is_local else "projects not listed may be updated; run it again"
     with failing(as_json, interrupted=left):
         request = UpdateRequest(
             given=parse_pairs(data),
@@ -247,11 +254,12 @@ def _update(
             strict=strict,
             commits=commit,
             branch=branch or "",
+            opens_pr=open_pr,
             ask=dialog.ask if dialog else None,
             answers_file=answers_file,
             trust=trust,
         )
-        rows = [update(projects[0], request)] if one else update_all(projects, request, jobs=jobs)
+        rows = update_one(projects[0], request) if one else update_all(projects, request, jobs=jobs)
         code = _print_updated(rows, as_json)
     raise typer.Exit(code)
 

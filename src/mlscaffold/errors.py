@@ -1,6 +1,6 @@
 """Errors for the user: each has a one-line message and an exit code."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -39,6 +39,19 @@ class CommandError(MlscaffoldError):
 
 class GitError(MlscaffoldError):
     """Git is missing, or a git command failed."""
+
+    def __init__(self, message: str, printed: Sequence[str] = ()) -> None:
+        self.printed = printed
+        """What git printed on stderr, line by line."""
+        super().__init__(message)
+
+
+class PushError(MlscaffoldError):
+    """A remote repository refused a branch, or can't be reached."""
+
+
+class ForgeError(MlscaffoldError):
+    """GitHub's or GitLab's command line is missing, or one of its commands failed."""
 
 
 class ProjectError(MlscaffoldError):
@@ -163,6 +176,43 @@ class BranchExistsError(ProjectError):
     def __init__(self, branch: str, top: Path) -> None:
         self.branch, self.top = branch, top
         super().__init__(f"the branch {branch} exists in {top}: name another")
+
+
+class BranchInUseError(ProjectError):
+    """The branch that an update would replace is checked out."""
+
+    def __init__(self, branch: str, worktree: str) -> None:
+        self.branch, self.worktree = branch, worktree
+        super().__init__(
+            f"the branch {branch} is checked out in {worktree}: switch to another branch first"
+        )
+
+
+class ForeignCommitsError(ProjectError):
+    """The branch that an update would replace has commits that this tool did not make."""
+
+    def __init__(self, branch: str, place: str, hint: str = "") -> None:
+        self.branch, self.place = branch, place
+        super().__init__(
+            f"the branch {branch} in {place} has commits that mlscaffold did not make, and is left "
+            f"alone: merge it, delete it or name another{hint}"
+        )
+
+
+class NoRemoteError(ProjectError):
+    """A project has no remote repository to push to."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        super().__init__(f"{top} has no remote to push to: `git remote add origin URL` adds one")
+
+
+class UnpushedError(ProjectError):
+    """A pull request would publish commits of the user that are not pushed."""
+
+    def __init__(self, top: Path, remote: str) -> None:
+        self.top, self.remote = top, remote
+        super().__init__(f"{top} has commits that are not on {remote}: `git push` them first")
 
 
 class UnknownReleaseError(ProjectError):

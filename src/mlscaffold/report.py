@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .terminal import printable
+from .updating import wording
 
 if TYPE_CHECKING:
     from .check import Checked
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
 
 _WIDTH = 14
 """The width of the column of choices."""
-_RULES = {
-    "touching": "both changed lines that touch",
-    "list": "both added to a list",
-    "blocks": "both added blocks at one place",
-    "comment": "one side added a comment to a line that the other changed",
-    "pin": "both raised a version, the higher one is taken",
-    "layout": "one side reformatted what the other changed",
-}
 _INDENTED: Any = {
     "width": 100,
     "initial_indent": " " * (4 + _WIDTH),
@@ -57,7 +50,7 @@ def of_new(made: "NewProject", commands: Sequence[str]) -> str:
 
 def of_files(paths: Iterable[str]) -> str:
     """Format paths, one a line."""
-    return _text(map(_plain, paths))
+    return _text(map(wording.plain, paths))
 
 
 def of_options(found: "Options") -> str:
@@ -136,15 +129,16 @@ def _lines_of_updated(one: "UpdateResult") -> Iterator[str]:
         yield f"{one.project}: {one.recovered}"
     yield f"{one.project}: {_outcome(one)}"
     if one.outcome == "previewed":
-        yield from (f"  added     {_plain(path)}" for path in one.added)
-        yield from (f"  deleted   {_plain(path)}" for path in one.deleted)
+        yield from (f"  added     {wording.plain(path)}" for path in one.added)
+        yield from (f"  deleted   {wording.plain(path)}" for path in one.deleted)
     for path, reason in one.left_out.items():
-        yield f"  left out  {_plain(path)}: {reason}"
+        yield f"  left out  {wording.plain(path)}: {reason}"
     for hunk in one.settled:
-        rules = "; ".join(map(_RULES.__getitem__, hunk.rule.split(", ")))
-        yield f"  settled   {_plain(hunk.path)}:{_range(hunk.lines)}: {rules}"
+        yield f"  settled   {wording.place_of(hunk)}: {wording.rules_of(hunk)}"
     for path, reason in one.conflicts.items():
-        yield f"  conflict  {_plain(path)}: {reason}"
+        yield f"  conflict  {wording.plain(path)}: {reason}"
+    if one.url:
+        yield f"  open at   {one.url}"
     if one.outcome == "conflicts" and not one.branch:
         where = "" if one.project == Path() else f" {shlex.quote(str(one.project))}"
         them = (
@@ -159,41 +153,23 @@ def _lines_of_updated(one: "UpdateResult") -> Iterator[str]:
 
 
 def _outcome(one: "UpdateResult") -> str:
-    counted = ", ".join(
-        f"{len(paths)} {kind}"
-        for kind, paths in (
-            ("changed", one.changed),
-            ("added", one.added),
-            ("deleted", one.deleted),
-            ("in conflict", one.conflicts),
-        )
-        if paths
-    )
     releases = one.new if one.old == one.new else f"{one.old} to {one.new}"
     if one.outcome in ("updated", "conflicts"):
         if not one.new:
             done = f"committed as {one.commit[:12]}" if one.commit else "staged, not committed"
             return f"the update is finished; {done}"
-        return f"{releases}: {counted or 'no file changes'}; {_whereabouts(one)}"
+        return f"{releases}: {wording.counted(one)}; {_whereabouts(one)}"
     return {
         "current": f"nothing to do at {one.new}",
-        "previewed": f"{releases}: {counted or 'no file changes'}; nothing was changed now",
+        "previewed": f"{releases}: {wording.counted(one)}; nothing was changed now",
         "aborted": "as it was before the update",
         "skipped": f"skipped: {one.problem}",
         "failed": f"failed: {one.problem}",
     }[one.outcome]
 
 
-def _range(lines: tuple[int, int]) -> str:
-    first, last = lines
-    return f"{first}-{last}" if last > first else f"{first}"
-
-
-def _plain(path: str) -> str:
-    return path if path.isprintable() else ascii(path)
-
-
 def _whereabouts(one: "UpdateResult") -> str:
     if one.branch:
-        return f"committed as {one.commit[:12]} on {one.branch}"
+        pushed = ", pushed" if one.pushed else ""
+        return f"committed as {one.commit[:12]} on {one.branch}{pushed}"
     return f"committed as {one.commit[:12]}" if one.commit else "staged, not committed"

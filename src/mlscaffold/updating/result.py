@@ -48,6 +48,10 @@ class UpdateResult:
     """What both sides changed in one place and a rule has merged."""
     branch: str = ""
     commit: str = ""
+    pushed: bool = False
+    """Whether the remote repository has the branch as it is here."""
+    url: str = ""
+    """The address of the pull request, or merge request."""
     diff: str = ""
     """In a dry run, what would change."""
     recovered: str = ""
