@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "mlscaffold"
-VERBS = {"new", "update", "set", "check", "diff", "options", "doctor", "fleet"}
+VERBS = {"new", "update", "set", "check", "diff", "options", "doctor", "fleet", "adopt"}
 # A layer imports from itself and from those after it.
 LAYERS = (
     {"__main__"},
     {"cli", "dialog", "process", "report", "terminal"},
     VERBS,
     {"updating"},
-    {"project", "environment"},
+    {"clues", "project", "environment"},
     {"rendering", "lock"},
     {"repository"},
     {"errors"},
