@@ -263,12 +263,14 @@ def test_a_project_of_another_layout_gets_the_template_and_keeps_all(
     (project / "dvc.yaml").unlink()
     committed(project)
     done = cli("update", project)
-    assert done.exit_code in (0, 3)
     assert (project / "added.txt").read_text() == "added\n"
     assert not (project / "dvc.yaml").exists()
     require_all_kept({path: text for path, text in files.items() if path != "Makefile"}, project)
-    assert files.get("Makefile", "") in (project / "Makefile").read_text()
-    assert LATER.strip() in (project / "Makefile").read_text()
+    merged = (project / "Makefile").read_text().splitlines()
+    assert set(files.get("Makefile", "").splitlines()) <= set(merged)
+    assert LATER.strip() in merged
+    # A Makefile that has nothing in common with the template's is for its user to merge.
+    assert done.exit_code == (3 if "Makefile" in files else 0)
 
 
 def test_the_first_set_adds_what_is_missing_and_merges_the_rest(tmp_path: Path) -> None:
