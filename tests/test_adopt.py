@@ -8,6 +8,7 @@ from pathlib import Path
 import copier
 import pytest
 import yaml
+from conftest import Render
 from evolving import template_of
 from other_layouts import BY_HAND, COOKIECUTTER_DATA_SCIENCE, LIGHTNING_HYDRA, make
 from templates import commit, copy_checkout, git
@@ -98,6 +99,67 @@ def test_a_project_of_copier_that_lost_its_answers_gets_the_same_again(
     assert not (toy / "crlf.txt").exists()
     assert "tools end\n" in (toy / "src" / "toolbox.py").read_text()
     assert recorded(toy)["_commit"] == "v3.0.0"
+
+
+def test_every_choice_is_found_again(render: Render) -> None:
+    answers = {
+        "project_name": "bird-song",
+        "package_name": "birds",
+        "description": "What sings",
+        "author_name": "Grace Hopper",
+        "author_email": "grace@example.org",
+        "license": "apache-2.0",
+        "python_version": "3.12",
+        "modality": "image",
+        "pretrained": "huggingface",
+        "tracking": "wandb",
+        "serving": "bentoml",
+        "distributed": "ray",
+        "orchestration": "kubeflow",
+        "ci": "none",
+        "torch_backend": "cpu",
+    }
+    project = render(with_git=True, **answers)
+    expected = (project / ANSWERS).read_bytes()
+    (project / ANSWERS).unlink()
+    (project / "src" / "birds" / "models" / "vit.py").unlink()
+    with (project / "pyproject.toml").open("a") as pyproject:
+        pyproject.write("\n[tool.mine]\nvalue = 1\n")
+    commit(project)
+    done = cli("adopt", project)
+    assert (done.exit_code, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(r"  \d+ of \d+ files are equal, 1 differs, 1 is missing", lines[1])
+    assert lines[2:4] == [
+        "  differs   pyproject.toml: 3 more and 0 fewer lines",
+        "  missing   src/birds/models/vit.py",
+    ]
+    assert lines[5:] == [
+        "What is missing counts as deleted by you: an update does not bring it back.",
+        f"Wrote {ANSWERS}. Next:",
+        f"  git -C {project} add {ANSWERS}",
+        f"  git -C {project} commit -m 'Record the template'",
+        f"  mlscaffold diff {project}",
+        f"  mlscaffold update --dry-run {project}",
+    ]
+    assert (project / ANSWERS).read_bytes() == expected
+
+
+def test_a_second_template_is_recorded_beside_the_first(toys: Toys, tmp_path: Path) -> None:
+    toy = toys.make(tmp_path / "toy")
+    second = template_of(
+        tmp_path / "second", {"v1.0.0": {"b.txt": "b\n"}, "v1.1.0": {"b.txt": "c\n"}}
+    )
+    (toy / "b.txt").write_text("b\n")
+    commit(toy)
+    options = ("--template", second, "-a", ".second.yml")
+    assert adopt(toy, *options)["release"] == "v1.0.0"
+    assert status(toy) == ["?? .second.yml"]
+    commit(toy)
+    done = cli("update", toy, "-a", ".second.yml")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert (toy / "b.txt").read_text() == "c\n"
+    assert recorded(toy)["_commit"] == "v1.0.0"
 
 
 def test_what_is_adopted_already_stays_as_it_is(toys: Toys, tmp_path: Path) -> None:

@@ -86,9 +86,9 @@ def _mlscaffold(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        from importlib import metadata
+        from .version import installed_version
 
-        print(metadata.version("mlscaffold"))
+        print(installed_version())
         raise typer.Exit
 
 

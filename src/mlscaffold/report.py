@@ -149,9 +149,11 @@ def _lines_of_adopted(one: "Adopted") -> Iterator[str]:
         return
     equal = one.files - len(one.changed) - len(one.missing)
     yield f"{one.project}: closest to {one.release} of {one.template}"
+    differ, missing = len(one.changed), len(one.missing)
     yield (
-        f"  {equal} of {one.files} files are equal, {len(one.changed)} differ, "
-        f"{len(one.missing)} are missing"
+        f"  {equal} of {one.files} files {'is' if equal == 1 else 'are'} equal, "
+        f"{differ} {'differs' if differ == 1 else 'differ'}, "
+        f"{missing} {'is' if missing == 1 else 'are'} missing"
     )
     for path, (more, fewer) in one.changed.items():
         yield f"  differs   {_plain(path)}: {more} more and {fewer} fewer lines"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
@@ -16,6 +16,7 @@ from packaging.version import InvalidVersion, Version
 
 from ..errors import GitError, TemplateError, shown
 from ..repository import git
+from ..version import installed_version
 from . import bundle, sandbox
 from .components import Components, read_components
 from .questions import Answers, Question, Value, read_questions, read_yaml
@@ -327,8 +328,8 @@ def _unpack(repository: Path) -> str:
 
 def _own_tag() -> str:
     try:
-        return bundle.tag_of(metadata.version("mlscaffold"))
-    except metadata.PackageNotFoundError:
+        return bundle.tag_of(installed_version())
+    except PackageNotFoundError:
         return "v0.1.dev0"
 
 
