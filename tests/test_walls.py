@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "mlscaffold"
-VERBS = {"new", "update", "set", "check", "diff", "options", "doctor", "fleet"}
+VERBS = {"new", "update", "set", "check", "diff", "options", "doctor", "fleet", "adopt"}
 # A layer imports from itself and from those after it.
 LAYERS = (
     {"__main__"},
     {"cli", "dialog", "process", "report", "terminal"},
     VERBS,
     {"updating"},
-    {"project", "environment"},
+    {"clues", "project", "environment"},
     {"rendering", "lock", "forge"},
     {"repository"},
-    {"errors"},
+    {"errors", "version"},
 )
 
 
@@ -101,7 +101,7 @@ def test_only_its_wall_imports(name: str, allowed: set[str]) -> None:
 def test_what_is_imported_is_a_declared_dependency() -> None:
     imported = set().union(*map(imports, MODULES)) - sys.stdlib_module_names
     distributions = metadata.packages_distributions()
-    requires = metadata.requires("mlscaffold") or []
+    requires = metadata.requires("mlscaffold-cli") or []
     declared = {re.split(r"[^A-Za-z0-9-]", requirement)[0] for requirement in requires}
     assert {distributions[name][0].lower() for name in imported} == declared
 

@@ -86,9 +86,9 @@ def _mlscaffold(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        from importlib import metadata
+        from .version import installed_version
 
-        print(metadata.version("mlscaffold"))
+        print(installed_version())
         raise typer.Exit
 
 
@@ -306,6 +306,41 @@ def _diff(
 
     with failing():
         _print_diff(diff(project, answers_file=answers_file, trust=trust))
+
+
+@app.command(name="adopt")
+def _adopt(
+    project: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a project.")],
+    data: Annotated[
+        list[str], typer.Option("-d", "--data", metavar="KEY=VALUE", help="Answer a question.")
+    ] = [],  # noqa: B006
+    template: Template = None,
+    ref: Ref = None,
+    answers_file: AnswersFile = "",
+    trust: Trust = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is found.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a project that records no template be updated: find the closest release and answers."""
+    from .adopt import adopt
+    from .rendering.answers import parse_pairs
+
+    with failing(as_json), progress_line() as progress:
+        found = adopt(
+            project,
+            given=parse_pairs(data),
+            template=template,
+            ref=ref,
+            answers_file=answers_file,
+            trust=trust,
+            dry_run=dry_run,
+            progress=progress,
+        )
+    with failing(as_json):
+        if as_json:
+            print_json(asdict(found))
+        else:
+            print(report.of_adopted(found))
 
 
 @app.command(name="check")

@@ -82,6 +82,17 @@ class AnswersFileError(ProjectError):
         super().__init__(f"{file} {problem}")
 
 
+class OtherTemplateError(ProjectError):
+    """A project to be adopted records that it has another template."""
+
+    def __init__(self, answers_file: Path, template: str) -> None:
+        self.answers_file, self.template = answers_file, template
+        super().__init__(
+            f"{answers_file} records the template {shown(template)}, which `mlscaffold update` "
+            "continues with; record this one in another file with -a PATH, or remove that file"
+        )
+
+
 class RecordedAnswerError(ProjectError):
     """An answer that a project records is not valid."""
 

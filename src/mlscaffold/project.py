@@ -16,6 +16,8 @@ _NOBODY = {"name": "mlscaffold", "email": "mlscaffold@users.noreply.github.com"}
 """The committer if neither git nor the answers name one."""
 _MAX_BYTES = 100_000
 ANSWERS_FILE = ".copier-answers.yml"
+INCOMPLETE = "_incomplete"
+"""The key of an answers file that makes a project incomplete, until its next update."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,8 @@ class Project:
     answers: Mapping[str, Any]
     answers_file: str
     """Where they are recorded: a path relative to the project, one for each of its templates."""
+    is_incomplete: bool = False
+    """Whether the files of the release that it lacks were never there, as after `adopt`."""
 
     @property
     def chosen_answers_file(self) -> str:
@@ -64,14 +68,30 @@ def open_project(path: Path, answers_file: str = "") -> Project:
                 "must name the template in _src_path and its release in _commit; "
                 f"{key} is {'missing' if value is None else found}",
             )
-    answers = {key: value for key, value in recorded.items() if not key.startswith("_")}
     return Project(
         path=path,
         template=template,
         commit=commit,
-        answers=answers,
+        answers=_answers(recorded),
         answers_file=answers_file,
+        is_incomplete=recorded.get(INCOMPLETE) is True,
     )
+
+
+def partly_recorded(path: Path, answers_file: str = "") -> tuple[str, dict[str, Any]]:
+    """Return the template and the answers that a folder records, as far as it records them.
+
+    Raises ProjectError if its answers file can't be read.
+    """
+    answers_file = require_relative(answers_file or ANSWERS_FILE)
+    if not is_project(path, answers_file):
+        return "", {}
+    recorded = _recorded(path / answers_file, path)
+    return str(recorded.get("_src_path") or ""), _answers(recorded)
+
+
+def _answers(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in recorded.items() if not key.startswith("_")}
 
 
 def require_relative(answers_file: str) -> str:

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .errors import listed
 from .terminal import printable
 from .updating import wording
 
 if TYPE_CHECKING:
+    from .adopt import Adopted
     from .check import Checked
     from .doctor import Finding
     from .new import NewProject
@@ -43,6 +45,8 @@ def of_new(made: "NewProject", commands: Sequence[str]) -> str:
     """Format what was made, and what to type next."""
     count = f"{len(made.files)} {'file' if len(made.files) == 1 else 'files'}"
     lines = [f"Made {made.path.name} from {made.template} {made.release}: {count}."]
+    if made.repository:
+        lines.append(f"No repository of its own: {made.repository} is one. Commit the files there.")
     if made.unlocked_because:
         lines.append(f"No uv.lock: {made.unlocked_because}. Make it later with: uv lock")
     return _text([*lines, "", "Next:", *(f"  {command}" for command in commands)])
@@ -68,6 +72,11 @@ def of_summary(project: "NewProject") -> str:
     width = max(map(len, project.answers), default=0)
     lines = [f"{project.path.name}, from {project.template} {project.release}:"]
     return _text([*lines, *(f"  {k:<{width}}  {v}" for k, v in project.answers.items())])
+
+
+def of_adopted(one: "Adopted") -> str:
+    """Format what a project was found to be, how it differs, and what to type next."""
+    return _text(_lines_of_adopted(one))
 
 
 def of_checked(one: "Checked") -> str:
@@ -122,6 +131,42 @@ def _lines_of_component(component: "Component | None") -> Iterator[str]:
     for kind in ("files", "dependencies", "commands") if component else ():
         if names := getattr(component, kind):
             yield from textwrap.wrap(f"{kind}: {', '.join(names)}", **_INDENTED)
+
+
+def _lines_of_adopted(one: "Adopted") -> Iterator[str]:
+    if one.outcome == "current":
+        yield (
+            f"{one.project}: nothing to do, {one.answers_file} records {one.release} "
+            f"of {one.template}"
+        )
+        return
+    equal = one.files - len(one.changed) - len(one.missing)
+    yield f"{one.project}: closest to {one.release} of {one.template}"
+    differ, missing = len(one.changed), len(one.missing)
+    yield (
+        f"  {equal} of {one.files} files {'is' if equal == 1 else 'are'} equal, "
+        f"{differ} {'differs' if differ == 1 else 'differ'}, "
+        f"{missing} {'is' if missing == 1 else 'are'} missing"
+    )
+    for path, (more, fewer) in one.changed.items():
+        yield f"  differs   {wording.plain(path)}: {more} more and {fewer} fewer lines"
+    if one.missing:
+        yield f"  missing   {listed(one.missing)}"
+    yield "  answers   " + " ".join(shlex.quote(f"{k}={v}") for k, v in one.answers.items())
+    if one.is_incomplete:
+        yield "The first update adds what is missing. Files that differ stay as they are: take what"
+        yield "you need from the diff after it, such as dependencies."
+    elif one.missing:
+        yield "What is missing counts as deleted by you: an update does not bring it back."
+    if one.outcome == "previewed":
+        yield "Nothing was written. Another answer: -d KEY=VALUE; another release: --ref REF."
+        return
+    folder = shlex.quote(str(one.project))
+    following = ("update", "diff") if one.is_incomplete else ("diff", "update --dry-run")
+    yield f"Wrote {wording.plain(one.answers_file)}. Next:"
+    yield f"  git -C {folder} add {shlex.quote(one.answers_file)}"
+    yield f"  git -C {folder} commit -m 'Record the template'"
+    yield from (f"  mlscaffold {verb} {folder}" for verb in following)
 
 
 def _lines_of_updated(one: "UpdateResult") -> Iterator[str]:

@@ -21,6 +21,7 @@ from .rendering.render_cache import RenderCache, open_render_cache
 from .repository.scratch import Scratch, open_scratch
 from .repository.worktree import Worktree, open_worktree
 from .updating import branch, publication, transaction, wording
+from .updating.incomplete import without_missing
 from .updating.merge import Merge, merge
 from .updating.project_answers import answers_at, recorded_answers, recorded_release
 from .updating.result import Outcome, UpdateResult, described
@@ -127,13 +128,16 @@ def _updated(
     done = UpdateResult(
         project=path, outcome=Outcome.CURRENT, old=project.commit, new=new, recovered=recovered
     )
-    if (old, before.key) == (new, after.key):
+    if (old, before.key) == (new, after.key) and not project.is_incomplete:
         return done
     _require_ready(worktree, request, project, is_begun=is_begun)
     format = worktree.object_format
-    trees = _trees(project, cache, ((old, before), (new, after)), object_format=format)
+    trees = list(_trees(project, cache, ((old, before), (new, after)), object_format=format))
     alternates = worktree.objects, cache.objects(format)
     with open_scratch(object_format=format, alternates=alternates) as scratch:
+        if project.is_incomplete:
+            file = project.answers_file
+            trees[0] = without_missing(scratch, worktree, trees[0], answers_file=file)
         skipped = partial(releases.skipped, new, after.data, project=path)
         *trees, left_out = without_existing(scratch, worktree, *trees, skipped=skipped)
         merged = merge(

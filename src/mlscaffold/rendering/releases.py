@@ -6,7 +6,7 @@ from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
@@ -16,6 +16,7 @@ from packaging.version import InvalidVersion, Version
 
 from ..errors import GitError, TemplateError, shown
 from ..repository import git
+from ..version import installed_version
 from . import bundle, sandbox
 from .components import Components, read_components
 from .questions import Answers, Question, Value, read_questions, read_yaml
@@ -73,6 +74,22 @@ class Releases:
         if self.current or not self._tags:
             return self.current or self.describe("HEAD")
         return max(self._tags, key=Version) if prereleases else self._tags[0]
+
+    def candidates(self) -> list[str]:
+        """Return every release that a project may have: the default one, then the tags.
+
+        Without a tag, each of the newest commits counts as a release.
+        """
+        tags = [tag for tag in self._tags if version_of(tag)]
+        paths = bundle.TEMPLATE_PATHS if self.trusted else ()
+        commits = ("rev-list", "--max-count=100", "HEAD", "--", *paths)
+        found = tags or git.run(*commits, cwd=self.repository).split()
+        return list(dict.fromkeys([self.latest(), *found]))
+
+    def file_ids(self, ref: str) -> set[str]:
+        """Return the ids of the files that make up a release, as git hashes their content."""
+        listed = git.run("ls-tree", "-r", self.commit(ref), cwd=self.repository)
+        return {line.split(maxsplit=3)[2] for line in listed.splitlines()}
 
     def find(self, ref: str | None, *, prereleases: bool = False) -> str:
         """Return the release that `ref` names in the form that a project records.
@@ -253,6 +270,23 @@ def open_releases(
         )
 
 
+def recorded_source(template: str | None = None) -> str:
+    """Return a template as a project records it: a git URL or a folder, by default the bundled one.
+
+    Raises TemplateError if it can't be the address of one.
+    """
+    template = PUBLIC_URL if template is None else template
+    return _source(template, _url(template))
+
+
+def is_same_template(source: str, other: str) -> bool:
+    """Return whether two recorded sources stand for one template."""
+    try:
+        return source == other or _url(source) == _url(other)
+    except TemplateError:
+        return False
+
+
 def version_of(commit: str) -> Version | None:
     """Return the version in a recorded commit such as v0.1.0 or v0.1.0-3-g1234abc, or `None`.
 
@@ -294,8 +328,8 @@ def _unpack(repository: Path) -> str:
 
 def _own_tag() -> str:
     try:
-        return bundle.tag_of(metadata.version("mlscaffold"))
-    except metadata.PackageNotFoundError:
+        return bundle.tag_of(installed_version())
+    except PackageNotFoundError:
         return "v0.1.dev0"
 
 

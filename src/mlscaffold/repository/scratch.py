@@ -181,6 +181,21 @@ class Scratch:
             found[path] = Entry(mode, id)
         return found
 
+    def line_counts(self, old: str, new: str, *, only: str = "") -> dict[str, tuple[int, int]]:
+        """Return how many lines each changed file gains and loses; a binary file counts as one.
+
+        Line ends are ignored. `only` is as git's --diff-filter.
+        """
+        plain = ("--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-cr-at-eol")
+        kinds = [f"--diff-filter={''.join(only)}"] if only else []
+        counts = {}
+        for record in names(
+            self.git("diff-tree", "-r", "-z", "--numstat", *plain, *kinds, old, new)
+        ):
+            added, deleted, path = record.split("\t", 2)
+            counts[path] = (1, 1) if added == "-" else (int(added), int(deleted))
+        return counts
+
     def renames(self, old: str, new: str) -> dict[str, str]:
         """Return the files renamed from one tree to the other: new paths by old path."""
         options = ("-r", "-z", "--name-status", "--find-renames", "--diff-filter=R")

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..errors import (
@@ -187,6 +188,19 @@ def open_worktree(project: Path) -> Worktree:
         object_format=object_format,
         head=head,
     )
+
+
+def enclosing(folder: Path) -> Path | None:
+    """Return the working tree that keeps a folder which exists or will; `None` if there is none.
+
+    One that ignores the folder does not keep it.
+    """
+    above = next(one for one in (folder, *folder.parents) if one.is_dir())
+    ask = partial(git.output, cwd=above, isolated=False, may_exit=(0, 1, 128))
+    top = os.fsdecode(ask("rev-parse", "--show-toplevel")).removesuffix("\n")
+    if not top or ask("check-ignore", "--", f"{folder}/"):
+        return None
+    return Path(top)
 
 
 def names(listed: bytes) -> list[str]:
