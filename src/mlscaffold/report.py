@@ -28,6 +28,7 @@ _RULES = {
     "pin": "both raised a version, the higher one is taken",
     "layout": "one side reformatted what the other changed",
 }
+_KEPT = {"added": "adds", "changed": "changes", "deleted": "deletes", "renamed": "renames"}
 _INDENTED: Any = {
     "width": 100,
     "initial_indent": " " * (4 + _WIDTH),
@@ -140,6 +141,9 @@ def _lines_of_updated(one: "UpdateResult") -> Iterator[str]:
         yield from (f"  deleted   {_plain(path)}" for path in one.deleted)
     for path, reason in one.left_out.items():
         yield f"  left out  {_plain(path)}: {reason}"
+    for file in one.kept:
+        moves = f" to {_plain(file.to)}" if file.to else ""
+        yield f"  kept      {_plain(file.path)}: the template {_KEPT[file.change]} it{moves}"
     for hunk in one.settled:
         rules = "; ".join(map(_RULES.__getitem__, hunk.rule.split(", ")))
         yield f"  settled   {_plain(hunk.path)}:{_range(hunk.lines)}: {rules}"

@@ -21,6 +21,7 @@ from .rendering.render_cache import RenderCache, open_render_cache
 from .repository.scratch import Scratch, open_scratch
 from .repository.worktree import Worktree, open_worktree
 from .updating import branch, transaction
+from .updating.keep import read_patterns, without_kept
 from .updating.merge import Merge, merge
 from .updating.project_answers import answers_at, recorded_answers, recorded_release
 from .updating.result import Outcome, UpdateResult, described
@@ -127,12 +128,16 @@ def _updated(
     if (old, before.key) == (new, after.key):
         return done
     _require_ready(worktree, request, project, is_begun=is_begun)
+    patterns = read_patterns(worktree)
     format = worktree.object_format
     trees = _trees(project, cache, ((old, before), (new, after)), object_format=format)
     alternates = worktree.objects, cache.objects(format)
     with open_scratch(object_format=format, alternates=alternates) as scratch:
         skipped = partial(releases.skipped, new, after.data, project=path)
         *trees, left_out = without_existing(scratch, worktree, *trees, skipped=skipped)
+        *trees, kept = without_kept(
+            *(scratch, worktree, *trees), patterns=patterns, answers_file=project.answers_file
+        )
         merged = merge(
             *(scratch, worktree),
             old=trees[0],
@@ -143,7 +148,7 @@ def _updated(
         )
         if merged.changes or merged.conflicts:
             merged = replace(merged, left_out={**left_out, **merged.left_out})
-            done = described(done, merged, deselects=old == new)
+            done = replace(described(done, merged, deselects=old == new), kept=kept)
             if request.dry_run:
                 diff = scratch.diff(worktree.tree(), merged.tree)
                 return replace(done, outcome=Outcome.PREVIEWED, diff=diff)
