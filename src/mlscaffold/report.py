@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .doctor import Finding
     from .new import NewProject
     from .options import Options
+    from .patch import Patch
     from .rendering.components import Component
     from .rendering.questions import Choice
     from .update import UpdateResult
@@ -90,6 +91,16 @@ def of_checked(one: "Checked") -> str:
         "skipped": f"skipped: {one.problem}",
     }
     return printable(f"{one.project}: {meaning[one.standing]}")
+
+
+def of_patch(made: "Patch") -> list[str]:
+    """Format what a user has to know about a patch, a line each."""
+    left_out = (f"not in the patch: {_plain(one)}: {why}" for one, why in made.left_out.items())
+    named = (
+        f"check {_plain(path)}: the patch adds {name}, which only this project is called"
+        for path, name in made.names.items()
+    )
+    return [*left_out, *named]
 
 
 def of_finding(finding: "Finding") -> str:

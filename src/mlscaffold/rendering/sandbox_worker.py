@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AnswerError, MlscaffoldError, StaleAnswerError
-from . import engine, interview
+from . import engine, interview, upstream
 from .releases import Releases
 
 
@@ -100,6 +100,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "read_yaml": _of_releases(Releases.read_yaml),
     "render": _of_releases(_write),
     "skipped": _of_releases(engine.skipped),
+    "upstream": _of_releases(upstream.find),
 }
 
 if __name__ == "__main__":

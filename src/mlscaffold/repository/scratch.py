@@ -200,9 +200,13 @@ class Scratch:
         listed = names(self.git("diff-tree", *options, old, new))
         return dict(zip(listed[1::3], listed[2::3], strict=True))
 
-    def diff(self, old: str, new: str, *, only: str = "") -> str:
-        """Return the unified diff between two trees; `only` is as git's --diff-filter."""
+    def diff(self, old: str, new: str, *, only: str = "", binary: bool = False) -> str:
+        """Return the unified diff between two trees; `only` is as git's --diff-filter.
+
+        With `binary`, git can apply all of it.
+        """
         kinds = [f"--diff-filter={only}"] if only else []
+        kinds += ["--binary", "--full-index"] if binary else []
         plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--find-renames")
         shown = self.git("diff-tree", "-r", "-p", *plain, *kinds, old, new)
         return shown.decode(errors="surrogateescape")
