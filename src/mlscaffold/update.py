@@ -125,9 +125,12 @@ def _updated(
     done = UpdateResult(
         project=path, outcome=Outcome.CURRENT, old=project.commit, new=new, recovered=recovered
     )
-    if (old, before.key) == (new, after.key):
+    is_current = (old, before.key) == (new, after.key)
+    if is_current and not releases.skips(new):
         return done
-    _require_ready(worktree, request, project, is_begun=is_begun)
+    require_ready = partial(_require_ready, worktree, request, project, is_begun=is_begun)
+    if not is_current:
+        require_ready()
     patterns = read_patterns(worktree)
     format = worktree.object_format
     trees = _trees(project, cache, ((old, before), (new, after)), object_format=format)
@@ -135,6 +138,10 @@ def _updated(
     with open_scratch(object_format=format, alternates=alternates) as scratch:
         skipped = partial(releases.skipped, new, after.data, project=path)
         *trees, left_out = without_existing(scratch, worktree, *trees, skipped=skipped)
+        if is_current:
+            if trees[0] == trees[1]:
+                return done
+            require_ready()
         *trees, kept = without_kept(
             *(scratch, worktree, *trees), patterns=patterns, answers_file=project.answers_file
         )
@@ -250,6 +257,8 @@ def _title(done: UpdateResult, request: UpdateRequest) -> str:
     if request.same_release:
         pairs = ", ".join(f"{key}={value}" for key, value in request.given.items())
         return f"Set {pairs} in the template's answers"
+    if done.old == done.new:
+        return f"Restore files of the template's release {done.new}"
     return f"Update from the template's release {done.old} to {done.new}"
 
 

@@ -118,6 +118,12 @@ def require_safe(worker: "Worker") -> None:
     worker._check_unsafe("copy")
 
 
+def skips(releases: Releases, *, ref: str) -> bool:
+    """Return whether the template may have files that it writes only where they do not exist."""
+    with open_worker(releases, ref=ref) as worker:
+        return bool(worker.template.skip_if_exists)
+
+
 def skipped(
     releases: Releases, *, ref: str, data: Mapping[str, Any], paths: Sequence[str], project: str
 ) -> list[str]:

@@ -99,6 +99,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "read": _of_releases(Releases.read),
     "read_yaml": _of_releases(Releases.read_yaml),
     "render": _of_releases(_write),
+    "skips": _of_releases(engine.skips),
     "skipped": _of_releases(engine.skipped),
     "upstream": _of_releases(upstream.find),
 }
