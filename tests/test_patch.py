@@ -129,7 +129,7 @@ def test_what_can_not_be_carried_back_is_named(template: Path, toy: Path) -> Non
         f"not in the patch: Makefile:2: {lacks}",
         f"not in the patch: Makefile:8: {lacks}",
         f"not in the patch: Makefile:12: {lacks}",
-        "not in the patch: tool.sh: template/tool.sh.jinja is rendered, and this is no text",
+        "not in the patch: tool.sh: template/tool.sh.jinja is rendered, and this is no short text",
         "check src/apollo/main.py: the patch adds apollo, which only this project is called",
     ]
     assert git(template, "diff", "--name-only").splitlines() == [

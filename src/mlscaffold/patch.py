@@ -12,6 +12,8 @@ from .repository import git
 from .repository.scratch import Change, Entry, Scratch, open_scratch
 from .updating.line_ends import line_end
 
+_MAX_BYTES = 1_000_000
+
 
 @dataclass(frozen=True)
 class Patch:
@@ -98,7 +100,7 @@ def _content(
     if change.old.id == change.new.id:
         return source, {}
     if "text" not in place:
-        return source, {change.path: f"{place['source']} is rendered, and this is no text"}
+        return source, {change.path: f"{place['source']} is rendered, and this is no short text"}
     reason = f"{place['source']} does not hold these lines as they are"
     return place["text"].encode(), {
         f"{change.path}:{first}-{last}" if last > first else f"{change.path}:{first}": reason
@@ -120,7 +122,9 @@ def _with_line_ends_of(like: bytes, text: bytes) -> bytes:
 
 
 def _text(content: bytes) -> str | None:
+    """Return a text that can be compared line by line, `None` if it is something else."""
     try:
-        return content.decode() if b"\0" not in content else None
+        is_text = b"\0" not in content and len(content) <= _MAX_BYTES
+        return content.decode() if is_text else None
     except UnicodeDecodeError:
         return None
