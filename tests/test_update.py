@@ -100,6 +100,7 @@ def test_it_prints_one_document(toys: Toys, toy: Path) -> None:
             "deleted": ["docs/one.md", "docs/two.md", "src/tools.py"],
             "conflicts": {"src/legacy.py": "you changed what the template removed"},
             "left_out": {},
+            "kept": [],
             "settled": [],
             "branch": "",
             "commit": "",

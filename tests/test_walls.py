@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "mlscaffold"
-VERBS = {"new", "update", "set", "check", "diff", "options", "doctor", "fleet", "adopt"}
+VERBS = {"new", "update", "set", "check", "diff", "patch", "options", "doctor", "fleet", "adopt"}
 # A layer imports from itself and from those after it.
 LAYERS = (
     {"__main__"},

@@ -298,13 +298,23 @@ def _diff(
     project: Annotated[
         Path, typer.Argument(metavar="PROJECT", help="The folder of a project.")
     ] = Path(),
+    as_patch: Annotated[
+        bool, typer.Option("--patch", help="As a patch of the template's files, for git apply.")
+    ] = False,
     answers_file: AnswersFile = "",
     trust: Trust = False,
 ) -> None:
     """Show how a project differs from a fresh render of its release and answers."""
     from .diff import diff
+    from .patch import patch
 
     with failing():
+        if as_patch:
+            made = patch(project, answers_file=answers_file, trust=trust)
+            _print_diff(made.text)
+            for line in report.of_patch(made):
+                say(line)
+            return
         _print_diff(diff(project, answers_file=answers_file, trust=trust))
 
 

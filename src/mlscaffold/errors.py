@@ -74,8 +74,11 @@ class NotAProjectError(ProjectError):
         super().__init__(f"{folder} is no generated project: no {answers_file}")
 
 
-class AnswersFileError(ProjectError):
-    """The file that records a project's answers can't be used."""
+class ProjectFileError(ProjectError):
+    """A file of a project that mlscaffold reads can't be used."""
+
+    fix: ClassVar[str] = ""
+    """What a message says at its end if the file can't be read at all."""
 
     def __init__(self, file: Path, problem: str) -> None:
         self.file = file
@@ -91,6 +94,16 @@ class OtherTemplateError(ProjectError):
             f"{answers_file} records the template {shown(template)}, which `mlscaffold update` "
             "continues with; record this one in another file with -a PATH, or remove that file"
         )
+
+
+class AnswersFileError(ProjectFileError):
+    """The file that records a project's answers can't be used."""
+
+    fix = "; restore it from git"
+
+
+class KeepFileError(ProjectFileError):
+    """The file that names what updates leave alone can't be used."""
 
 
 class RecordedAnswerError(ProjectError):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .doctor import Finding
     from .new import NewProject
     from .options import Options
+    from .patch import Patch
     from .rendering.components import Component
     from .rendering.questions import Choice
     from .update import UpdateResult
@@ -91,6 +92,18 @@ def of_checked(one: "Checked") -> str:
         "skipped": f"skipped: {one.problem}",
     }
     return printable(f"{one.project}: {meaning[one.standing]}")
+
+
+def of_patch(made: "Patch") -> list[str]:
+    """Format what a user has to know about a patch, a line each."""
+    left_out = (
+        f"not in the patch: {wording.plain(one)}: {why}" for one, why in made.left_out.items()
+    )
+    named = (
+        f"check {wording.plain(path)}: the patch adds {name}, which only this project is called"
+        for path, name in made.names.items()
+    )
+    return [*left_out, *named]
 
 
 def of_finding(finding: "Finding") -> str:
@@ -178,6 +191,8 @@ def _lines_of_updated(one: "UpdateResult") -> Iterator[str]:
         yield from (f"  deleted   {wording.plain(path)}" for path in one.deleted)
     for path, reason in one.left_out.items():
         yield f"  left out  {wording.plain(path)}: {reason}"
+    for file in one.kept:
+        yield f"  kept      {wording.plain(file.path)}: {wording.change_of(file)}"
     for hunk in one.settled:
         yield f"  settled   {wording.place_of(hunk)}: {wording.rules_of(hunk)}"
     for path, reason in one.conflicts.items():

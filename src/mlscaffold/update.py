@@ -22,6 +22,7 @@ from .repository.scratch import Scratch, open_scratch
 from .repository.worktree import Worktree, open_worktree
 from .updating import branch, publication, transaction, wording
 from .updating.incomplete import without_missing
+from .updating.keep import read_patterns, without_kept
 from .updating.merge import Merge, merge
 from .updating.project_answers import answers_at, recorded_answers, recorded_release
 from .updating.result import Outcome, UpdateResult, described
@@ -128,9 +129,13 @@ def _updated(
     done = UpdateResult(
         project=path, outcome=Outcome.CURRENT, old=project.commit, new=new, recovered=recovered
     )
-    if (old, before.key) == (new, after.key) and not project.is_incomplete:
+    is_current = (old, before.key) == (new, after.key)
+    if is_current and not (project.is_incomplete or releases.skips(new)):
         return done
-    _require_ready(worktree, request, project, is_begun=is_begun)
+    require_ready = partial(_require_ready, worktree, request, project, is_begun=is_begun)
+    if not is_current:
+        require_ready()
+    patterns = read_patterns(worktree)
     format = worktree.object_format
     trees = list(_trees(project, cache, ((old, before), (new, after)), object_format=format))
     alternates = worktree.objects, cache.objects(format)
@@ -140,6 +145,13 @@ def _updated(
             trees[0] = without_missing(scratch, worktree, trees[0], answers_file=file)
         skipped = partial(releases.skipped, new, after.data, project=path)
         *trees, left_out = without_existing(scratch, worktree, *trees, skipped=skipped)
+        if is_current:
+            if trees[0] == trees[1]:
+                return done
+            require_ready()
+        *trees, kept = without_kept(
+            *(scratch, worktree, *trees), patterns=patterns, answers_file=project.answers_file
+        )
         merged = merge(
             *(scratch, worktree),
             old=trees[0],
@@ -150,7 +162,7 @@ def _updated(
         )
         if merged.changes or merged.conflicts:
             merged = replace(merged, left_out={**left_out, **merged.left_out})
-            done = described(done, merged, deselects=old == new)
+            done = replace(described(done, merged, deselects=old == new), kept=kept)
             if request.dry_run:
                 diff = scratch.diff(worktree.tree(), merged.tree)
                 return replace(done, outcome=Outcome.PREVIEWED, diff=diff)

@@ -165,6 +165,10 @@ class Releases:
             return False
         return True
 
+    def skips(self, ref: str) -> bool:
+        """Return whether a release may have files that it writes only where they do not exist."""
+        return not self.trusted and self.in_sandbox("skips", ref=ref)
+
     def skipped(
         self, ref: str, data: Mapping[str, Any], paths: Collection[str], *, project: Path
     ) -> set[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AnswerError, MlscaffoldError, StaleAnswerError
-from . import engine, interview
+from . import engine, interview, upstream
 from .releases import Releases
 
 
@@ -99,7 +99,9 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "read": _of_releases(Releases.read),
     "read_yaml": _of_releases(Releases.read_yaml),
     "render": _of_releases(_write),
+    "skips": _of_releases(engine.skips),
     "skipped": _of_releases(engine.skipped),
+    "upstream": _of_releases(upstream.find),
 }
 
 if __name__ == "__main__":

@@ -99,6 +99,11 @@ class Worktree:
         if committed.replace(b"\r\n", b"\n") != present.replace(b"\r\n", b"\n"):
             raise NotCommittedError(self.folder / path, "as it is on disk")
 
+    def has_committed(self, path: str) -> bool:
+        """Return whether HEAD has a file of the project."""
+        listed = self.git("ls-tree", "-z", "--name-only", self.head, "--", self.prefix + path)
+        return bool(listed)
+
     def require_clean(self) -> None:
         """Raise ProjectError if a merge or the like is unfinished, or files are not committed."""
         for name, activity in _BUSY.items():

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .keep import KeptFile
     from .result import UpdateResult
     from .settlement import SettledHunk
 
@@ -18,6 +19,7 @@ _RULES = {
     "pin": "both raised a version, the higher one is taken",
     "layout": "one side reformatted what the other changed",
 }
+_CHANGES = {"added": "adds", "changed": "changes", "deleted": "deletes", "renamed": "renames"}
 
 
 UNLOCKED = (
@@ -26,7 +28,9 @@ UNLOCKED = (
 
 
 def title_of(done: "UpdateResult") -> str:
-    """Return the title for an update to a release."""
+    """Return the title for an update to a release, or for files that were missing."""
+    if done.old == done.new:
+        return f"Add missing files of the template's release {done.new}"
     return f"Update from the template's release {done.old} to {done.new}"
 
 
@@ -44,6 +48,12 @@ def place_of(hunk: "SettledHunk") -> str:
 def rules_of(hunk: "SettledHunk") -> str:
     """Return what the rules that settled a hunk found."""
     return "; ".join(map(_RULES.__getitem__, hunk.rule.split(", ")))
+
+
+def change_of(kept: "KeptFile") -> str:
+    """Return what the template does to a file that the project keeps."""
+    moves = f" to {plain(kept.to)}" if kept.to else ""
+    return f"the template {_CHANGES[kept.change]} it{moves}"
 
 
 def counted(done: "UpdateResult") -> str:
@@ -99,6 +109,8 @@ def _lines_of(done: "UpdateResult") -> Iterator[str]:
     settled = {place_of(hunk): rules_of(hunk) for hunk in done.settled}
     yield from _listed("Both sides changed these lines, and a rule settled each of them:", settled)
     yield from _listed("Left out of what the template changes:", done.left_out)
+    kept = {file.path: change_of(file) for file in done.kept}
+    yield from _listed("Kept by the project's `.mlscaffold.yml`:", kept)
     yield f"Files: {counted(done)}."
     yield ""
     kinds = _by_kind(done)
