@@ -88,7 +88,7 @@ def _mlscaffold(
     if version:
         from .version import installed_version
 
-        print(installed_version())
+        print(installed_version() or "not installed")
         raise typer.Exit
 
 

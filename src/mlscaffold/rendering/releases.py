@@ -6,7 +6,6 @@ from collections.abc import Collection, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
@@ -88,7 +87,7 @@ class Releases:
 
     def file_ids(self, ref: str) -> set[str]:
         """Return the ids of the files that make up a release, as git hashes their content."""
-        listed = git.run("ls-tree", "-r", self.commit(ref), cwd=self.repository)
+        listed = git.run("ls-tree", "-r", ref, cwd=self.repository)
         return {line.split(maxsplit=3)[2] for line in listed.splitlines()}
 
     def find(self, ref: str | None, *, prereleases: bool = False) -> str:
@@ -331,10 +330,8 @@ def _unpack(repository: Path) -> str:
 
 
 def _own_tag() -> str:
-    try:
-        return bundle.tag_of(installed_version())
-    except PackageNotFoundError:
-        return "v0.1.dev0"
+    version = installed_version()
+    return bundle.tag_of(version) if version else "v0.1.dev0"
 
 
 def _source(template: str, url: str) -> str:
