@@ -122,7 +122,8 @@ def _merge_request(state: Path, verb: str, rest: list[str]) -> None:
     given = parser.parse_args(rest)
     repository, requests = _requests(state)
     if verb == "list":
-        print(json.dumps([one for one in requests if one["source_branch"] == given.source_branch]))
+        found = [one for one in requests if one["source_branch"] == given.source_branch]
+        print(json.dumps(found or None))
         return
     said = {"title": given.title, "description": given.description, "draft": given.draft}
     if verb == "create":

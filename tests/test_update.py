@@ -104,6 +104,8 @@ def test_it_prints_one_document(toys: Toys, toy: Path) -> None:
             "settled": [],
             "branch": "",
             "commit": "",
+            "pushed": False,
+            "url": "",
             "diff": "",
             "recovered": "",
             "problem": "",

@@ -111,7 +111,7 @@ class _CommandLine:
     def _listed(self, *arguments: str) -> list[Any]:
         printed = self._run(*arguments, *self._repository)
         try:
-            return json.loads(printed or "[]")
+            return json.loads(printed or "[]") or []  # of none, `null`
         except ValueError as error:
             raise ForgeError(f"{self.program} {arguments[0]} list printed no JSON") from error
 
