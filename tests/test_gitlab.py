@@ -240,17 +240,13 @@ def test_an_update_becomes_a_merge_request(gitlab: GitLab) -> None:
     assert "TEMPLATE_UPDATE_TOKEN: is not set" in gitlab.run(code=1, token="")
     assert git(gitlab.remote, "branch", "--list") == "* main"
     gitlab.run()
-    *asked, description = gitlab.options()
-    assert asked == ASKED
-    assert re.fullmatch(
-        r"merge_request\.description=```\\n\.: v8\.0\.0 to v8\.1\.0: 2 changed; .*\\n```",
-        description,
-    )
+    assert gitlab.options() == ASKED
+    # GitLab takes title and description from the only commit.
     assert git(gitlab.remote, "rev-list", "--count", "main..template-update") == "1"
     assert "## Run all tests" in git(gitlab.remote, "show", "template-update:Makefile")
     # A person may be working on that branch.
     before = git(gitlab.remote, "rev-parse", "template-update")
-    assert "To get v8.1.0, merge or close the open merge request" in gitlab.run()
+    assert "Merge or close the open merge request" in gitlab.run()
     assert git(gitlab.remote, "rev-parse", "template-update") == before
     # Once it is merged, there is nothing to do.
     git(gitlab.remote, "branch", "--move", "--force", "template-update", "main")
@@ -263,7 +259,8 @@ def test_an_update_with_conflicts_becomes_a_draft(gitlab: GitLab) -> None:
     commit(gitlab.project)
     gitlab.push()
     gitlab.run(code=3)
-    *asked, description = gitlab.options()
-    assert asked == [*ASKED, "merge_request.draft"]
-    assert r"\n  conflict  Makefile: " in description
+    assert gitlab.options() == [*ASKED, "merge_request.draft"]
+    message = git(gitlab.remote, "log", "-1", "--format=%B", "template-update")
+    assert message.startswith("Update from the template's release v8.0.0 to v8.1.0\n\nConflicts")
+    assert re.search("^- `?Makefile`?: both changed it$", message, flags=re.MULTILINE)
     assert "<<<<<<<" in git(gitlab.remote, "show", "template-update:Makefile")
