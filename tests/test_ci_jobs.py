@@ -135,3 +135,4 @@ def test_a_job_succeeds(
     for script in JOBS[ci](project, job, {}):
         finished(script, project, env)
     assert (project / "models" / "bundle").is_dir()
+    assert (project / "report.xml").is_file() == (ci == "gitlab" and job == "check")
