@@ -39,7 +39,7 @@ def jobs(workflow: Path) -> list[dict[str, Any]]:
 
 
 def test_the_workflows_are_all_there(folder: Path) -> None:
-    expected = ["ci.yml", "nightly.yml", "release.yml", "smoke.yml"]
+    expected = ["ci.yml", "freshness.yml", "nightly.yml", "release.yml", "smoke.yml"]
     theirs = ["ci.yml", "template-update.yml", "train.yml"]
     found = [path.name for path in workflows(folder)]
     assert found == (expected if folder == OURS else theirs)
