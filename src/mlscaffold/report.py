@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .terminal import printable
 
 if TYPE_CHECKING:
+    from .add import Added
     from .check import Checked
     from .doctor import Finding
     from .new import NewProject
@@ -75,6 +76,20 @@ def of_summary(project: "NewProject") -> str:
     width = max(map(len, project.answers), default=0)
     lines = [f"{project.path.name}, from {project.template} {project.release}:"]
     return _text([*lines, *(f"  {k:<{width}}  {v}" for k, v in project.answers.items())])
+
+
+def of_added(done: "Added", *, dry_run: bool = False) -> str:
+    """Format what was written for a piece, where to fill it in, and what to type next."""
+    what = f"{done.kind} {done.name}, from release {done.release}"
+    lines = [f"Would add the {what}:" if dry_run else f"Added the {what}:"]
+    lines += (f"  added     {_plain(path)}" for path in done.added)
+    lines += (f"  changed   {_plain(path)}" for path in done.changed)
+    if dry_run:
+        return _text([*lines, "Nothing was written."])
+    if done.places:
+        lines += ["", f"It works as it is. Fill in what {done.mark!r} marks:"]
+        lines += (f"  {_plain(place)}" for place in done.places)
+    return _text([*lines, "", "Next:", *(f"  {command}" for command in done.next)])
 
 
 def of_checked(one: "Checked") -> str:
