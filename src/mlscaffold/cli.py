@@ -300,7 +300,7 @@ def _add(
     trust: Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Add a piece to a project: a module that works, its config and its test, to be filled in."""
+    """Add a dataset, model, objective, callback or stage: one that works, to be filled in."""
     from .add import add
 
     with failing(as_json):
