@@ -129,8 +129,9 @@ def test_pieces_pass_the_projects_checks(modality: str, extended: Extended, run_
 def test_a_project_trains_with_its_pieces(modality: str, extended: Extended, run_in: Run) -> None:
     project = extended(modality)
     run_in(project, "python", "-m", "pytest", "--quiet", "tests/test_configs.py")
-    chosen = ["data=my_dataset", "objective=my_objective", "model=my_model", "training=smoke"]
-    chosen += ["training.callbacks=[my_callback]", "tracking=none"]
+    chosen = ["data=my_dataset", "objective=my_objective", "model=my_model", "tracking=none"]
+    chosen += ["training.callbacks=[my_callback]", "training.epochs=20", "training.batch_size=8"]
+    chosen += ["training.patience=20"]
     for stage in ("fetch", "preprocess", "train", "evaluate", "my_stage"):
         done = run_in(project, "python", "-m", f"toy_project.{stage}", *chosen)
         if stage == "train":
