@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "mlscaffold"
-VERBS = {"new", "update", "set", "check", "diff", "patch", "options", "doctor", "fleet", "adopt"}
+VERBS = {
+    "new",
+    "update",
+    "set",
+    "add",
+    "check",
+    "diff",
+    "patch",
+    "options",
+    "doctor",
+    "fleet",
+    "adopt",
+}
 # A layer imports from itself and from those after it.
 LAYERS = (
     {"__main__"},
@@ -88,7 +100,10 @@ def importers(name: str) -> set[str]:
         ("rich", {"process"}),
         ("copier", {"rendering.engine"}),
         ("plumbum", {"rendering.engine"}),
-        ("jinja2", {"rendering.engine", "rendering.questions", "rendering.validators"}),
+        (
+            "jinja2",
+            {"rendering.engine", "rendering.pieces", "rendering.questions", "rendering.validators"},
+        ),
         ("jinja2_ansible_filters", {"rendering.validators"}),
         ("subprocess", {"repository.git", "lock", "environment", "forge", "rendering.sandbox"}),
         ("mlscaffold", set()),

@@ -293,6 +293,37 @@ def _set(
     raise typer.Exit(code)
 
 
+@app.command(name="add")
+def _add(
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="KIND", help="dataset, model, objective, callback or stage."),
+    ],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Its name: my_model, my-model or MyModel.")
+    ],
+    project: Annotated[Path, typer.Option(metavar="DIR", help="The project.")] = Path(),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files.")] = False,
+    answers_file: AnswersFile = "",
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add a dataset, model, objective, callback or stage: one that works, to be filled in."""
+    from .add import add
+
+    with failing(as_json):
+        done = add(
+            *(project, kind, name),
+            dry_run=dry_run,
+            answers_file=answers_file,
+            trust=trust,
+        )
+        if as_json:
+            print_json(asdict(done) | {"dry_run": dry_run})
+        else:
+            print(report.of_added(done, dry_run=dry_run))
+
+
 @app.command(name="diff")
 def _diff(
     project: Annotated[

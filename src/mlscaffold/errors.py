@@ -9,6 +9,8 @@ class MlscaffoldError(Exception):
     """Refused or failed, and nothing was changed."""
 
     exit_code: ClassVar[int] = 1
+    by_hand: str = ""
+    """Lines for the user to add to a file, to print below the message."""
 
 
 class AnswerError(MlscaffoldError):
@@ -275,6 +277,33 @@ class BlockedPathError(ProjectError):
     def __init__(self, problem: str, paths: Collection[str], fix: str) -> None:
         self.paths = paths
         super().__init__(f"{problem}: {listed(paths)}; {fix}")
+
+
+class ExistingFileError(ProjectError):
+    """A file that a new piece consists of exists already."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"{path} exists: give another NAME, or move it first")
+
+
+class TakenNameError(ProjectError):
+    """The name of a new piece is in use in a file that gets lines for it."""
+
+    def __init__(self, file: str, number: int, line: str) -> None:
+        self.file, self.number, self.line = file, number, line
+        super().__init__(f"{file}:{number} has {shown(line.strip())} already: give another NAME")
+
+
+class MarkedPlaceError(ProjectError):
+    """A file lacks the line below which a new piece's lines belong."""
+
+    def __init__(self, file: str, below: str, text: str, problem: str) -> None:
+        self.file, self.below, self.by_hand = file, below, text
+        super().__init__(
+            f"{file} {problem} the line {shown(below)}, below which these lines belong: "
+            "write it there once, and run the command again"
+        )
 
 
 class ChangedMeanwhileError(ProjectError):

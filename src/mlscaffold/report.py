@@ -12,6 +12,7 @@ from .terminal import printable
 from .updating import wording
 
 if TYPE_CHECKING:
+    from .add import Added
     from .adopt import Adopted
     from .check import Checked
     from .doctor import Finding
@@ -78,6 +79,20 @@ def of_summary(project: "NewProject") -> str:
 def of_adopted(one: "Adopted") -> str:
     """Format what a project was found to be, how it differs, and what to type next."""
     return _text(_lines_of_adopted(one))
+
+
+def of_added(done: "Added", *, dry_run: bool = False) -> str:
+    """Format what was written for a piece, where to fill it in, and what to type next."""
+    what = f"{done.kind} {done.name}, from release {done.release}"
+    lines = [f"Would add the {what}:" if dry_run else f"Added the {what}:"]
+    lines += (f"  added     {wording.plain(path)}" for path in done.added)
+    lines += (f"  changed   {wording.plain(path)}" for path in done.changed)
+    if dry_run:
+        return _text([*lines, "Nothing was written."])
+    if done.places:
+        lines += ["", f"It works as it is. Fill in what {done.mark!r} marks:"]
+        lines += (f"  {wording.plain(place)}" for place in done.places)
+    return _text([*lines, "", "Next:", *(f"  {command}" for command in done.next)])
 
 
 def of_checked(one: "Checked") -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AnswerError, MlscaffoldError, StaleAnswerError
-from . import engine, interview, upstream
+from . import engine, interview, pieces, upstream
 from .releases import Releases
 
 
@@ -95,6 +95,7 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "complaint": _of_releases(interview.complaint),
     "has_migrations": _of_releases(engine.has_migrations),
     "interview": _of_releases(interview.interview),
+    "piece": _of_releases(pieces.rendered),
     "questions": _of_releases(interview.questions),
     "read": _of_releases(Releases.read),
     "read_yaml": _of_releases(Releases.read_yaml),
