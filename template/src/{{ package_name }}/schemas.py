@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
@@ -19,15 +20,13 @@ from .artifacts import CONFIGS, new_file
 from .compose import one_line_errors
 from .config import Config
 from .data.encoder import Encoder
-from .lookup import find_class, find_classes
+from .lookup import find_classes
 from .models.base import Model
 from .objectives.base import Objective
 from .rules import NAMED, ConfigError
 
 FOLDER = Path(".schemas")
 EDITOR = Path(".vscode/settings.json")
-FURTHER = {"serve": "serving", "pipeline": "pipelines"}
-"""Main files beside config.yaml, and the folder whose config.py has their settings."""
 BASES = {"encoder": Encoder, "model": Model, "objective": Objective}
 """The base of the classes that a group with a name chooses from."""
 TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
@@ -53,10 +52,11 @@ def schemas() -> dict[str, Schema]:
     """
     if not CONFIGS.is_dir():
         raise ConfigError(f"there is no {CONFIGS}/ here; run this in the project's root")
+    for path in sorted(Path(__file__).parent.glob("*/config.py")):
+        import_module(f".{path.parent.name}.config", __package__)
     found: dict[str, Any] = {"config": Config, "experiment/*": Config}
-    for name, folder in FURTHER.items():
-        if (CONFIGS / f"{name}.yaml").exists():
-            found[name] = find_class(Config, folder=folder, name="config", setting=name)
+    for kind in Config.__subclasses__():  # those of x.yaml are XConfig
+        found[kind.__name__.removesuffix("Config").lower()] = kind
     settings = {name: one for kind in found.values() for name, one in _settings(kind).items()}
     found |= {f"{name}/*": one for name, one in settings.items() if (CONFIGS / name).is_dir()}
     return {glob: _schema(kind, glob.removesuffix("/*")) for glob, kind in found.items()}
