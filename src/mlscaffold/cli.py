@@ -17,6 +17,7 @@ from .parameters import (
     ListsFiles,
     Prereleases,
     Project,
+    Projects,
     Ref,
     Strict,
     Template,
@@ -161,9 +162,7 @@ def _options(template: Template = None, ref: Ref = None, as_json: AsJson = False
 
 @app.command(name="update")
 def _update(
-    projects: Annotated[
-        list[Path], typer.Argument(metavar="PROJECT", help="Folders of projects.")
-    ] = [Path()],  # noqa: B006
+    projects: Projects = [Path()],  # noqa: B006
     data: Annotated[
         list[str], typer.Option("-d", "--data", metavar="KEY=VALUE", help="Change an answer.")
     ] = [],  # noqa: B006
@@ -356,9 +355,7 @@ def _adopt(
 
 @app.command(name="check")
 def _check(
-    projects: Annotated[
-        list[Path], typer.Argument(metavar="PROJECT", help="Folders of projects.")
-    ] = [Path()],  # noqa: B006
+    projects: Projects = [Path()],  # noqa: B006
     prereleases: Prereleases = False,
     answers_file: AnswersFile = "",
     as_json: AsJson = False,

@@ -38,3 +38,4 @@ Answers = Annotated[
     list[str], typer.Option("-d", "--data", metavar="KEY=VALUE", help="Answer a question.")
 ]
 Project = Annotated[Path, typer.Option("--project", metavar="DIR", help="The project.")]
+Projects = Annotated[list[Path], typer.Argument(metavar="PROJECT", help="Folders of projects.")]
