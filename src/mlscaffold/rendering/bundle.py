@@ -42,21 +42,23 @@ def write_release(checkout: Path, repository: Path, *, tag: str) -> None:
     _import(checkout, repository, tag=tag)
 
 
-def clone_checkout(checkout: Path, repository: Path) -> str:
+def clone_checkout(checkout: Path, repository: Path) -> tuple[str, bool]:
     """Clone `checkout` into the bare `repository`; return the name of the release in it.
 
     That is the name of its commit as `git describe` gives it, by which a project finds its base in
     every later clone. Changes of the template that are not committed belong to the release: in
-    `repository` alone, the name is a tag of a commit that holds them.
+    `repository` alone, the name is a tag of a commit that holds them. Whether there are any is
+    returned too.
     """
     # Objects are shared, not copied; the user's settings say whether git may trust the checkout.
     command = ("-c", f"core.hooksPath={os.devnull}", "clone", "--quiet", "--mirror", "--shared")
     env = {"GIT_ALLOW_PROTOCOL": "file"}
     git.run(*command, "--template=", checkout, repository, env=env, isolated=False)
     name = git.run("describe", "--tags", "--always", cwd=repository)
-    if _is_changed(checkout):
+    is_changed = _is_changed(checkout)
+    if is_changed:
         _import(checkout, repository, tag=name, parent=git.run("rev-parse", "HEAD", cwd=repository))
-    return name
+    return name, is_changed
 
 
 def tag_of(version: str) -> str:

@@ -27,8 +27,6 @@ _PACKAGE = Path(__file__).parents[1]
 _CHECKOUT = _PACKAGE.parents[1]
 _SHORTHANDS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
 _HOSTS = tuple(_SHORTHANDS.values())
-_OF_PROJECT = ("_folder_name", "dst_path", "_external_data")
-"""What expressions can know of a project beside its answers."""
 _AS_COPIER = ("git+", "git@", "git://", *_HOSTS, *_SHORTHANDS)
 """What copier takes for a git repository, as it takes a name that ends in .git."""
 # `scheme://...`, or `helper::address`, for which git runs the program `git-remote-helper`.
@@ -50,6 +48,8 @@ class Releases:
     """Whether the user lets the template run its tasks, migrations and Jinja extensions."""
     current: str = ""
     """The release to use by default; if empty, the newest tag."""
+    uncommitted: str = ""
+    """The tag, if any, that stands for files which are in no commit of the template."""
     _read: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False)
     _questions: dict[str, tuple[Question, ...]] = field(
         default_factory=dict, init=False, repr=False
@@ -60,10 +60,24 @@ class Releases:
         """Return the release tags, newest first, and final releases before pre-releases."""
         return self._tags
 
+    def is_tag(self, ref: str) -> bool:
+        """Return whether a release is a tag of the template, and not a later state of its files."""
+        return ref in self._tags and ref != self.uncommitted
+
     @cached_property
     def _tags(self) -> list[str]:
-        listed = git.run("tag", "--list", cwd=self.repository).split()
-        return sorted(filter(_version, listed), key=_rank, reverse=True)
+        return sorted(filter(_version, self._commits), key=_rank, reverse=True)
+
+    @cached_property
+    def _commits(self) -> dict[str, str]:
+        """The commit that each tag names, empty if that is not known yet."""
+        form = "%(refname:lstrip=2) %(objecttype) %(objectname) %(*objecttype) %(*objectname)"
+        listed = git.run("for-each-ref", f"--format={form}", "refs/tags", cwd=self.repository)
+        found = {}
+        for name, *objects in map(str.split, listed.splitlines()):
+            is_known = "commit" in objects  # A tag of a tag is looked up when it is needed.
+            found[name] = objects[objects.index("commit") + 1] if is_known else ""
+        return found
 
     def latest(self, *, prereleases: bool = False) -> str:
         """Return the default release: the newest tag, or the newest commit if there is no tag.
@@ -125,28 +139,18 @@ class Releases:
     def questions(self, ref: str) -> tuple[Question, ...]:
         """Return the questions of a release."""
         if ref not in self._questions:
-            asked = self.read_yaml(ref, "copier.yml") if self.trusted else self._asked(ref)
-            self._questions[ref] = read_questions(asked)
+            self._questions[ref] = read_questions(self.asked(ref))
         return self._questions[ref]
 
-    def _asked(self, ref: str) -> Any:
+    def asked(self, ref: str) -> Any:
+        """Return the questions of a release as its copier.yml holds them."""
+        if self.trusted:
+            return self.read_yaml(ref, "copier.yml")
         return self.in_sandbox("questions", ref=ref)
 
     def components(self, ref: str) -> Components:
         """Return what the choices of a release add; empty if it has no components.yml."""
         return read_components(self.read_yaml(ref, "components.yml"))
-
-    def looks_at_project(self, ref: str) -> bool:
-        """Return whether a release may ask for a project's name, path or other files."""
-        if self.trusted:
-            return False
-        asked = [word for name in _OF_PROJECT for word in ("-e", name)]
-        search = ("grep", "--quiet", "--fixed-strings", "--text", *asked, self.commit(ref))
-        try:
-            git.run(*search, cwd=self.repository)
-        except GitError:
-            return False
-        return True
 
     def skipped(
         self, ref: str, data: Mapping[str, Any], paths: Collection[str], *, project: Path
@@ -191,6 +195,9 @@ class Releases:
 
     def describe(self, commit: str) -> str:
         """Return the name that a project records for a commit, as `git describe` prints it."""
+        tags = [tag for tag, named in self._commits.items() if named == commit]
+        if len(tags) == 1:
+            return tags[0]
         return git.run("describe", "--tags", "--always", commit, cwd=self.repository)
 
     def checkout(self, commit: str) -> Path:
@@ -212,6 +219,8 @@ class Releases:
 
     def commit(self, ref: str) -> str:
         """Return the id of the commit that `ref` names; raises TemplateError if there is none."""
+        if known := self._commits.get(ref):
+            return known
         try:
             return git.run(
                 *("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"),
@@ -238,10 +247,10 @@ def open_releases(
     source = template if is_recorded else _source(template, url)
     with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder:
         repository = Path(folder, "releases.git")
+        current = uncommitted = ""
         if is_bundled := url == PUBLIC_URL:
-            current = _unpack(repository)
+            current, uncommitted = _unpack(repository)
         else:
-            current = ""
             _mirror(url, repository)
         yield Releases(
             source=source,
@@ -250,6 +259,7 @@ def open_releases(
             trusted=is_bundled,
             may_run_code=may_run_code and not is_bundled,
             current=current,
+            uncommitted=uncommitted,
         )
 
 
@@ -275,21 +285,24 @@ def _rank(tag: str) -> tuple[bool, Version]:
     return not version.is_prerelease, version
 
 
-def _unpack(repository: Path) -> str:
-    """Create the bare `repository` of the bundled releases and return the default one, if any.
+def _unpack(repository: Path) -> tuple[str, str]:
+    """Create the bare `repository` of the bundled releases; return the default one, if any.
 
-    When mlscaffold runs from its checkout, the default is the template in the working tree.
+    When mlscaffold runs from its checkout, that is the template in the working tree. Also return
+    the tag of files that are not committed there, if any.
     """
     if bundle.holds_template(_CHECKOUT):
         if (_CHECKOUT / ".git").exists():
             with suppress(GitError):  # It has no commit, or belongs to another user.
-                return bundle.clone_checkout(_CHECKOUT, repository)
-        bundle.write_release(_CHECKOUT, repository, tag=_own_tag())
-    elif (packed := _PACKAGE / "releases.bundle").is_file():
+                name, is_changed = bundle.clone_checkout(_CHECKOUT, repository)
+                return name, name if is_changed else ""
+        bundle.write_release(_CHECKOUT, repository, tag=(tag := _own_tag()))
+        return "", tag
+    if (packed := _PACKAGE / "releases.bundle").is_file():
         git.run("clone", "--quiet", "--mirror", "--template=", packed, repository)
     else:
         raise TemplateError("this installation holds no template: install mlscaffold again")
-    return ""
+    return "", ""
 
 
 def _own_tag() -> str:

@@ -1,17 +1,48 @@
-"""A cache of renders: each is made once, and kept as a tree in a git object database."""
+"""A cache of renders: each is a tree in a git object database, and is made once.
 
+Those that are the same whenever they are made are kept on the user's disk for later commands.
+"""
+
+import json
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import RLock
 
+from ..repository import packs
 from ..repository.scratch import Scratch
-from . import folders
+from . import folders, repeatable
 from .answers import Answered
+from .disk_cache import DiskCache, open_disk_cache
 from .engine import Operation
 from .releases import Releases, open_releases
 from .render import render
+
+
+@dataclass(frozen=True)
+class _Render:
+    """All that a render depends on."""
+
+    template: str
+    release: str
+    answers: str
+    answers_file: str
+    operation: Operation
+    folder: Path | None
+    """The project, if the template asks for more of it than the answers."""
+    object_format: str
+
+
+@dataclass(frozen=True)
+class _Dependence:
+    """What the renders of a release depend on beside the answers."""
+
+    on_project: bool
+    on_operation: bool
+    on_nothing_else: bool
+    """Whether a render can be used by later commands."""
 
 
 class RenderCache:
@@ -20,14 +51,23 @@ class RenderCache:
     For several threads; only one of them renders at a time.
     """
 
-    def __init__(self, folder: Path, stack: ExitStack, *, may_run_code: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stack: ExitStack,
+        *,
+        may_run_code: bool = False,
+        disk: DiskCache | None = None,
+    ) -> None:
         self._folder = folder
         self._may_run_code = may_run_code
+        self._disk = disk
         self._stack = stack
         self._lock = RLock()
         self._releases: dict[str, Releases] = {}
         self._scratches: dict[str, Scratch] = {}
-        self._trees: dict[tuple[object, ...], str] = {}
+        self._trees: dict[_Render, str] = {}
+        self._dependences: dict[tuple[str, str], _Dependence] = {}
 
     def releases(self, template: str) -> Releases:
         """Return the releases of a template."""
@@ -39,7 +79,9 @@ class RenderCache:
 
     def objects(self, object_format: str) -> Path:
         """Return where git finds the objects of the trees."""
-        return self._scratch(object_format).objects
+        objects = self._repository(object_format) / "objects"
+        objects.mkdir(parents=True, exist_ok=True)
+        return objects
 
     def tree(
         self,
@@ -57,39 +99,85 @@ class RenderCache:
         If the template asks for the project's name or for its other files, the tree is this one's.
         """
         with self._lock:
-            releases = self.releases(template)
-            folder = project.resolve() if releases.looks_at_project(release) else None
-            rendered = object_format, template, release, answers.key
-            key = (*rendered, answers_file, operation, folder)
-            if key not in self._trees:
-                with folders.temporary(within=self._folder) as temporary:
-                    into = temporary / (folder.name if folder else "project")
-                    into.mkdir()
-                    render(
-                        releases,
-                        ref=release,
-                        data=answers.data,
-                        into=into,
-                        answers_file=answers_file,
-                        operation=operation,
-                        project=str(folder or ""),
-                    )
-                    self._trees[key] = self._scratch(object_format).write_folder(into)
-            return self._trees[key]
+            depends = self._dependence(template, release)
+            wanted = _Render(
+                template,
+                release,
+                answers.key,
+                answers_file,
+                operation if depends.on_operation else "copy",
+                project.resolve() if depends.on_project else None,
+                object_format,
+            )
+            if wanted not in self._trees:
+                name = self._name(wanted) if depends.on_nothing_else else ""
+                self._trees[wanted] = self._loaded(wanted, name) or self._made(
+                    wanted, answers, name
+                )
+            return self._trees[wanted]
+
+    def _dependence(self, template: str, release: str) -> _Dependence:
+        if (template, release) not in self._dependences:
+            of = self.releases(template), release
+            self._dependences[template, release] = _Dependence(
+                on_project=repeatable.looks_at_project(*of),
+                on_operation=repeatable.looks_at_operation(*of),
+                on_nothing_else=bool(self._disk) and repeatable.is_repeatable(*of),
+            )
+        return self._dependences[template, release]
+
+    def _name(self, wanted: _Render) -> str:
+        """Return the name of a render on the disk; empty if it can't be known to be this one."""
+        if not (renderer := repeatable.renderer()):
+            return ""
+        releases = self.releases(wanted.template)
+        commit = releases.commit(wanted.release)
+        parts = renderer, releases.url, commit, *vars(wanted).values()
+        return json.dumps(parts, default=str)
+
+    def _loaded(self, wanted: _Render, name: str) -> str:
+        """Return the tree of a render that is on the disk, or an empty string."""
+        content = self._disk.load(name) if self._disk and name else None
+        if content is None:
+            return ""
+        return packs.unpack(content, self.objects(wanted.object_format))
+
+    def _made(self, wanted: _Render, answers: Answered, name: str) -> str:
+        """Render, and keep that on the disk if it has a name there."""
+        scratch = self._scratch(wanted.object_format)
+        with folders.temporary(within=self._folder) as temporary:
+            into = temporary / (wanted.folder.name if wanted.folder else "project")
+            into.mkdir()
+            render(
+                self.releases(wanted.template),
+                ref=wanted.release,
+                data=answers.data,
+                into=into,
+                answers_file=wanted.answers_file,
+                operation=wanted.operation,
+                project=str(wanted.folder or ""),
+            )
+            tree = scratch.write_folder(into)
+        if self._disk and name:
+            self._disk.save(name, packs.pack(scratch, tree))
+        return tree
 
     def _scratch(self, object_format: str) -> Scratch:
-        with self._lock:
-            if object_format not in self._scratches:
-                repository = self._folder / f"{object_format}.git"
-                self._scratches[object_format] = Scratch(repository, object_format=object_format)
-            return self._scratches[object_format]
+        if object_format not in self._scratches:
+            repository = self._repository(object_format)
+            self._scratches[object_format] = Scratch(repository, object_format=object_format)
+        return self._scratches[object_format]
+
+    def _repository(self, object_format: str) -> Path:
+        return self._folder / f"{object_format}.git"
 
 
 @contextmanager
 def open_render_cache(*, may_run_code: bool = False) -> Generator[RenderCache]:
-    """Yield a cache that is removed when the block ends."""
+    """Yield a cache; what it does not keep on the disk is removed when the block ends."""
+    disk = open_disk_cache()
     with (
         TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder,
         ExitStack() as stack,
     ):
-        yield RenderCache(Path(folder), stack, may_run_code=may_run_code)
+        yield RenderCache(Path(folder), stack, may_run_code=may_run_code, disk=disk)
