@@ -36,6 +36,40 @@ def write_bundle(checkout: Path, bundle: Path, *, tag: str) -> None:
         _bundle(repository, bundle, ["HEAD", "refs/heads/main", f"refs/tags/{tag}"])
 
 
+def write_index(bundle: Path, index: Path) -> None:
+    """Write the index of a bundle's objects, with which `unpack` need not read all of them."""
+    with TemporaryDirectory(prefix="mlscaffold-") as folder:
+        pack = Path(folder, "objects.pack")
+        pack.write_bytes(bundle.read_bytes().partition(b"\n\n")[2])
+        git.run("index-pack", "-o", index.resolve(), pack)
+
+
+def unpack(bundle: Path, index: Path, repository: Path) -> None:
+    """Make the bare `repository` of a bundle as git's clone does, without running git.
+
+    Raises ValueError if it is not a whole bundle of objects named by SHA-1, FileNotFoundError if
+    there is no index.
+    """
+    known = index.read_bytes()
+    head, _, pack = bundle.read_bytes().partition(b"\n\n")
+    first, *lines = head.decode().splitlines()
+    refs = {name: id for id, _, name in (line.partition(" ") for line in lines)}
+    is_whole = "HEAD" in refs and not any(id.startswith("-") for id in refs.values())
+    if first != "# v2 git bundle" or not is_whole:
+        raise ValueError(first)
+    objects = repository / "objects" / "pack"
+    objects.mkdir(parents=True)
+    (objects / "pack-releases.pack").write_bytes(pack)
+    (objects / "pack-releases.idx").write_bytes(known)
+    (repository / "refs").mkdir()
+    at = refs.pop("HEAD")
+    branches = [name for name, id in refs.items() if name.startswith("refs/heads/") and id == at]
+    (repository / "HEAD").write_text(f"ref: {branches[0]}\n" if branches else f"{at}\n")
+    (repository / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
+    packed = "".join(f"{refs[name]} {name}\n" for name in sorted(refs))
+    (repository / "packed-refs").write_text(packed)
+
+
 def write_release(checkout: Path, repository: Path, *, tag: str) -> None:
     """Make the bare `repository` with one commit, tagged `tag`: the template as it is on disk."""
     git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", repository)
