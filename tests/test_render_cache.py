@@ -237,6 +237,7 @@ def test_a_secret_answer_is_not_kept(tmp_path: Path, cache: Path) -> None:
     [
         {"a.txt.jinja": "{{ [1, 2] | random }}"},
         {"a.txt.jinja": "{{ '%Y' | strftime }}"},
+        {"a.txt.jinja": "{{ make_secret() }}"},
         {"a.txt.jinja": "{{ _folder_name }}"},
         {"a.txt.jinja": "{{ _copier_conf.src_path }}"},
         {"a.txt.jinja": "{{ _copier_conf | string }}"},

@@ -206,10 +206,17 @@ class Releases:
             self.checkouts.mkdir(exist_ok=True)
             new = Path(mkdtemp(dir=self.checkouts))
             index = {"GIT_INDEX_FILE": str(new.with_suffix(".index"))}
-            command = ("--work-tree", new, "checkout", "--quiet", commit, "--", ".")
-            git.run(*command, cwd=self.repository, env=index)
+            command = ("--work-tree", new, "checkout", "--quiet", commit, "--")
+            git.run(*command, *self._needed(commit), cwd=self.repository, env=index)
             new.rename(folder)
         return folder.resolve()
+
+    def _needed(self, commit: str) -> Collection[str]:
+        """Return the paths of a commit that are the template: of the bundled one not our code."""
+        if self.url != PUBLIC_URL:
+            return (".",)
+        present = git.run("ls-tree", "--name-only", commit, cwd=self.repository).splitlines()
+        return [path for path in bundle.TEMPLATE_PATHS if path in present]
 
     @property
     def checkouts(self) -> Path:

@@ -16,8 +16,8 @@ from .releases import Releases
 _OF_PROJECT = "_folder_name|dst_path|_external_data"
 """What an expression can know of a project beside its answers."""
 _WORDS = (
-    "random|ans_random|random_mac|shuffle|lipsum|strftime|expanduser|expandvars|realpath|relpath"
-    "|fileglob|_copier_python|_copier_phase"
+    "now|make_secret|random|ans_random|random_mac|shuffle|lipsum|strftime|expanduser|expandvars"
+    "|realpath|relpath|fileglob|_copier_python|_copier_phase"
 )
 _OF_THE_MOMENT = (
     f"(^|[^A-Za-z0-9_])({_WORDS})($|[^A-Za-z0-9_])"
@@ -31,6 +31,7 @@ _RENDERERS = {"copier", "jinja2", "jinja2_ansible_filters", "pathspec", "pyyaml"
 _OUR_PART = (
     "rendering/engine.py",
     "rendering/render.py",
+    "rendering/short_cuts.py",
     "repository/packs.py",
     "repository/scratch.py",
 )
