@@ -14,7 +14,7 @@ VERBS = {"new", "update", "set", "check", "diff", "options", "doctor", "fleet"}
 # A layer imports from itself and from those after it.
 LAYERS = (
     {"__main__"},
-    {"cli", "dialog", "process", "report", "terminal"},
+    {"cli", "dialog", "parameters", "process", "report", "terminal"},
     VERBS,
     {"updating"},
     {"project", "environment"},

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from typer.core import TyperGroup
+import typer.core
 
 from . import report
+from .parameters import read_plainly
 from .process import CONFLICTS, OUTDATED, failing, print_json, progress_line, run, say
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 Row = TypeVar("Row", "Checked", "UpdateResult")
 
 
-class _Commands(TyperGroup):
+read_plainly(typer.core)
+
+
+class _Commands(typer.core.TyperGroup):
     """The group of commands: lists their help in full, and reports an interrupt in one line."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

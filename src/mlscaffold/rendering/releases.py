@@ -216,7 +216,7 @@ class Releases:
         if self.url != PUBLIC_URL:
             return (".",)
         present = git.run("ls-tree", "--name-only", commit, cwd=self.repository).splitlines()
-        return [path for path in bundle.TEMPLATE_PATHS if path in present]
+        return [path for path in bundle.TEMPLATE_PATHS if path in present] or (".",)
 
     @property
     def checkouts(self) -> Path:
