@@ -220,7 +220,6 @@ def _update(
     as_json: AsJson = False,
 ) -> None:
     """Re-apply the template to projects, by a merge that loses none of your changes."""
-    from .fleet import update_all
     from .rendering.answers import parse_pairs
     from .update import UpdateRequest, abort, resume, update
 
@@ -255,7 +254,12 @@ def _update(
             answers_file=answers_file,
             trust=trust,
         )
-        rows = [update(projects[0], request)] if one else update_all(projects, request, jobs=jobs)
+        if one:
+            rows = [update(projects[0], request)]
+        else:
+            from .fleet import update_all
+
+            rows = update_all(projects, request, jobs=jobs)
         code = _print_updated(rows, as_json)
     raise typer.Exit(code)
 

@@ -4,17 +4,19 @@ Those that are the same whenever they are made are kept on the user's disk for l
 """
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import RLock
+from typing import Any
 
 from ..repository import packs
 from ..repository.scratch import Scratch
 from . import folders, repeatable
-from .answers import Answered
+from .answers import Answered, answer
 from .disk_cache import DiskCache, open_disk_cache
 from .engine import Operation
 from .releases import Releases, open_releases
@@ -41,12 +43,10 @@ class _Dependence:
 
     on_project: bool
     on_operation: bool
-    on_nothing_else: bool
-    """Whether a render can be used by later commands."""
 
 
 class RenderCache:
-    """What several projects share: the releases of their templates, and the renders of those.
+    """What several projects share: the releases of their templates, and renders of these.
 
     For several threads; only one of them renders at a time.
     """
@@ -67,6 +67,7 @@ class RenderCache:
         self._releases: dict[str, Releases] = {}
         self._scratches: dict[str, Scratch] = {}
         self._trees: dict[_Render, str] = {}
+        self._answers: dict[tuple[str, str, str], Answered] = {}
         self._dependences: dict[tuple[str, str], _Dependence] = {}
 
     def releases(self, template: str) -> Releases:
@@ -110,11 +111,28 @@ class RenderCache:
                 object_format,
             )
             if wanted not in self._trees:
-                name = self._name(wanted) if depends.on_nothing_else else ""
-                self._trees[wanted] = self._loaded(wanted, name) or self._made(
-                    wanted, answers, name
-                )
+                name = self._name(template, release, *vars(wanted).values())
+                tree = self._loaded(wanted, name) or self._made(wanted, answers, name)
+                self._trees[wanted] = tree
             return self._trees[wanted]
+
+    def answers(
+        self, template: str, release: str, recorded: Mapping[str, Any], *, project: Path
+    ) -> Answered:
+        """Return what a project's recorded answers are for a release; raise as `answer` does."""
+        with self._lock:
+            releases = self.releases(template)
+            found = partial(answer, releases, release, recorded=recorded, project=project)
+            if not releases.trusted:
+                return found()
+            asked = template, release, json.dumps(recorded, default=str)
+            if asked not in self._answers:
+                name = self._name(*asked, "answers")
+                kept = self._disk.load(name) if self._disk and name else None
+                self._answers[asked] = Answered.read(kept) if kept else found()
+                if not kept:
+                    self._keep(template, release, name, self._answers[asked].written)
+            return self._answers[asked]
 
     def _dependence(self, template: str, release: str) -> _Dependence:
         if (template, release) not in self._dependences:
@@ -122,18 +140,26 @@ class RenderCache:
             self._dependences[template, release] = _Dependence(
                 on_project=repeatable.looks_at_project(*of),
                 on_operation=repeatable.looks_at_operation(*of),
-                on_nothing_else=bool(self._disk) and repeatable.is_repeatable(*of),
             )
         return self._dependences[template, release]
 
-    def _name(self, wanted: _Render) -> str:
-        """Return the name of a render on the disk; empty if it can't be known to be this one."""
-        if not (renderer := repeatable.renderer()):
+    def _name(self, template: str, release: str, *details: object) -> str:
+        """Return a name on the disk, empty if nothing can be kept of this release.
+
+        What has this name is the same whenever it is made.
+        """
+        releases = self.releases(template)
+        is_known = self._disk and repeatable.may_be_repeatable(releases, release)
+        if not (is_known and repeatable.renderer()):
             return ""
-        releases = self.releases(wanted.template)
-        commit = releases.commit(wanted.release)
-        parts = renderer, releases.url, commit, *vars(wanted).values()
-        return json.dumps(parts, default=str)
+        of = repeatable.renderer(), releases.url, releases.commit(release), template, release
+        return json.dumps([*of, *details], default=str)
+
+    def _keep(self, template: str, release: str, name: str, content: Callable[[], bytes]) -> None:
+        """Write an entry to the disk, if it can be used by later commands."""
+        of = self.releases(template), release
+        if self._disk and name and repeatable.is_repeatable(*of):
+            self._disk.save(name, content())
 
     def _loaded(self, wanted: _Render, name: str) -> str:
         """Return the tree of a render that is on the disk, or an empty string."""
@@ -158,8 +184,7 @@ class RenderCache:
                 project=str(wanted.folder or ""),
             )
             tree = scratch.write_folder(into)
-        if self._disk and name:
-            self._disk.save(name, packs.pack(scratch, tree))
+        self._keep(wanted.template, wanted.release, name, partial(packs.pack, scratch, tree))
         return tree
 
     def _scratch(self, object_format: str) -> Scratch:

@@ -29,9 +29,13 @@ _OF_THE_MOMENT = (
 # Other versions of these may render other files.
 _RENDERERS = {"copier", "jinja2", "jinja2_ansible_filters", "pathspec", "pyyaml"}
 _OUR_PART = (
+    "rendering/answers.py",
     "rendering/engine.py",
+    "rendering/questions.py",
     "rendering/render.py",
+    "rendering/repeatable.py",
     "rendering/short_cuts.py",
+    "rendering/validators.py",
     "repository/packs.py",
     "repository/scratch.py",
 )
@@ -47,12 +51,14 @@ def looks_at_operation(releases: Releases, ref: str) -> bool:
     return not releases.trusted and _mentions(releases, ref, "_copier_operation")
 
 
-def is_repeatable(releases: Releases, ref: str) -> bool:
-    """Return whether all renders of a release with the same answers are the same, and no secret.
+def may_be_repeatable(releases: Releases, ref: str) -> bool:
+    """Return whether it can be: it is a tag, whose commit says what it holds, and runs no code."""
+    return releases.is_tag(ref) and not releases.may_run_code
 
-    It must be a tag, whose commit is known by its id, and run no code of its own.
-    """
-    if releases.may_run_code or not releases.is_tag(ref) or _asks_for_secrets(releases, ref):
+
+def is_repeatable(releases: Releases, ref: str) -> bool:
+    """Return whether all renders of a release with the same answers are the same, and no secret."""
+    if not may_be_repeatable(releases, ref) or _asks_for_secrets(releases, ref):
         return False
     changing = f"{_OF_PROJECT}|{_OF_THE_MOMENT}"
     return releases.trusted or not _mentions(releases, ref, changing)

@@ -65,6 +65,9 @@ class Scratch:
         self, folder: Path, *, object_format: str, alternates: Iterable[Path] = ()
     ) -> None:
         self.repository = folder
+        # By tree, or by two of them: what has an id does not change.
+        self._entries: dict[str, Mapping[str, Entry]] = {}
+        self._changes: dict[tuple[str, str], tuple[Change, ...]] = {}
         git.run(
             *("init", "--quiet", "--bare", "--template=", "--initial-branch=main"),
             f"--object-format={object_format}",
@@ -141,7 +144,7 @@ class Scratch:
 
     def paths(self, tree: str) -> set[str]:
         """Return every file in the tree."""
-        return set(names(self.git("ls-tree", "-r", "-z", "--name-only", tree)))
+        return set(self._listed(tree))
 
     def ignored(self, tree: str, paths: Collection[str]) -> set[str]:
         """Return those of the paths that the tree's own .gitignore files ignore."""
@@ -161,25 +164,39 @@ class Scratch:
             found = self.git(*check, stdin=asked, env=env, may_exit=(0, 1))
         return {path.removeprefix("./") for path in names(found)}
 
-    def commit(self, tree: str, *parents: str, message: str = "Merge") -> str:
-        """Commit a tree and return the id."""
-        given = [word for parent in parents for word in ("-p", parent)]
-        return self.line("commit-tree", tree, *given, "-m", message)
+    def branches(self, base: str, trees: Mapping[str, str]) -> tuple[str, ...]:
+        """Commit a tree, and one on top of it for each branch; return the ids of all."""
+        stream = _commit("refs/heads/base", "", base, mark=1)
+        for mark, (branch, tree) in enumerate(trees.items(), start=2):
+            stream += _commit(f"refs/heads/{branch}", "from :1\n", tree, mark=mark)
+        stream += "".join(f"get-mark :{mark}\n" for mark in range(1, len(trees) + 2))
+        made = self.git("fast-import", "--quiet", "--force", stdin=stream.encode())
+        return tuple(made.decode().split())
 
     def changes(self, old: str, new: str) -> tuple[Change, ...]:
         """Return the changes from one tree to the other."""
+        if (old, new) not in self._changes:
+            self._changes[old, new] = () if old == new else self._compared(old, new)
+        return self._changes[old, new]
+
+    def _compared(self, old: str, new: str) -> tuple[Change, ...]:
         listed = names(self.git("diff-tree", "-r", "-z", "--raw", "--no-renames", old, new))
         pairs = zip(listed[::2], listed[1::2], strict=True)
         return tuple(_change(record, path) for record, path in pairs)
 
     def entries(self, tree: str) -> dict[str, Entry]:
         """Return every file in the tree, by path."""
-        found: dict[str, Entry] = {}
-        for record in names(self.git("ls-tree", "-r", "-z", tree)):
-            fields, _, path = record.partition("\t")
-            mode, _, id = fields.split(" ")
-            found[path] = Entry(mode, id)
-        return found
+        return dict(self._listed(tree))
+
+    def _listed(self, tree: str) -> Mapping[str, Entry]:
+        if tree not in self._entries:
+            found: dict[str, Entry] = {}
+            for record in names(self.git("ls-tree", "-r", "-z", tree)):
+                fields, _, path = record.partition("\t")
+                mode, _, id = fields.split(" ")
+                found[path] = Entry(mode, id)
+            self._entries[tree] = found
+        return self._entries[tree]
 
     def renames(self, old: str, new: str) -> dict[str, str]:
         """Return the files renamed from one tree to the other: new paths by old path."""
@@ -207,6 +224,15 @@ def open_scratch(*, object_format: str, alternates: Iterable[Path]) -> Generator
         yield Scratch(
             Path(folder, "scratch.git"), object_format=object_format, alternates=alternates
         )
+
+
+def _commit(ref: str, parent: str, tree: str, *, mark: int) -> str:
+    """Return how git's fast-import is told of a commit of a tree."""
+    return (
+        f"commit {ref}\nmark :{mark}\n"
+        "committer mlscaffold <mlscaffold@users.noreply.github.com> 1700000000 +0000\n"
+        f"data 5\nMerge\n{parent}M 040000 {tree} \n\n"
+    )
 
 
 def _change(record: str, path: str) -> Change:
