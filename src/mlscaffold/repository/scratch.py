@@ -24,6 +24,7 @@ _SETTINGS = tuple(
     word
     for setting in (
         "core.autocrlf=false",
+        "core.fsync=none",
         "core.safecrlf=false",
         "core.fileMode=true",
         "core.symlinks=true",
