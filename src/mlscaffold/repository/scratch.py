@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 from . import git
 from .worktree import names
@@ -59,6 +60,16 @@ class Change:
     new: Entry | None
 
 
+Key = TypeVar("Key")
+Known = TypeVar("Known")
+
+# Of trees, and from one tree to another: what has an id does not change. For several threads, each
+# of which only adds to them.
+_entries: dict[str, Mapping[str, Entry]] = {}
+_changes: dict[tuple[str, str], tuple[Change, ...]] = {}
+_MAX_REMEMBERED = 100
+
+
 class Scratch:
     """A temporary bare repository that reads the objects of others."""
 
@@ -66,16 +77,8 @@ class Scratch:
         self, folder: Path, *, object_format: str, alternates: Iterable[Path] = ()
     ) -> None:
         self.repository = folder
-        # By tree, or by two of them: what has an id does not change.
-        self._entries: dict[str, Mapping[str, Entry]] = {}
-        self._changes: dict[tuple[str, str], tuple[Change, ...]] = {}
-        git.run(
-            *("init", "--quiet", "--bare", "--template=", "--initial-branch=main"),
-            f"--object-format={object_format}",
-            folder,
-        )
+        _init(folder, object_format)
         file = folder / "objects" / "info" / "alternates"
-        file.parent.mkdir(exist_ok=True)
         file.write_bytes(b"".join(os.fsencode(objects) + b"\n" for objects in alternates))
 
     @property
@@ -176,11 +179,12 @@ class Scratch:
 
     def changes(self, old: str, new: str) -> tuple[Change, ...]:
         """Return the changes from one tree to the other."""
-        if (old, new) not in self._changes:
-            self._changes[old, new] = () if old == new else self._compared(old, new)
-        return self._changes[old, new]
+        if old == new:
+            return ()
+        found = _changes.get((old, new))
+        return _remember(_changes, (old, new), self._compare(old, new)) if found is None else found
 
-    def _compared(self, old: str, new: str) -> tuple[Change, ...]:
+    def _compare(self, old: str, new: str) -> tuple[Change, ...]:
         listed = names(self.git("diff-tree", "-r", "-z", "--raw", "--no-renames", old, new))
         pairs = zip(listed[::2], listed[1::2], strict=True)
         return tuple(_change(record, path) for record, path in pairs)
@@ -190,14 +194,16 @@ class Scratch:
         return dict(self._listed(tree))
 
     def _listed(self, tree: str) -> Mapping[str, Entry]:
-        if tree not in self._entries:
-            found: dict[str, Entry] = {}
-            for record in names(self.git("ls-tree", "-r", "-z", tree)):
-                fields, _, path = record.partition("\t")
-                mode, _, id = fields.split(" ")
-                found[path] = Entry(mode, id)
-            self._entries[tree] = found
-        return self._entries[tree]
+        found = _entries.get(tree)
+        return _remember(_entries, tree, self._list(tree)) if found is None else found
+
+    def _list(self, tree: str) -> Mapping[str, Entry]:
+        found: dict[str, Entry] = {}
+        for record in names(self.git("ls-tree", "-r", "-z", tree)):
+            fields, _, path = record.partition("\t")
+            mode, _, id = fields.split(" ")
+            found[path] = Entry(mode, id)
+        return found
 
     def renames(self, old: str, new: str) -> dict[str, str]:
         """Return the files renamed from one tree to the other: new paths by old path."""
@@ -225,6 +231,25 @@ def open_scratch(*, object_format: str, alternates: Iterable[Path]) -> Generator
         yield Scratch(
             Path(folder, "scratch.git"), object_format=object_format, alternates=alternates
         )
+
+
+def _remember(known: dict[Key, Known], key: Key, value: Known) -> Known:
+    if len(known) >= _MAX_REMEMBERED:
+        known.clear()
+    known[key] = value
+    return value
+
+
+def _init(folder: Path, object_format: str) -> None:
+    """Make an empty bare repository, as git would."""
+    for name in ("objects/info", "objects/pack", "refs"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "HEAD").write_text("ref: refs/heads/main\n")
+    is_default = object_format == "sha1"
+    extension = "" if is_default else f"[extensions]\n\tobjectFormat = {object_format}\n"
+    version = 0 if is_default else 1
+    core = f"[core]\n\trepositoryformatversion = {version}\n\tbare = true\n"
+    (folder / "config").write_text(core + extension)
 
 
 def _commit(ref: str, parent: str, tree: str, *, mark: int) -> str:
