@@ -41,7 +41,8 @@ def write_index(bundle: Path, index: Path) -> None:
     with TemporaryDirectory(prefix="mlscaffold-") as folder:
         pack = Path(folder, "objects.pack")
         pack.write_bytes(bundle.read_bytes().partition(b"\n\n")[2])
-        git.run("index-pack", "-o", index.resolve(), pack)
+        # In a folder of its own: around the bundle there may be what git can't read.
+        git.run("index-pack", "-o", index.resolve(), pack, cwd=Path(folder))
 
 
 def unpack(bundle: Path, index: Path, repository: Path) -> None:
