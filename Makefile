@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test test-fast demo build release clean
+.PHONY: help setup lint format test test-fast freshness demo build release clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ test: setup  ## Run all tests; ARGS go to pytest
 
 test-fast: setup  ## Run the tests without the mark `slow`
 	pytest --numprocesses auto --dist worksteal -m "not slow and not nightly" $(ARGS)
+
+freshness: setup  ## Try projects with their newest and lowest dependencies; ARGS=newest
+	python scripts/freshness.py $(ARGS)
 
 demo: setup  ## Create a project, train, register and serve it, and send it requests; MODALITY=image|tabular
 	python demo/demo.py $(MODALITY)

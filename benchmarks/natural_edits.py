@@ -387,7 +387,7 @@ CHANGES = (
     Edit(
         "stages depend on more",
         after("dvc.yaml", rf"^      - {PACKAGE}/models$", f"      - {PACKAGE}/lookup.py"),
-        append("dvc.yaml", "      - reports/history.json"),
+        after("dvc.yaml", "^      - reports/figures$", "      - reports/history.json"),
     ),
     Edit(
         "drop what nobody uses",

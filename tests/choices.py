@@ -1,7 +1,7 @@
 """The template's options as tests see them: what can be chosen, and in which combinations."""
 
 from collections.abc import Iterator, Mapping
-from itertools import combinations, product
+from itertools import chain, combinations, product
 
 from mlscaffold.options import options
 
@@ -51,14 +51,20 @@ PAIRS = frozenset().union(*map(_pairs, _combinations()))
 """Every two choices of two options that can be made together."""
 
 
-def _covering() -> Iterator[Answers]:
-    """Yield combinations in which all pairs occur (greedy pairwise)."""
+def _covering() -> list[Answers]:
+    """Return combinations in which all pairs occur: greedy pairwise, without needless ones."""
     rows = [(row, _pairs(row)) for row in _combinations()]
     missing = set(PAIRS)
+    chosen = []
     while missing:
         best, covered = max(rows, key=lambda row: len(row[1] & missing))
         missing -= covered
-        yield best
+        chosen.append(best)
+    for row in tuple(chosen):
+        others = [other for other in chosen if other is not row]
+        if PAIRS.issubset(chain.from_iterable(map(_pairs, others))):
+            chosen = others
+    return chosen
 
 
 COVERING = tuple(_covering())

@@ -91,9 +91,26 @@ LEFT = {
         "pyproject.toml", DEPENDENCIES, DEPENDENCIES.replace('2.13,<3', "2.13,<2.14"),
         DEPENDENCIES.replace("2.13,<3", "2.15,<3"),
     ),
-    "pins of which each has a higher bound": (
-        "pyproject.toml", DEPENDENCIES, DEPENDENCIES.replace("2.13", "2.15"),
+    "a range that one side has widened at both ends": (
+        "pyproject.toml", DEPENDENCIES, DEPENDENCIES.replace("2.13,<3", "2.12,<4"),
+        DEPENDENCIES.replace("2.13", "2.15"),
+    ),
+    "a raised upper bound, and a raised lower one above what was allowed": (
+        "pyproject.toml", DEPENDENCIES, DEPENDENCIES.replace("2.13,<3", "2.13,<4"),
+        DEPENDENCIES.replace("2.13,<3", "3.1,<3"),
+    ),
+    "ranges with a version that is left out": (
+        "pyproject.toml", DEPENDENCIES.replace("<3", "!=2.14,<3"),
+        DEPENDENCIES.replace("2.13,<3", "2.13,!=2.14,<4"),
+        DEPENDENCIES.replace("2.13,<3", "2.15,!=2.14,<3"),
+    ),
+    "ranges of which one side left out an end": (
+        "pyproject.toml", DEPENDENCIES, DEPENDENCIES.replace("2.13,<3", "2.15"),
         DEPENDENCIES.replace("2.13,<3", "2.13,<4"),
+    ),
+    "one more version in each of two pins": (
+        "Dockerfile", "RUN pip install a==1 b==1\n", "RUN pip install a==2 b==1\n",
+        "RUN pip install a==1 b==2\n",
     ),
     "a number that is no pin": ("c.yaml", "size: 1.0\n", "size: 2.0\n", "size: 3.0\n"),
     "two comments": ("c.yaml", "a: 1\n", "a: 1  # mine\n", "a: 2  # theirs\n"),

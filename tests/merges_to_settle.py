@@ -201,6 +201,32 @@ SETTLED = {
         DEPENDENCIES.replace('",\n]', '",\n    "tqdm>=4",\n]'),
         DEPENDENCIES.replace('",\n]', '",\n    "tqdm>=4",\n    "zarr",\n]'),
     ),
+    "a range of which each side raised one end": (
+        ("pin",), "pyproject.toml", DEPENDENCIES, DEPENDENCIES.replace("2.13", "2.15"),
+        DEPENDENCIES.replace("2.13,<3", "2.13,<4"),
+        DEPENDENCIES.replace("2.13,<3", "2.15,<4"),
+    ),
+    "a range of which both raised one end, and one side the other too": (
+        ("pin",), "pyproject.toml", DEPENDENCIES.replace("2.13,<3", "2.13, <3"),
+        DEPENDENCIES.replace("2.13,<3", "2.14, <4"), DEPENDENCIES.replace("2.13,<3", "2.15, <3"),
+        DEPENDENCIES.replace("2.13,<3", "2.15, <4"),
+    ),
+    "a range, beside an addition": (
+        ("list", "pin"), "pyproject.toml", DEPENDENCIES.replace("2.13,<3", "2.13,<=3.1"),
+        DEPENDENCIES.replace("2.13,<3", "2.13,<=3.2").replace('",\n]', '",\n    "zarr>=3",\n]'),
+        DEPENDENCIES.replace("2.13,<3", "2.15,<=3.1"),
+        DEPENDENCIES.replace("2.13,<3", "2.15,<=3.2").replace('",\n]', '",\n    "zarr>=3",\n]'),
+    ),
+    "a range with a comment": (
+        ("pin",), "pyproject.toml", DEPENDENCIES.replace('13,<3",', '13,<3",  # our GPU'),
+        DEPENDENCIES.replace('13,<3",', '15,<3",  # our GPU'),
+        DEPENDENCIES.replace('13,<3",', '13,<4",  # our GPU'),
+        DEPENDENCIES.replace('13,<3",', '15,<4",  # our GPU'),
+    ),
+    "a range that one side raised as a whole": (
+        ("pin",), "pyproject.toml", DEPENDENCIES, DEPENDENCIES.replace("2.13,<3", "2.13,<4"),
+        DEPENDENCIES.replace("2.13,<3", "3.1,<4"), DEPENDENCIES.replace("2.13,<3", "3.1,<4"),
+    ),
     "a pin in YAML": (
         ("pin",), ".pre-commit-config.yaml", "additional_dependencies:\n  - numpy>=2.0\n",
         "additional_dependencies:\n  - numpy>=2.1\n",

@@ -77,6 +77,7 @@ def test_new_as_json_is_one_document(tmp_path: Path) -> None:
         "answers": {"project_name": "toy", "size": 3},
         "files": [".copier-answers.yml", "name.txt"],
         "commit": "",
+        "repository": "",
         "unlocked_because": "",
         "dry_run": False,
         "next": ["cd toy"],

@@ -118,6 +118,28 @@ def test_a_file_that_is_written_once_may_be_there_untracked(tmp_path: Path) -> N
     assert (toy / "secret").read_text() == "mine\n"
 
 
+def test_a_file_that_is_written_once_is_written_again_at_the_same_release(tmp_path: Path) -> None:
+    settings = SETTINGS + "_skip_if_exists: ['*.env']\n"
+    files = {"a.env": "1\n", "b.env": "1\n", "x.txt": "1\n"}
+    template = templates_of(tmp_path / "template", files, settings=settings)
+    toy = project_of(template, tmp_path / "toy")
+    (toy / "b.env").write_text("mine\n")
+    commit(toy)
+    assert updated(toy) == f"{toy}: nothing to do at v1\n"
+    for name in ("a.env", "x.txt"):
+        (toy / name).unlink()
+    commit(toy)
+    (toy / "b.env").write_text("not committed\n")
+    assert cli("update", toy).stderr.startswith(f"error: {toy} has changes that are not committed")
+    git(toy, "checkout", "b.env")
+    assert updated(toy).startswith(f"{toy}: v1: 1 added; committed as ")
+    assert git(toy, "log", "-1", "--format=%s") == "Add missing files of the template's release v1"
+    assert updated(toy) == f"{toy}: nothing to do at v1\n"
+    assert (toy / "a.env").read_text() == "1\n"
+    assert (toy / "b.env").read_text() == "mine\n"
+    assert not (toy / "x.txt").exists()
+
+
 def test_a_template_may_know_that_it_is_an_update(tmp_path: Path) -> None:
     settings = SETTINGS + "_exclude: [\"{% if _copier_operation == 'update' %}once{% endif %}\"]\n"
     releases = ({"once": "1\n", "f": "1\n"}, {"once": "2\n", "f": "2\n"})

@@ -37,6 +37,7 @@ TRACES = {
     ("distributed", "ray"): r"\bray\b",
     ("orchestration", "kubeflow"): r"kubeflow|\bkfp\b|kubernetes",
     ("ci", "github"): r"\.github/|github actions",
+    ("ci", "gitlab"): r"\.gitlab\b|gitlab runs",
     ("torch_backend", "cpu"): r"pytorch-cpu|download\.pytorch\.org",
 }
 OF_ANY_SERVER = r"\bserv(e|es|ing)\b"

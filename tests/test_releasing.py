@@ -49,9 +49,9 @@ def test_a_release_is_tagged_built_and_tried_out(checkout: Path) -> None:
     )
     assert git(checkout, "rev-parse", "v0.2.0") == git(checkout, "rev-parse", "HEAD")
     built = {path.name for path in (checkout / "dist").iterdir()} - {".gitignore"}
-    assert built == {"mlscaffold-0.2.0-py3-none-any.whl", "mlscaffold-0.2.0.tar.gz"}
+    assert built == {"mlscaffold_cli-0.2.0-py3-none-any.whl", "mlscaffold_cli-0.2.0.tar.gz"}
     assert git(checkout, "status", "--porcelain") == ""
-    wheel = zipfile.ZipFile(checkout / "dist" / "mlscaffold-0.2.0-py3-none-any.whl")
+    wheel = zipfile.ZipFile(checkout / "dist" / "mlscaffold_cli-0.2.0-py3-none-any.whl")
     assert "mlscaffold/releases.bundle" in wheel.namelist()
 
 

@@ -167,6 +167,29 @@ def test_the_higher_pin_is_taken_unless_one_was_lowered(
         assert (merged, rules) == (text(max(ours, theirs, key=padded)), ("pin",))
 
 
+RANGES = st.tuples(st.integers(0, 9), st.integers(1, 9)).map(lambda one: (one[0], sum(one)))
+
+
+@given(RANGES, RANGES, RANGES)
+@settings(max_examples=150, deadline=None)
+def test_each_end_of_a_range_is_the_higher_one_where_both_sides_allow_some(
+    base: tuple[int, int], ours: tuple[int, int], theirs: tuple[int, int]
+) -> None:
+    def text(ends: tuple[int, int]) -> str:
+        return 'dependencies = [\n    "torch>={}.0,<{}",\n]\n'.format(*ends)
+
+    if len({base, ours, theirs}) < 3:
+        return
+    merged, rules = settle("pyproject.toml", text(base), text(ours), text(theirs))
+    lower, upper = ((fn(ours[0], theirs[0]), fn(ours[1], theirs[1])) for fn in (min, max))
+    was_lowered = lower[0] < base[0] or lower[1] < base[1]
+    is_one_side = upper in (ours, theirs)
+    if was_lowered or not (is_one_side or upper[0] < lower[1]):
+        assert (merged, rules) == ("", ())
+    else:
+        assert (merged, rules) == (text(upper), ("pin",))
+
+
 @given(st.lists(WORDS, min_size=2, max_size=5, unique=True), st.integers(0, 4))
 @settings(max_examples=40, deadline=None)
 def test_what_the_other_side_left_alone_keeps_its_new_layout(names: list[str], which: int) -> None:

@@ -52,12 +52,22 @@ def test_conflicts_are_committed_on_a_branch(toys: Toys, toy: Path) -> None:
         "src/legacy.py": "you changed what the template removed",
         "src/main.py": "both changed it",
     }
+    tree = git(toy, "rev-parse", "next^{tree}")
     assert git(toy, "log", "-1", "--format=%B", "next") == (
         "Update from the template's release v1.0.0 to v2.0.0\n"
         "\n"
         "Conflicts, to be resolved before this is merged:\n"
-        "- src/legacy.py: you changed what the template removed\n"
-        "- src/main.py: both changed it"
+        "\n"
+        "- `src/legacy.py`: you changed what the template removed\n"
+        "- `src/main.py`: both changed it\n"
+        "\n"
+        "Files: 5 changed, 5 added, 3 deleted, 2 in conflict.\n"
+        "\n"
+        "- changed: `.copier-answers.yml`, `crlf.txt`, `latest`, `logo.bin`, `run.sh`\n"
+        "- added: `colour.txt`, `guide/one.md`, `guide/two.md`, `src/extra.py`, `src/toolbox.py`\n"
+        "- deleted: `docs/one.md`, `docs/two.md`, `src/tools.py`\n"
+        "\n"
+        f"Mlscaffold-Tree: {tree}"
     )
     assert "<<<<<<< yours\nmine\n" in git(toy, "show", "next:src/main.py")
     assert "mine" in git(toy, "show", "next:src/legacy.py")

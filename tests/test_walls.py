@@ -10,17 +10,29 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "mlscaffold"
-VERBS = {"new", "update", "set", "check", "diff", "options", "doctor", "fleet"}
+VERBS = {
+    "new",
+    "update",
+    "set",
+    "add",
+    "check",
+    "diff",
+    "patch",
+    "options",
+    "doctor",
+    "fleet",
+    "adopt",
+}
 # A layer imports from itself and from those after it.
 LAYERS = (
     {"__main__"},
     {"cli", "dialog", "parameters", "process", "report", "terminal"},
     VERBS,
     {"updating"},
-    {"project", "environment"},
-    {"rendering", "lock"},
+    {"clues", "project", "environment"},
+    {"rendering", "lock", "forge"},
     {"repository"},
-    {"errors"},
+    {"errors", "version"},
 )
 
 
@@ -88,9 +100,12 @@ def importers(name: str) -> set[str]:
         ("rich", {"process"}),
         ("copier", {"rendering.engine"}),
         ("plumbum", {"rendering.engine"}),
-        ("jinja2", {"rendering.engine", "rendering.questions", "rendering.validators"}),
+        (
+            "jinja2",
+            {"rendering.engine", "rendering.pieces", "rendering.questions", "rendering.validators"},
+        ),
         ("jinja2_ansible_filters", {"rendering.validators"}),
-        ("subprocess", {"repository.git", "lock", "environment", "rendering.sandbox"}),
+        ("subprocess", {"repository.git", "lock", "environment", "forge", "rendering.sandbox"}),
         ("mlscaffold", set()),
     ],
 )
@@ -101,7 +116,7 @@ def test_only_its_wall_imports(name: str, allowed: set[str]) -> None:
 def test_what_is_imported_is_a_declared_dependency() -> None:
     imported = set().union(*map(imports, MODULES)) - sys.stdlib_module_names
     distributions = metadata.packages_distributions()
-    requires = metadata.requires("mlscaffold") or []
+    requires = metadata.requires("mlscaffold-cli") or []
     declared = {re.split(r"[^A-Za-z0-9-]", requirement)[0] for requirement in requires}
     assert {distributions[name][0].lower() for name in imported} == declared
 

@@ -69,10 +69,17 @@ def toy(first: Path, tmp_path: Path) -> Path:
     return tmp_path / "toy"
 
 
-def uv(*arguments: str, cwd: Path) -> None:
-    """Runs uv, the one beside our Python when there is no other."""
+def uv(*arguments: str, cwd: Path, **env: str) -> str:
+    """What uv printed, the one beside our Python when there is no other."""
     path = f"{os.environ['PATH']}{os.pathsep}{Path(sys.executable).parent}"
-    subprocess.run(["uv", *arguments], cwd=cwd, env=os.environ | {"PATH": path}, check=True)
+    return subprocess.run(
+        ["uv", *arguments],
+        cwd=cwd,
+        env=os.environ | {"PATH": path} | env,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
 
 
 def offline(env: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -122,6 +129,24 @@ def test_a_project_records_the_public_url_and_no_path(toy: Path, tmp_path: Path)
     for path in filter(Path.is_file, toy.rglob("*")):
         assert str(tmp_path).encode() not in path.read_bytes(), path
     assert git(toy, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("place", ["a wheel", "git"])
+def test_the_command_is_installed_as_a_tool(
+    place: str, first: Path, source: Path, tmp_path: Path
+) -> None:
+    (wheel,) = first.parent.glob("*.whl")
+    named = str(wheel) if place == "a wheel" else f"git+{source.as_uri()}@v0.1.0"
+    env = {"UV_TOOL_DIR": str(tmp_path / "tools"), "UV_TOOL_BIN_DIR": str(tmp_path / "bin")}
+    install = ("tool", "install", "--quiet", "--python", sys.executable)
+    uv(*install, named, cwd=tmp_path, **env)
+    assert "mlscaffold-cli v0.1.0\n- mlscaffold\n" in uv("tool", "list", cwd=tmp_path, **env)
+    assert offline(tmp_path, "--version", cwd=tmp_path).stdout == "0.1.0\n"
+    made = offline(tmp_path, "new", "toy", "--no-lock", cwd=tmp_path)
+    assert (made.returncode, made.stderr) == (0, "")
+    assert made.stdout.startswith(f"Made toy from {URL} v0.1.0: ")
+    once = ("tool", "run", "--python", sys.executable, "--from", named, "mlscaffold", "--version")
+    assert uv(*once, cwd=tmp_path, **env) == "0.1.0\n"
 
 
 def test_a_newer_wheel_finds_the_project_outdated(toy: Path, first: Path, second: Path) -> None:

@@ -90,9 +90,9 @@ def _mlscaffold(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        from importlib import metadata
+        from .version import installed_version
 
-        print(metadata.version("mlscaffold"))
+        print(installed_version() or "not installed")
         raise typer.Exit
 
 
@@ -207,6 +207,10 @@ def _update(
         str | None,
         typer.Option(metavar="NAME", help="Commit on a new branch instead."),
     ] = None,
+    open_pr: Annotated[
+        bool,
+        typer.Option("--open-pr", help="Push the branch and open a pull request by gh or glab."),
+    ] = False,
     prereleases: Prereleases = False,
     answers_file: AnswersFile = "",
     trust: Trust = False,
@@ -220,12 +224,13 @@ def _update(
     as_json: AsJson = False,
 ) -> None:
     """Re-apply the template to projects, by a merge that loses none of your changes."""
+    from .fleet import update_all, update_one
     from .rendering.answers import parse_pairs
-    from .update import UpdateRequest, abort, resume, update
+    from .update import UpdateRequest, abort, resume
 
     if resumes or aborts:
         others = data, to, dry_run, strict, commit, branch, prereleases, answers_file, trust
-        if (resumes and aborts) or len(projects) > 1 or any(others):
+        if (resumes and aborts) or len(projects) > 1 or any(others) or open_pr:
             raise typer.BadParameter(
                 "--continue and --abort take at most one PROJECT and no other option"
             )
@@ -236,11 +241,14 @@ def _update(
         raise typer.BadParameter("--branch must name a branch, got ''")
     if commit and branch:
         raise typer.BadParameter("--commit and --branch exclude each other")
+    if open_pr and not branch:
+        raise typer.BadParameter("--open-pr needs --branch NAME")
     one = len(projects) == 1
     if trust and (branch or not one):
         raise typer.BadParameter("--trust takes one PROJECT, and no --branch")
     dialog = _dialog() if one and not as_json else None
-    left = "nothing was changed" if one else "projects not listed may be updated; run it again"
+    is_local = one and not open_pr
+    left = "nothing was changed" if is_local else "projects not listed may be updated; run it again"
     with failing(as_json, interrupted=left):
         request = UpdateRequest(
             given=parse_pairs(data),
@@ -250,16 +258,12 @@ def _update(
             strict=strict,
             commits=commit,
             branch=branch or "",
+            opens_pr=open_pr,
             ask=dialog.ask if dialog else None,
             answers_file=answers_file,
             trust=trust,
         )
-        if one:
-            rows = [update(projects[0], request)]
-        else:
-            from .fleet import update_all
-
-            rows = update_all(projects, request, jobs=jobs)
+        rows = update_one(projects[0], request) if one else update_all(projects, request, jobs=jobs)
         code = _print_updated(rows, as_json)
     raise typer.Exit(code)
 
@@ -293,19 +297,95 @@ def _set(
     raise typer.Exit(code)
 
 
+@app.command(name="add")
+def _add(
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="KIND", help="dataset, model, objective, callback or stage."),
+    ],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Its name: my_model, my-model or MyModel.")
+    ],
+    project: Annotated[Path, typer.Option(metavar="DIR", help="The project.")] = Path(),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files.")] = False,
+    answers_file: AnswersFile = "",
+    trust: Trust = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add a dataset, model, objective, callback or stage: one that works, to be filled in."""
+    from .add import add
+
+    with failing(as_json):
+        done = add(
+            *(project, kind, name),
+            dry_run=dry_run,
+            answers_file=answers_file,
+            trust=trust,
+        )
+        if as_json:
+            print_json(asdict(done) | {"dry_run": dry_run})
+        else:
+            print(report.of_added(done, dry_run=dry_run))
+
+
 @app.command(name="diff")
 def _diff(
     project: Annotated[
         Path, typer.Argument(metavar="PROJECT", help="The folder of a project.")
     ] = Path(),
+    as_patch: Annotated[
+        bool, typer.Option("--patch", help="As a patch of the template's files, for git apply.")
+    ] = False,
     answers_file: AnswersFile = "",
     trust: Trust = False,
 ) -> None:
     """Show how a project differs from a fresh render of its release and answers."""
     from .diff import diff
+    from .patch import patch
 
     with failing():
+        if as_patch:
+            made = patch(project, answers_file=answers_file, trust=trust)
+            _print_diff(made.text)
+            for line in report.of_patch(made):
+                say(line)
+            return
         _print_diff(diff(project, answers_file=answers_file, trust=trust))
+
+
+@app.command(name="adopt")
+def _adopt(
+    project: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a project.")],
+    data: Annotated[
+        list[str], typer.Option("-d", "--data", metavar="KEY=VALUE", help="Answer a question.")
+    ] = [],  # noqa: B006
+    template: Template = None,
+    ref: Ref = None,
+    answers_file: AnswersFile = "",
+    trust: Trust = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is found.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a project that records no template be updated: find the closest release and answers."""
+    from .adopt import adopt
+    from .rendering.answers import parse_pairs
+
+    with failing(as_json), progress_line() as progress:
+        found = adopt(
+            project,
+            given=parse_pairs(data),
+            template=template,
+            ref=ref,
+            answers_file=answers_file,
+            trust=trust,
+            dry_run=dry_run,
+            progress=progress,
+        )
+    with failing(as_json):
+        if as_json:
+            print_json(asdict(found))
+        else:
+            print(report.of_adopted(found))
 
 
 @app.command(name="check")

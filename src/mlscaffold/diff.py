@@ -2,10 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from .project import open_project
+from .project import Project, open_project
+from .rendering.answers import Answered
+from .rendering.releases import Releases
 from .rendering.render_cache import open_render_cache
 from .repository import files
 from .repository.scratch import Entry, Scratch, open_scratch
@@ -13,16 +17,38 @@ from .repository.worktree import Worktree, names, open_worktree
 from .updating.project_answers import recorded_answers, recorded_release
 
 
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A project's files on disk beside a fresh render, both as trees in a repository."""
+
+    project: Project
+    releases: Releases
+    release: str
+    answers: Answered
+    scratch: Scratch
+    rendered: str
+    present: str
+    """Without files that the template does not have, as ignored ones are missing in both."""
+
+
 def diff(path: Path, *, answers_file: str = "", trust: bool = False) -> str:
     """Return the unified diff from the render to the project's files on disk.
 
     Ignored files, and files that the template does not have, are not shown.
     """
+    with compared(path, answers_file=answers_file, trust=trust) as found:
+        return found.scratch.diff(found.rendered, found.present)
+
+
+@contextmanager
+def compared(path: Path, *, answers_file: str, trust: bool) -> Generator[Comparison]:
+    """Yield a project beside a render of its release with its answers."""
     project = open_project(path, answers_file)
     worktree = open_worktree(path)
     format = worktree.object_format
     with open_render_cache(may_run_code=trust) as cache:
-        release = recorded_release(project, cache.releases(project.template))
+        releases = cache.releases(project.template)
+        release = recorded_release(project, releases)
         answers = recorded_answers(project, cache, release)
         tree = cache.tree(
             *(project.template, release, answers),
@@ -32,15 +58,17 @@ def diff(path: Path, *, answers_file: str = "", trust: bool = False) -> str:
         )
         alternates = worktree.objects, cache.objects(format)
         with open_scratch(object_format=format, alternates=alternates) as scratch:
-            return _diff(scratch, worktree, tree)
-
-
-def _diff(scratch: Scratch, worktree: Worktree, tree: str) -> str:
-    """Return the unified diff from a render's tree to what is in the project."""
-    rendered = scratch.paths(tree)
-    ignored = worktree.ignored(rendered)
-    present = scratch.edited("", _present(worktree, rendered - ignored, scratch))
-    return scratch.diff(scratch.without(tree, ignored), present)
+            rendered = scratch.paths(tree)
+            ignored = worktree.ignored(rendered)
+            yield Comparison(
+                project=project,
+                releases=releases,
+                release=release,
+                answers=answers,
+                scratch=scratch,
+                rendered=scratch.without(tree, ignored),
+                present=scratch.edited("", _present(worktree, rendered - ignored, scratch)),
+            )
 
 
 def _present(worktree: Worktree, paths: Iterable[str], scratch: Scratch) -> Mapping[str, Entry]:

@@ -1,6 +1,6 @@
 """Errors for the user: each has a one-line message and an exit code."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,6 +9,8 @@ class MlscaffoldError(Exception):
     """Refused or failed, and nothing was changed."""
 
     exit_code: ClassVar[int] = 1
+    by_hand: str = ""
+    """Lines for the user to add to a file, to print below the message."""
 
 
 class AnswerError(MlscaffoldError):
@@ -46,6 +48,19 @@ class CommandError(MlscaffoldError):
 class GitError(MlscaffoldError):
     """Git is missing, or a git command failed."""
 
+    def __init__(self, message: str, printed: Sequence[str] = ()) -> None:
+        self.printed = printed
+        """What git printed on stderr, line by line."""
+        super().__init__(message)
+
+
+class PushError(MlscaffoldError):
+    """A remote repository refused a branch, or can't be reached."""
+
+
+class ForgeError(MlscaffoldError):
+    """GitHub's or GitLab's command line is missing, or one of its commands failed."""
+
 
 class ProjectError(MlscaffoldError):
     """A project can't be read or updated in its present state."""
@@ -67,12 +82,36 @@ class NotAProjectError(ProjectError):
         super().__init__(f"{folder} is no generated project: no {answers_file}")
 
 
-class AnswersFileError(ProjectError):
-    """The file that records a project's answers can't be used."""
+class ProjectFileError(ProjectError):
+    """A file of a project that mlscaffold reads can't be used."""
+
+    fix: ClassVar[str] = ""
+    """What a message says at its end if the file can't be read at all."""
 
     def __init__(self, file: Path, problem: str) -> None:
         self.file = file
         super().__init__(f"{file} {problem}")
+
+
+class OtherTemplateError(ProjectError):
+    """A project to be adopted records that it has another template."""
+
+    def __init__(self, answers_file: Path, template: str) -> None:
+        self.answers_file, self.template = answers_file, template
+        super().__init__(
+            f"{answers_file} records the template {shown(template)}, which `mlscaffold update` "
+            "continues with; record this one in another file with -a PATH, or remove that file"
+        )
+
+
+class AnswersFileError(ProjectFileError):
+    """The file that records a project's answers can't be used."""
+
+    fix = "; restore it from git"
+
+
+class KeepFileError(ProjectFileError):
+    """The file that names what updates leave alone can't be used."""
 
 
 class RecordedAnswerError(ProjectError):
@@ -171,6 +210,43 @@ class BranchExistsError(ProjectError):
         super().__init__(f"the branch {branch} exists in {top}: name another")
 
 
+class BranchInUseError(ProjectError):
+    """The branch that an update would replace is checked out."""
+
+    def __init__(self, branch: str, worktree: str) -> None:
+        self.branch, self.worktree = branch, worktree
+        super().__init__(
+            f"the branch {branch} is checked out in {worktree}: switch to another branch first"
+        )
+
+
+class ForeignCommitsError(ProjectError):
+    """The branch that an update would replace has commits that this tool did not make."""
+
+    def __init__(self, branch: str, place: str, hint: str = "") -> None:
+        self.branch, self.place = branch, place
+        super().__init__(
+            f"the branch {branch} in {place} has commits that mlscaffold did not make, and is left "
+            f"alone: merge it, delete it or name another{hint}"
+        )
+
+
+class NoRemoteError(ProjectError):
+    """A project has no remote repository to push to."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        super().__init__(f"{top} has no remote to push to: `git remote add origin URL` adds one")
+
+
+class UnpushedError(ProjectError):
+    """A pull request would publish commits of the user that are not pushed."""
+
+    def __init__(self, top: Path, remote: str) -> None:
+        self.top, self.remote = top, remote
+        super().__init__(f"{top} has commits that are not on {remote}: `git push` them first")
+
+
 class UnknownReleaseError(ProjectError):
     """A project was made by a newer release than this installation has."""
 
@@ -209,12 +285,39 @@ class BlockedPathError(ProjectError):
         super().__init__(f"{problem}: {listed(paths)}; {fix}")
 
 
+class ExistingFileError(ProjectError):
+    """A file that a new piece consists of exists already."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(f"{path} exists: give another NAME, or move it first")
+
+
+class TakenNameError(ProjectError):
+    """The name of a new piece is in use in a file that gets lines for it."""
+
+    def __init__(self, file: str, number: int, line: str) -> None:
+        self.file, self.number, self.line = file, number, line
+        super().__init__(f"{file}:{number} has {shown(line.strip())} already: give another NAME")
+
+
+class MarkedPlaceError(ProjectError):
+    """A file lacks the line below which a new piece's lines belong."""
+
+    def __init__(self, file: str, below: str, text: str, problem: str) -> None:
+        self.file, self.below, self.by_hand = file, below, text
+        super().__init__(
+            f"{file} {problem} the line {shown(below)}, below which these lines belong: "
+            "write it there once, and run the command again"
+        )
+
+
 class ChangedMeanwhileError(ProjectError):
     """A file, the index or HEAD changed while an update was running."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = path
-        super().__init__(f"{path} has changed in the meantime: try again")
+        super().__init__(f"{path} has just changed, or a program has it open: try again")
 
 
 class MovedHeadError(ProjectError):

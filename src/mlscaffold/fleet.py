@@ -1,4 +1,4 @@
-"""Update many projects: several at a time, those of one repository one after the other."""
+"""Update one project or many: several at a time, those of one repository after each other."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +9,13 @@ from queue import SimpleQueue
 from .project import why_no_project
 from .rendering.render_cache import RenderCache, open_render_cache
 from .update import Outcome, UpdateRequest, UpdateResult, update
+from .updating.publication import published
+
+
+def update_one(path: Path, request: UpdateRequest) -> list[UpdateResult]:
+    """Return the result of one project; raise MlscaffoldError if it can't be updated."""
+    done = [update(path, request)]
+    return published(done, request.branch) if request.opens_pr else done
 
 
 def update_all(
@@ -47,10 +54,16 @@ def _update_in_turn(
     rows: SimpleQueue[UpdateResult],
 ) -> None:
     onto = ""
+    done = []
     for path in paths:
         row = _updated(path, request, cache, onto=onto)
         onto = row.commit if row.branch else onto
-        rows.put(row)
+        done.append(row)
+        if not request.opens_pr:
+            rows.put(row)
+    if request.opens_pr:
+        for path, row in zip(paths, _published(done, request.branch), strict=True):
+            rows.put(replace(row, project=path))
 
 
 def _updated(path: Path, request: UpdateRequest, cache: RenderCache, *, onto: str) -> UpdateResult:
@@ -58,7 +71,22 @@ def _updated(path: Path, request: UpdateRequest, cache: RenderCache, *, onto: st
         if problem := why_no_project(path, request.answers_file):
             return UpdateResult(project=path, outcome=Outcome.SKIPPED, problem=problem)
         # Absolute: copier, in another thread, may change the working directory.
-        return replace(update(path.absolute(), request, cache=cache, onto=onto), project=path)
+        row = update(path.absolute(), request, cache=cache, onto=onto)
+        return row if request.opens_pr else replace(row, project=path)
     except Exception as error:  # Any error: it must not stop the other updates.
-        problem = " ".join(str(error).split()) or type(error).__name__
-        return UpdateResult(project=path, outcome=Outcome.FAILED, problem=problem)
+        return UpdateResult(project=path, outcome=Outcome.FAILED, problem=_line(error))
+
+
+def _published(rows: Sequence[UpdateResult], branch: str) -> list[UpdateResult]:
+    """Return the rows of one repository after their branch was pushed."""
+    try:
+        return published(rows, branch)
+    except Exception as error:
+        return [
+            replace(row, outcome=Outcome.FAILED, problem=_line(error)) if row.branch else row
+            for row in rows
+        ]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

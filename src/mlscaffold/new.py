@@ -18,6 +18,7 @@ from .rendering.engine import run_commands
 from .rendering.releases import Releases, open_releases
 from .rendering.render import render
 from .repository import git
+from .repository.worktree import enclosing
 
 # Called with a line that names the current step.
 Progress = Callable[[str], None]
@@ -40,6 +41,8 @@ class NewProject:
     """The id of the first commit, empty if there is none."""
     next: tuple[str, ...] = ()
     """Commands to type in the project, as its template lists them."""
+    repository: str = ""
+    """The working tree around the project, which gets no repository of its own there."""
     unlocked_because: str = ""
     """Why there is no uv.lock although it was requested."""
 
@@ -77,7 +80,8 @@ def new(
         trust: Whether the template may run its tasks and Jinja extensions.
         ask: Asks for an answer that is not given; by default the template's default is taken.
         review: Gets the project before anything is written, and may raise to prevent it.
-        with_git: Whether to create a repository with a first commit.
+        with_git: Whether to create a repository with a first commit, unless another repository
+            keeps the folder.
         with_lock: Whether to write uv.lock. By default the bundled template's project is locked,
             and another one if `confirm` returns True, since uv may run code of the template.
         confirm: Asks a yes-or-no question.
@@ -100,6 +104,7 @@ def new(
             template=releases.source,
             release=release,
             answers=answered.answers,
+            repository=str(enclosing(target) or "") if with_git else "",
             next=releases.components(release).next,
         )
         if not dry_run:
@@ -125,7 +130,11 @@ def new(
                 progress("Running the template's commands")
                 run_commands(releases, ref=release, data=answered.data, project=folder)
             project = _completed(
-                project, folder, with_git=with_git, with_lock=bool(with_lock), progress=progress
+                project,
+                folder,
+                with_git=with_git and not project.repository,
+                with_lock=bool(with_lock),
+                progress=progress,
             )
             if folder != target:
                 folder.replace(target)

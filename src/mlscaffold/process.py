@@ -51,9 +51,12 @@ def failing(as_json: bool = False, *, interrupted: str = "nothing was changed") 
         raise typer.Exit(BROKEN_PIPE) from error
     except (MlscaffoldError, OSError) as error:
         line = " ".join(str(error).split())
+        by_hand = getattr(error, "by_hand", "")
         say(f"error: {line}")
         if as_json:
-            print_json({"error": line})
+            print_json({"error": line, **({"by_hand": by_hand} if by_hand else {})})
+        elif by_hand:
+            print(by_hand.strip("\n"))
         code = error.exit_code if isinstance(error, MlscaffoldError) else 1
         raise typer.Exit(code) from error
     except (KeyboardInterrupt, typer.Abort) as error:

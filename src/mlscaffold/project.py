@@ -8,7 +8,14 @@ from typing import Any
 
 import yaml
 
-from .errors import AnswerError, AnswersFileError, GitError, NotAProjectError, shown
+from .errors import (
+    AnswerError,
+    AnswersFileError,
+    GitError,
+    NotAProjectError,
+    ProjectFileError,
+    shown,
+)
 from .repository import git
 from .repository.worktree import require_folder
 
@@ -16,6 +23,8 @@ _NOBODY = {"name": "mlscaffold", "email": "mlscaffold@users.noreply.github.com"}
 """The committer if neither git nor the answers name one."""
 _MAX_BYTES = 100_000
 ANSWERS_FILE = ".copier-answers.yml"
+INCOMPLETE = "_incomplete"
+"""The key of an answers file that makes a project incomplete, until its next update."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +39,8 @@ class Project:
     answers: Mapping[str, Any]
     answers_file: str
     """Where they are recorded: a path relative to the project, one for each of its templates."""
+    is_incomplete: bool = False
+    """Whether the files of the release that it lacks were never there, as after `adopt`."""
 
     @property
     def chosen_answers_file(self) -> str:
@@ -54,7 +65,7 @@ def open_project(path: Path, answers_file: str = "") -> Project:
     require_folder(path)
     answers_file = require_relative(answers_file or ANSWERS_FILE)
     file = path / answers_file
-    recorded = _recorded(file, path)
+    recorded = _recorded(path, answers_file)
     template, commit = recorded.pop("_src_path", None), recorded.pop("_commit", None)
     for key, value in (("_src_path", template), ("_commit", commit)):
         if not (isinstance(value, str) and _is_name(value)):
@@ -64,14 +75,42 @@ def open_project(path: Path, answers_file: str = "") -> Project:
                 "must name the template in _src_path and its release in _commit; "
                 f"{key} is {'missing' if value is None else found}",
             )
-    answers = {key: value for key, value in recorded.items() if not key.startswith("_")}
     return Project(
         path=path,
         template=template,
         commit=commit,
-        answers=answers,
+        answers=_answers(recorded),
         answers_file=answers_file,
+        is_incomplete=recorded.get(INCOMPLETE) is True,
     )
+
+
+def partly_recorded(path: Path, answers_file: str = "") -> tuple[str, dict[str, Any]]:
+    """Return the template and the answers that a folder records, as far as it records them.
+
+    Raises ProjectError if its answers file can't be read.
+    """
+    answers_file = require_relative(answers_file or ANSWERS_FILE)
+    if not is_project(path, answers_file):
+        return "", {}
+    recorded = _recorded(path, answers_file)
+    return str(recorded.get("_src_path") or ""), _answers(recorded)
+
+
+def _recorded(path: Path, answers_file: str) -> dict[str, Any]:
+    """Return what an answers file holds."""
+    file = path / answers_file
+    try:
+        recorded = read_file(file, AnswersFileError)
+    except FileNotFoundError as error:
+        raise NotAProjectError(path, PurePath(answers_file).as_posix()) from error
+    if not isinstance(recorded, dict):
+        raise AnswersFileError(file, "must hold answers by name")
+    return {str(key): value for key, value in recorded.items()}
+
+
+def _answers(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in recorded.items() if not key.startswith("_")}
 
 
 def require_relative(answers_file: str) -> str:
@@ -127,21 +166,21 @@ def _is_name(value: str) -> bool:
     return value.isprintable() and 0 < len(value) <= 1000 and not value.startswith("-")
 
 
-def _recorded(path: Path, folder: Path) -> dict[str, Any]:
+def read_file(file: Path, error: type[ProjectFileError]) -> Any:
+    """Return what a small YAML file of a project holds.
+
+    Raises FileNotFoundError if there is none, otherwise `error` if it can't be read.
+    """
     try:
-        status = path.lstat()
+        status = file.lstat()
         if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_BYTES:
-            raise AnswersFileError(path, f"is no file of at most {_MAX_BYTES} bytes")
-        recorded = yaml.load(path.read_bytes(), _Loader)
-    except FileNotFoundError as error:
-        raise NotAProjectError(folder, path.relative_to(folder).as_posix()) from error
+            raise error(file, f"is no file of at most {_MAX_BYTES} bytes")
+        return yaml.load(file.read_bytes(), _Loader)
+    except FileNotFoundError:
+        raise
     # ValueError: a value that looks like a date, or a number with too many digits.
-    except (OSError, RecursionError, ValueError, yaml.YAMLError) as error:
-        reason = getattr(error, "problem", None) or str(error).splitlines()[0]
-        mark = getattr(error, "problem_mark", None)
+    except (OSError, RecursionError, ValueError, yaml.YAMLError) as cause:
+        reason = getattr(cause, "problem", None) or str(cause).splitlines()[0]
+        mark = getattr(cause, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
-        problem = f"can't be read{where}: {reason}; restore it from git"
-        raise AnswersFileError(path, problem) from error
-    if not isinstance(recorded, dict):
-        raise AnswersFileError(path, "must hold answers by name")
-    return {str(key): value for key, value in recorded.items()}
+        raise error(file, f"can't be read{where}: {reason}{error.fix}") from cause

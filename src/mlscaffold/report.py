@@ -7,27 +7,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .errors import listed
 from .terminal import printable
+from .updating import wording
 
 if TYPE_CHECKING:
+    from .add import Added
+    from .adopt import Adopted
     from .check import Checked
     from .doctor import Finding
     from .new import NewProject
     from .options import Options
+    from .patch import Patch
     from .rendering.components import Component
     from .rendering.questions import Choice
     from .update import UpdateResult
 
 _WIDTH = 14
 """The width of the column of choices."""
-_RULES = {
-    "touching": "both changed lines that touch",
-    "list": "both added to a list",
-    "blocks": "both added blocks at one place",
-    "comment": "one side added a comment to a line that the other changed",
-    "pin": "both raised a version, the higher one is taken",
-    "layout": "one side reformatted what the other changed",
-}
 _INDENTED: Any = {
     "width": 100,
     "initial_indent": " " * (4 + _WIDTH),
@@ -50,6 +47,8 @@ def of_new(made: "NewProject", commands: Sequence[str]) -> str:
     """Format what was made, and what to type next."""
     count = f"{len(made.files)} {'file' if len(made.files) == 1 else 'files'}"
     lines = [f"Made {made.path.name} from {made.template} {made.release}: {count}."]
+    if made.repository:
+        lines.append(f"No repository of its own: {made.repository} is one. Commit the files there.")
     if made.unlocked_because:
         lines.append(f"No uv.lock: {made.unlocked_because}. Make it later with: uv lock")
     return _text([*lines, "", "Next:", *(f"  {command}" for command in commands)])
@@ -57,7 +56,7 @@ def of_new(made: "NewProject", commands: Sequence[str]) -> str:
 
 def of_files(paths: Iterable[str]) -> str:
     """Format paths, one a line."""
-    return _text(map(_plain, paths))
+    return _text(map(wording.plain, paths))
 
 
 def of_options(found: "Options") -> str:
@@ -77,6 +76,25 @@ def of_summary(project: "NewProject") -> str:
     return _text([*lines, *(f"  {k:<{width}}  {v}" for k, v in project.answers.items())])
 
 
+def of_adopted(one: "Adopted") -> str:
+    """Format what a project was found to be, how it differs, and what to type next."""
+    return _text(_lines_of_adopted(one))
+
+
+def of_added(done: "Added", *, dry_run: bool = False) -> str:
+    """Format what was written for a piece, where to fill it in, and what to type next."""
+    what = f"{done.kind} {done.name}, from release {done.release}"
+    lines = [f"Would add the {what}:" if dry_run else f"Added the {what}:"]
+    lines += (f"  added     {wording.plain(path)}" for path in done.added)
+    lines += (f"  changed   {wording.plain(path)}" for path in done.changed)
+    if dry_run:
+        return _text([*lines, "Nothing was written."])
+    if done.places:
+        lines += ["", f"It works as it is. Fill in what {done.mark!r} marks:"]
+        lines += (f"  {wording.plain(place)}" for place in done.places)
+    return _text([*lines, "", "Next:", *(f"  {command}" for command in done.next)])
+
+
 def of_checked(one: "Checked") -> str:
     """Format how a project's release compares with the newest."""
     meaning = {
@@ -89,6 +107,18 @@ def of_checked(one: "Checked") -> str:
         "skipped": f"skipped: {one.problem}",
     }
     return printable(f"{one.project}: {meaning[one.standing]}")
+
+
+def of_patch(made: "Patch") -> list[str]:
+    """Format what a user has to know about a patch, a line each."""
+    left_out = (
+        f"not in the patch: {wording.plain(one)}: {why}" for one, why in made.left_out.items()
+    )
+    named = (
+        f"check {wording.plain(path)}: the patch adds {name}, which only this project is called"
+        for path, name in made.names.items()
+    )
+    return [*left_out, *named]
 
 
 def of_finding(finding: "Finding") -> str:
@@ -131,20 +161,59 @@ def _lines_of_component(component: "Component | None") -> Iterator[str]:
             yield from textwrap.wrap(f"{kind}: {', '.join(names)}", **_INDENTED)
 
 
+def _lines_of_adopted(one: "Adopted") -> Iterator[str]:
+    if one.outcome == "current":
+        yield (
+            f"{one.project}: nothing to do, {one.answers_file} records {one.release} "
+            f"of {one.template}"
+        )
+        return
+    equal = one.files - len(one.changed) - len(one.missing)
+    yield f"{one.project}: closest to {one.release} of {one.template}"
+    differ, missing = len(one.changed), len(one.missing)
+    yield (
+        f"  {equal} of {one.files} files {'is' if equal == 1 else 'are'} equal, "
+        f"{differ} {'differs' if differ == 1 else 'differ'}, "
+        f"{missing} {'is' if missing == 1 else 'are'} missing"
+    )
+    for path, (more, fewer) in one.changed.items():
+        yield f"  differs   {wording.plain(path)}: {more} more and {fewer} fewer lines"
+    if one.missing:
+        yield f"  missing   {listed(one.missing)}"
+    yield "  answers   " + " ".join(shlex.quote(f"{k}={v}") for k, v in one.answers.items())
+    if one.is_incomplete:
+        yield "The first update adds what is missing. Files that differ stay as they are: take what"
+        yield "you need from the diff after it, such as dependencies."
+    elif one.missing:
+        yield "What is missing counts as deleted by you: an update does not bring it back."
+    if one.outcome == "previewed":
+        yield "Nothing was written. Another answer: -d KEY=VALUE; another release: --ref REF."
+        return
+    folder = shlex.quote(str(one.project))
+    following = ("update", "diff") if one.is_incomplete else ("diff", "update --dry-run")
+    yield f"Wrote {wording.plain(one.answers_file)}. Next:"
+    yield f"  git -C {folder} add {shlex.quote(one.answers_file)}"
+    yield f"  git -C {folder} commit -m 'Record the template'"
+    yield from (f"  mlscaffold {verb} {folder}" for verb in following)
+
+
 def _lines_of_updated(one: "UpdateResult") -> Iterator[str]:
     if one.recovered:
         yield f"{one.project}: {one.recovered}"
     yield f"{one.project}: {_outcome(one)}"
     if one.outcome == "previewed":
-        yield from (f"  added     {_plain(path)}" for path in one.added)
-        yield from (f"  deleted   {_plain(path)}" for path in one.deleted)
+        yield from (f"  added     {wording.plain(path)}" for path in one.added)
+        yield from (f"  deleted   {wording.plain(path)}" for path in one.deleted)
     for path, reason in one.left_out.items():
-        yield f"  left out  {_plain(path)}: {reason}"
+        yield f"  left out  {wording.plain(path)}: {reason}"
+    for file in one.kept:
+        yield f"  kept      {wording.plain(file.path)}: {wording.change_of(file)}"
     for hunk in one.settled:
-        rules = "; ".join(map(_RULES.__getitem__, hunk.rule.split(", ")))
-        yield f"  settled   {_plain(hunk.path)}:{_range(hunk.lines)}: {rules}"
+        yield f"  settled   {wording.place_of(hunk)}: {wording.rules_of(hunk)}"
     for path, reason in one.conflicts.items():
-        yield f"  conflict  {_plain(path)}: {reason}"
+        yield f"  conflict  {wording.plain(path)}: {reason}"
+    if one.url:
+        yield f"  open at   {one.url}"
     if one.outcome == "conflicts" and not one.branch:
         where = "" if one.project == Path() else f" {shlex.quote(str(one.project))}"
         them = (
@@ -159,41 +228,23 @@ def _lines_of_updated(one: "UpdateResult") -> Iterator[str]:
 
 
 def _outcome(one: "UpdateResult") -> str:
-    counted = ", ".join(
-        f"{len(paths)} {kind}"
-        for kind, paths in (
-            ("changed", one.changed),
-            ("added", one.added),
-            ("deleted", one.deleted),
-            ("in conflict", one.conflicts),
-        )
-        if paths
-    )
     releases = one.new if one.old == one.new else f"{one.old} to {one.new}"
     if one.outcome in ("updated", "conflicts"):
         if not one.new:
             done = f"committed as {one.commit[:12]}" if one.commit else "staged, not committed"
             return f"the update is finished; {done}"
-        return f"{releases}: {counted or 'no file changes'}; {_whereabouts(one)}"
+        return f"{releases}: {wording.counted(one)}; {_whereabouts(one)}"
     return {
         "current": f"nothing to do at {one.new}",
-        "previewed": f"{releases}: {counted or 'no file changes'}; nothing was changed now",
+        "previewed": f"{releases}: {wording.counted(one)}; nothing was changed now",
         "aborted": "as it was before the update",
         "skipped": f"skipped: {one.problem}",
         "failed": f"failed: {one.problem}",
     }[one.outcome]
 
 
-def _range(lines: tuple[int, int]) -> str:
-    first, last = lines
-    return f"{first}-{last}" if last > first else f"{first}"
-
-
-def _plain(path: str) -> str:
-    return path if path.isprintable() else ascii(path)
-
-
 def _whereabouts(one: "UpdateResult") -> str:
     if one.branch:
-        return f"committed as {one.commit[:12]} on {one.branch}"
+        pushed = ", pushed" if one.pushed else ""
+        return f"committed as {one.commit[:12]} on {one.branch}{pushed}"
     return f"committed as {one.commit[:12]}" if one.commit else "staged, not committed"

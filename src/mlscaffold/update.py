@@ -20,7 +20,9 @@ from .rendering.releases import Releases
 from .rendering.render_cache import RenderCache, open_render_cache
 from .repository.scratch import Scratch, open_scratch
 from .repository.worktree import Worktree, open_worktree
-from .updating import branch, transaction
+from .updating import branch, publication, transaction, wording
+from .updating.incomplete import without_missing
+from .updating.keep import read_patterns, without_kept
 from .updating.merge import Merge, merge
 from .updating.project_answers import answers_at, recorded_answers, recorded_release
 from .updating.result import Outcome, UpdateResult, described
@@ -47,6 +49,9 @@ class UpdateRequest:
     """Whether each conflict of git is left to the user, also one that a rule could settle."""
     commits: bool = False
     branch: str = ""
+    opens_pr: bool = False
+    """Whether the branch is to be pushed, by `publication.published`, and may exist: if all its
+    commits are of earlier updates, it is replaced."""
     ask: Ask | None = None
     answers_file: str = ""
     """Which of a project's templates to update: where its answers are, if not where they usually
@@ -124,15 +129,29 @@ def _updated(
     done = UpdateResult(
         project=path, outcome=Outcome.CURRENT, old=project.commit, new=new, recovered=recovered
     )
-    if (old, before.key) == (new, after.key):
+    is_current = (old, before.key) == (new, after.key)
+    if is_current and not (project.is_incomplete or releases.skips(new)):
         return done
-    _require_ready(worktree, request, project, is_begun=is_begun)
+    require_ready = partial(_require_ready, worktree, request, project, is_begun=is_begun)
+    if not is_current:
+        require_ready()
+    patterns = read_patterns(worktree)
     format = worktree.object_format
-    trees = _trees(project, cache, ((old, before), (new, after)), object_format=format)
+    trees = list(_trees(project, cache, ((old, before), (new, after)), object_format=format))
     alternates = worktree.objects, cache.objects(format)
     with open_scratch(object_format=format, alternates=alternates) as scratch:
+        if project.is_incomplete:
+            file = project.answers_file
+            trees[0] = without_missing(scratch, worktree, trees[0], answers_file=file)
         skipped = partial(releases.skipped, new, after.data, project=path)
         *trees, left_out = without_existing(scratch, worktree, *trees, skipped=skipped)
+        if is_current:
+            if trees[0] == trees[1]:
+                return done
+            require_ready()
+        *trees, kept = without_kept(
+            *(scratch, worktree, *trees), patterns=patterns, answers_file=project.answers_file
+        )
         merged = merge(
             *(scratch, worktree),
             old=trees[0],
@@ -143,7 +162,7 @@ def _updated(
         )
         if merged.changes or merged.conflicts:
             merged = replace(merged, left_out={**left_out, **merged.left_out})
-            done = described(done, merged, deselects=old == new)
+            done = replace(described(done, merged, deselects=old == new), kept=kept)
             if request.dry_run:
                 diff = scratch.diff(worktree.tree(), merged.tree)
                 return replace(done, outcome=Outcome.PREVIEWED, diff=diff)
@@ -199,8 +218,10 @@ def _require_ready(
     worktree: Worktree, request: UpdateRequest, project: Project, *, is_begun: bool
 ) -> None:
     """Raise ProjectError if the project's state does not allow the request."""
-    if request.branch and not is_begun:
-        branch.require_new(worktree, request.branch)
+    if request.opens_pr and not (is_begun or request.dry_run):
+        publication.require_possible(worktree, request.branch)
+    elif request.branch and not is_begun:
+        branch.require_new(worktree, request.branch, replaces=request.opens_pr)
     if not (request.dry_run or request.branch):
         worktree.require_clean()
     worktree.require_committed(project.answers_file)
@@ -218,7 +239,8 @@ def _applied(
     title = _title(done, request)
     outcome = Outcome.CONFLICTS if merged.conflicts else Outcome.UPDATED
     if request.branch:
-        commit = branch.commit_on(worktree, merged, scratch, title, author, request.branch)
+        message = f"{title}\n\n{wording.text_of(done)}"
+        commit = branch.commit_on(worktree, merged, scratch, message, author, request.branch)
         return replace(done, outcome=outcome, branch=request.branch, commit=commit)
     commit = transaction.apply(
         worktree, merged, scratch, title=title, author=author, commits=request.commits
@@ -245,7 +267,7 @@ def _title(done: UpdateResult, request: UpdateRequest) -> str:
     if request.same_release:
         pairs = ", ".join(f"{key}={value}" for key, value in request.given.items())
         return f"Set {pairs} in the template's answers"
-    return f"Update from the template's release {done.old} to {done.new}"
+    return wording.title_of(done)
 
 
 _RECOVERED = {

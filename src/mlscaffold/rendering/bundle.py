@@ -13,7 +13,14 @@ from tempfile import TemporaryDirectory
 from ..repository import git
 
 # The paths that make up a release of the template, relative to the repository.
-TEMPLATE_PATHS = ("components.yml", "copier.yml", "readme", "reserved-names.txt", "template")
+TEMPLATE_PATHS = (
+    "components.yml",
+    "copier.yml",
+    "pieces",
+    "readme",
+    "reserved-names.txt",
+    "template",
+)
 
 _LEFT_BEHIND = {"__pycache__", ".venv", ".ruff_cache", ".pytest_cache", ".DS_Store"}
 _COMMITTER = "mlscaffold <mlscaffold@users.noreply.github.com> 1700000000 +0000"

@@ -6,7 +6,8 @@ import sys
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,8 @@ from .short_cuts import replaced, short_cuts
 
 Operation = Literal["copy", "update"]
 """What a template may ask for in its expressions, as `_copier_operation`."""
+
+_EXPRESSION = re.compile(r"\{\{[^{}]*\}\}")
 
 if TYPE_CHECKING:
     from copier._main import Worker
@@ -115,6 +118,12 @@ def require_safe(worker: "Worker") -> None:
     worker._check_unsafe("copy")
 
 
+def skips(releases: Releases, *, ref: str) -> bool:
+    """Return whether the template may have files that it writes only where they do not exist."""
+    with open_worker(releases, ref=ref) as worker:
+        return bool(worker.template.skip_if_exists)
+
+
 def skipped(
     releases: Releases, *, ref: str, data: Mapping[str, Any], paths: Sequence[str], project: str
 ) -> list[str]:
@@ -125,6 +134,47 @@ def skipped(
         worker.data.update(data)
         worker._ask()
         return [path for path in paths if worker.match_skip(Path(path))]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of a template, and a file that it makes."""
+
+    path: str
+    """From the top of the template's repository."""
+    makes: str
+    names: Mapping[str, str]
+    """The expressions in its path, by what they stand for."""
+    render: Callable[[str], str] | None
+    """Renders a text in its place; `None` where the file is copied."""
+
+
+def sources(worker: "Worker") -> Generator[Source]:
+    """Yield the files of the template that make a file with the worker's answers."""
+    from copier._main import _operation
+
+    root, top = worker.template_copy_root, worker.template.local_abspath
+    token = _operation.set("copy")
+    try:
+        is_excluded = worker.match_exclude
+    finally:
+        _operation.reset(token)
+    for found in sorted(root.rglob("*")):
+        if found.is_dir() and not found.is_symlink():
+            continue
+        path = found.relative_to(root)
+        is_template = found.name.endswith(worker.template.templates_suffix)
+        for made, context in worker._render_path(path):
+            pairs = zip(made.parts, path.parts, strict=False)
+            names = {value: part for value, part in pairs if _EXPRESSION.fullmatch(part)}
+            if not is_excluded(made):
+                render = partial(worker._render_string, extra_context=context)
+                yield Source(
+                    path=found.relative_to(top).as_posix(),
+                    makes=made.as_posix(),
+                    names=names,
+                    render=render if is_template else None,
+                )
 
 
 def question(worker: "Worker", name: str) -> "Question":

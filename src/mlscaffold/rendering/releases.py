@@ -15,6 +15,7 @@ from packaging.version import InvalidVersion, Version
 
 from ..errors import GitError, TemplateError, shown
 from ..repository import git
+from ..version import installed_version
 from . import bundle, sandbox
 from .components import Components, read_components
 from .questions import Answers, Question, Value, read_questions, read_yaml
@@ -69,13 +70,12 @@ class Releases:
 
     @cached_property
     def _commits(self) -> dict[str, str]:
-        """The commit that each tag names, empty if that is not known yet."""
+        """The commit that each tag names, empty for a tag of a tag."""
         form = "%(refname:lstrip=2) %(objecttype) %(objectname) %(*objecttype) %(*objectname)"
         listed = git.run("for-each-ref", f"--format={form}", "refs/tags", cwd=self.repository)
         found = {}
         for name, *objects in map(str.split, listed.splitlines()):
-            is_known = "commit" in objects  # A tag of a tag is looked up when it is needed.
-            found[name] = objects[objects.index("commit") + 1] if is_known else ""
+            found[name] = objects[objects.index("commit") + 1] if "commit" in objects else ""
         return found
 
     def latest(self, *, prereleases: bool = False) -> str:
@@ -86,6 +86,22 @@ class Releases:
         if self.current or not self._tags:
             return self.current or self.describe("HEAD")
         return max(self._tags, key=Version) if prereleases else self._tags[0]
+
+    def candidates(self) -> list[str]:
+        """Return every release that a project may have: the default one, then the tags.
+
+        Without a tag, each of the newest commits counts as a release.
+        """
+        tags = [tag for tag in self._tags if version_of(tag)]
+        paths = bundle.TEMPLATE_PATHS if self.trusted else ()
+        commits = ("rev-list", "--max-count=100", "HEAD", "--", *paths)
+        found = tags or git.run(*commits, cwd=self.repository).split()
+        return list(dict.fromkeys([self.latest(), *found]))
+
+    def file_ids(self, ref: str) -> set[str]:
+        """Return the ids of the files that make up a release, as git hashes their content."""
+        listed = git.run("ls-tree", "-r", ref, cwd=self.repository)
+        return {line.split(maxsplit=3)[2] for line in listed.splitlines()}
 
     def find(self, ref: str | None, *, prereleases: bool = False) -> str:
         """Return the release that `ref` names in the form that a project records.
@@ -151,6 +167,10 @@ class Releases:
         """Return what the choices of a release add; empty if it has no components.yml."""
         return read_components(self.read_yaml(ref, "components.yml"))
 
+    def skips(self, ref: str) -> bool:
+        """Return whether a release may have files that it writes only where they do not exist."""
+        return not self.trusted and self.in_sandbox("skips", ref=ref)
+
     def skipped(
         self, ref: str, data: Mapping[str, Any], paths: Collection[str], *, project: Path
     ) -> set[str]:
@@ -194,8 +214,7 @@ class Releases:
 
     def describe(self, commit: str) -> str:
         """Return the name that a project records for a commit, as `git describe` prints it."""
-        tags = [tag for tag, named in self._commits.items() if named == commit]
-        if len(tags) == 1:
+        if len(tags := [tag for tag, named in self._commits.items() if named == commit]) == 1:
             return tags[0]
         return git.run("describe", "--tags", "--always", commit, cwd=self.repository)
 
@@ -214,9 +233,9 @@ class Releases:
     def _needed(self, commit: str) -> Collection[str]:
         """Return the paths of a commit that are the template: of the bundled one not our code."""
         if self.url != PUBLIC_URL:
-            return (".",)
+            return {"."}
         present = git.run("ls-tree", "--name-only", commit, cwd=self.repository).splitlines()
-        return [path for path in bundle.TEMPLATE_PATHS if path in present] or (".",)
+        return set(bundle.TEMPLATE_PATHS) & set(present) or {"."}
 
     @property
     def checkouts(self) -> Path:
@@ -269,6 +288,23 @@ def open_releases(
         )
 
 
+def recorded_source(template: str | None = None) -> str:
+    """Return a template as a project records it: a git URL or a folder, by default the bundled one.
+
+    Raises TemplateError if it can't be the address of one.
+    """
+    template = PUBLIC_URL if template is None else template
+    return _source(template, _url(template))
+
+
+def is_same_template(source: str, other: str) -> bool:
+    """Return whether two recorded sources stand for one template."""
+    try:
+        return source == other or _url(source) == _url(other)
+    except TemplateError:
+        return False
+
+
 def version_of(commit: str) -> Version | None:
     """Return the version in a recorded commit such as v0.1.0 or v0.1.0-3-g1234abc, or `None`.
 
@@ -315,12 +351,8 @@ def _unpack(repository: Path) -> tuple[str, str]:
 
 
 def _own_tag() -> str:
-    from importlib import metadata  # It takes a tenth of a command's time.
-
-    try:
-        return bundle.tag_of(metadata.version("mlscaffold"))
-    except metadata.PackageNotFoundError:
-        return "v0.1.dev0"
+    version = installed_version()
+    return bundle.tag_of(version) if version else "v0.1.dev0"
 
 
 def _source(template: str, url: str) -> str:

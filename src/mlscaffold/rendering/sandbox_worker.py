@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AnswerError, MlscaffoldError, StaleAnswerError
-from . import engine, interview
+from . import engine, interview, pieces, upstream
 from .releases import Releases
 
 
@@ -95,11 +95,14 @@ _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "complaint": _of_releases(interview.complaint),
     "has_migrations": _of_releases(engine.has_migrations),
     "interview": _of_releases(interview.interview),
+    "piece": _of_releases(pieces.rendered),
     "questions": _of_releases(interview.questions),
     "read": _of_releases(Releases.read),
     "read_yaml": _of_releases(Releases.read_yaml),
     "render": _of_releases(_write),
+    "skips": _of_releases(engine.skips),
     "skipped": _of_releases(engine.skipped),
+    "upstream": _of_releases(upstream.find),
 }
 
 if __name__ == "__main__":

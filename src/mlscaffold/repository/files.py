@@ -1,10 +1,12 @@
 """Files of a working tree: read their state, and replace or remove one in one step."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,8 +34,9 @@ def digest_in(top: Path, path: str) -> str:
 def swap(top: Path, path: str, new: Path | None, *, old: str, aside: Path) -> bool:
     """Replace a file whose digest is `old` by `new`, or remove it; return whether it was done.
 
-    It is not done if the file has another digest. The file is moved `aside` before it is checked,
-    and no file is ever overwritten: what an editor saves meanwhile is kept.
+    It is not done if the file has another digest, or if a program has it open for writing. The
+    file is moved `aside` before it is checked, and no file is ever overwritten: what an editor
+    saves meanwhile is kept.
     """
     file = top / path
     if digest_in(top, path) != old:
@@ -41,12 +44,28 @@ def swap(top: Path, path: str, new: Path | None, *, old: str, aside: Path) -> bo
     with suppress(FileExistsError, FileNotFoundError, NotADirectoryError):
         if old:
             _move_away(file, aside)
-        if old and digest(aside) != old:
+        if old and (is_being_written(aside) or digest(aside) != old):
             place(aside, file)
             return False
         if new:
             place(new, file)
         return True
+    return False
+
+
+def is_being_written(file: Path) -> bool:
+    """Return whether a program has a file open for writing; false where that cannot be known.
+
+    Linux grants a read lease (`F_SETLEASE` in fcntl(2)) only on a file that no one can write to.
+    """
+    if not sys.platform.startswith("linux") or not stat.S_ISREG(file.lstat().st_mode):
+        return False
+    with file.open("rb") as opened:
+        try:
+            fcntl.fcntl(opened, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(opened, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except OSError as error:
+            return error.errno == errno.EAGAIN
     return False
 
 

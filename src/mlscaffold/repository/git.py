@@ -120,8 +120,18 @@ def output(
         raise GitError(f"git {arguments[0]} did not end within {timeout_s:g} s") from error
     if done.returncode not in may_exit:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        raise GitError(f"git {_verb(arguments)} failed: {lines[-1]}")
+        lines = [without_secrets(line) for line in lines]
+        raise GitError(f"git {_verb(arguments)} failed: {lines[-1]}", lines)
     return done.stdout
+
+
+def without_secrets(text: str) -> str:
+    """Return the text without the credentials of URLs, and without tokens of the environment."""
+    text = re.sub(r"(https?://)[^/@\s]+@", r"\1", text)
+    for name, value in os.environ.items():
+        if name.endswith(("TOKEN", "PASSWORD")) and len(value) >= 8:
+            text = text.replace(value, "***")
+    return text
 
 
 def _verb(arguments: Sequence[str | Path]) -> str:

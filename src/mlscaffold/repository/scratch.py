@@ -153,7 +153,7 @@ class Scratch:
     def ignored(self, tree: str, paths: Collection[str]) -> set[str]:
         """Return those of the paths that the tree's own .gitignore files ignore."""
         rules = [path for path in self.paths(tree) if path.rpartition("/")[2] == ".gitignore"]
-        if not (rules and paths):
+        if not rules:
             return set()
         with (
             TemporaryDirectory(dir=self.repository, prefix="rules-") as folder,
@@ -163,9 +163,22 @@ class Scratch:
             self.git("read-tree", tree, env=env)
             asked = b"".join(os.fsencode(path) + b"\0" for path in rules)
             self.git("-C", folder, "checkout-index", "-z", "--stdin", stdin=asked, env=env)
-            asked = b"".join(b"./" + os.fsencode(path) + b"\0" for path in paths)
-            check = ("-C", folder, "check-ignore", "--no-index", "-z", "--stdin")
-            found = self.git(*check, stdin=asked, env=env, may_exit=(0, 1))
+            return self._ignored_in(folder, paths)
+
+    def matching(self, patterns: Iterable[str], paths: Collection[str]) -> set[str]:
+        """Return those of the paths that match the patterns, which are as in .gitignore."""
+        with TemporaryDirectory(dir=self.repository, prefix="rules-") as folder:
+            rules = "".join(f"{pattern}\n" for pattern in patterns)
+            Path(folder, ".gitignore").write_text(rules, encoding="utf-8")
+            return self._ignored_in(folder, paths)
+
+    def _ignored_in(self, folder: str, paths: Collection[str]) -> set[str]:
+        """Return those of the paths that the .gitignore files in a folder ignore there."""
+        asked = b"".join(b"./" + os.fsencode(path) + b"\0" for path in paths)
+        if not asked:
+            return set()
+        check = ("-C", folder, "check-ignore", "--no-index", "-z", "--stdin")
+        found = self.git(*check, stdin=asked, env={"GIT_WORK_TREE": folder}, may_exit=(0, 1))
         return {path.removeprefix("./") for path in names(found)}
 
     def branches(self, base: str, trees: Mapping[str, str]) -> tuple[str, ...]:
@@ -205,15 +218,34 @@ class Scratch:
             found[path] = Entry(mode, id)
         return found
 
+    def line_counts(self, old: str, new: str, *, only: str = "") -> dict[str, tuple[int, int]]:
+        """Return how many lines each changed file gains and loses; a binary file counts as one.
+
+        Line ends are ignored. `only` is as git's --diff-filter.
+        """
+        plain = ("--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-cr-at-eol")
+        kinds = [f"--diff-filter={''.join(only)}"] if only else []
+        counts = {}
+        for record in names(
+            self.git("diff-tree", "-r", "-z", "--numstat", *plain, *kinds, old, new)
+        ):
+            added, deleted, path = record.split("\t", 2)
+            counts[path] = (1, 1) if added == "-" else (int(added), int(deleted))
+        return counts
+
     def renames(self, old: str, new: str) -> dict[str, str]:
         """Return the files renamed from one tree to the other: new paths by old path."""
         options = ("-r", "-z", "--name-status", "--find-renames", "--diff-filter=R")
         listed = names(self.git("diff-tree", *options, old, new))
         return dict(zip(listed[1::3], listed[2::3], strict=True))
 
-    def diff(self, old: str, new: str, *, only: str = "") -> str:
-        """Return the unified diff between two trees; `only` is as git's --diff-filter."""
+    def diff(self, old: str, new: str, *, only: str = "", binary: bool = False) -> str:
+        """Return the unified diff between two trees; `only` is as git's --diff-filter.
+
+        With `binary`, git can apply all of it.
+        """
         kinds = [f"--diff-filter={only}"] if only else []
+        kinds += ["--binary", "--full-index"] if binary else []
         plain = ("--no-color", "--no-ext-diff", "--no-textconv", "--find-renames")
         shown = self.git("diff-tree", "-r", "-p", *plain, *kinds, old, new)
         return shown.decode(errors="surrogateescape")

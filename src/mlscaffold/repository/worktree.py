@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from ..errors import (
@@ -103,6 +103,11 @@ class Worktree:
         if committed.replace(b"\r\n", b"\n") != present.replace(b"\r\n", b"\n"):
             raise NotCommittedError(self.folder / path, "as it is on disk")
 
+    def has_committed(self, path: str) -> bool:
+        """Return whether HEAD has a file of the project."""
+        listed = self.git("ls-tree", "-z", "--name-only", self.head, "--", self.prefix + path)
+        return bool(listed)
+
     def require_clean(self) -> None:
         """Raise ProjectError if a merge or the like is unfinished, or files are not committed."""
         for name, activity in _BUSY.items():
@@ -192,6 +197,19 @@ def open_worktree(project: Path) -> Worktree:
         object_format=object_format,
         head=head,
     )
+
+
+def enclosing(folder: Path) -> Path | None:
+    """Return the working tree that keeps a folder which exists or will; `None` if there is none.
+
+    One that ignores the folder does not keep it.
+    """
+    above = next(one for one in (folder, *folder.parents) if one.is_dir())
+    ask = partial(git.output, cwd=above, isolated=False, may_exit=(0, 1, 128))
+    top = os.fsdecode(ask("rev-parse", "--show-toplevel")).removesuffix("\n")
+    if not top or ask("check-ignore", "--", f"{folder}/"):
+        return None
+    return Path(top)
 
 
 def names(listed: bytes) -> list[str]:

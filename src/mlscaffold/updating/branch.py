@@ -1,38 +1,50 @@
-"""Commit a merge on a new branch, without touching the working tree."""
+"""Commit a merge on a branch of its own, without touching the working tree."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..errors import AnswerError, BranchExistsError, GitError, shown
+from ..errors import (
+    AnswerError,
+    BranchExistsError,
+    BranchInUseError,
+    ForeignCommitsError,
+    GitError,
+    shown,
+)
 from ..repository.scratch import Scratch
 from ..repository.worktree import Worktree
-from .commits import commit_merge, import_objects
+from .commits import commit_tree, import_objects, tree_of
 from .merge import Merge
+
+_TRAILER = "Mlscaffold-Tree"
+"""The line of a message that names the commit's tree, which who amends the commit changes."""
 
 
 def commit_on(
     worktree: Worktree,
     merged: Merge,
     scratch: Scratch,
-    title: str,
+    message: str,
     author: Mapping[str, str],
     branch: str,
 ) -> str:
-    """Commit the merge on a new branch; conflicts keep their markers and are in the message."""
+    """Commit the merge, conflicts with their markers, move the branch there and return the id."""
     ref = f"refs/heads/{branch}"
     before = worktree.git("for-each-ref", "--format=%(objectname)", ref).decode().strip()
-    if merged.conflicts:
-        listed = (f"- {one.path}: {one.reason}" for one in merged.conflicts)
-        title = "\n".join([title, "", "Conflicts, to be resolved before this is merged:", *listed])
     with TemporaryDirectory(prefix="mlscaffold-") as folder:
         import_objects(scratch, worktree, merged)
-        index = Path(folder, "index")
-        commit = commit_merge(worktree, merged, index, title, author)
-    before = before or "0" * len(commit)
-    worktree.git("update-ref", "-m", "mlscaffold: update", ref, commit, before)
+        tree = tree_of(worktree, merged, Path(folder, "index"))
+    commit = commit_tree(worktree, tree, f"{message}\n\n{_TRAILER}: {tree}", author)
+    move(worktree, branch, commit, before=before)
     return commit
+
+
+def move(worktree: Worktree, branch: str, commit: str, *, before: str) -> None:
+    """Move a branch to a commit, if it is at `before`; if that is empty, create it."""
+    before = before or "0" * len(commit)
+    worktree.git("update-ref", "-m", "mlscaffold: update", f"refs/heads/{branch}", commit, before)
 
 
 def require_name(worktree: Worktree, branch: str) -> None:
@@ -45,8 +57,60 @@ def require_name(worktree: Worktree, branch: str) -> None:
         raise AnswerError(f"--branch must name a branch, got {shown(branch)}")
 
 
-def require_new(worktree: Worktree, branch: str) -> None:
+def require_new(worktree: Worktree, branch: str, *, replaces: bool = False) -> None:
+    """Raise BranchExistsError if a branch has this name, or a name that excludes it.
+
+    `replaces` allows the name itself.
+    """
     existing = worktree.git("for-each-ref", "--format=%(refname:short)", "refs/heads")
     for other in os.fsdecode(existing).splitlines():
+        if replaces and other == branch:
+            continue
         if f"{other}/".startswith(f"{branch}/") or f"{branch}/".startswith(f"{other}/"):
             raise BranchExistsError(other, worktree.top)
+
+
+def require_replaceable(worktree: Worktree, branch: str, others: Sequence[str]) -> None:
+    """Raise ProjectError if the branch can't be replaced without a loss.
+
+    `others` are options of `git rev-list` for commits that stay elsewhere.
+    """
+    require_new(worktree, branch, replaces=True)
+    asked = ("for-each-ref", "--format=%(objectname) %(worktreepath)", f"refs/heads/{branch}")
+    tip, _, checked_out = os.fsdecode(worktree.git(*asked)).strip("\n").partition(" ")
+    if checked_out:
+        raise BranchInUseError(branch, checked_out)
+    if tip:
+        require_own(worktree, branch, tip, others, place=str(worktree.top))
+
+
+def require_own(
+    worktree: Worktree, branch: str, tip: str, others: Sequence[str], *, place: str
+) -> None:
+    """Raise ForeignCommitsError if the branch has a commit that was not made here, or was changed.
+
+    That is one that neither HEAD has nor `others`.
+    """
+    form = f"--format=%T %(trailers:key={_TRAILER},valueonly,separator=%x20)"
+    listed = worktree.git(
+        *("rev-list", "--no-commit-header", form, tip, "--not", worktree.head, *others)
+    )
+    for line in listed.decode(errors="replace").splitlines():
+        tree, _, recorded = line.partition(" ")
+        if recorded != tree:
+            shallow = worktree.git("rev-parse", "--is-shallow-repository").strip() == b"true"
+            hint = " (this clone is shallow: `git fetch --unshallow` first)" if shallow else ""
+            raise ForeignCommitsError(branch, place, hint)
+
+
+def range_of(worktree: Worktree, tip: str) -> list[tuple[str, str]]:
+    """Return the commits from HEAD to a branch's tip, oldest first, each with its tree.
+
+    Empty if HEAD is not the commit that the branch starts at.
+    """
+    asked = ("rev-list", "--reverse", "--no-commit-header", "--format=%H %T %P", tip)
+    listed = worktree.git(*asked, "--not", worktree.head).decode().splitlines()
+    rows = [line.split(" ", 2) for line in listed]
+    if not rows or rows[0][2] != worktree.head:
+        return []
+    return [(commit, tree) for commit, tree, _ in rows]

@@ -18,8 +18,8 @@ def with_line_ends_of(scratch: Scratch, ours: str, old: str, new: str) -> tuple[
     olds: dict[str, Entry | None] = {}
     news: dict[str, Entry | None] = {}
     for path, (found, before, after) in both.items():
-        end = _line_end(blobs[found.id])
-        if {end, _line_end(blobs[before.id])} == {b"\n", b"\r\n"}:
+        end = line_end(blobs[found.id])
+        if {end, line_end(blobs[before.id])} == {b"\n", b"\r\n"}:
             for entries, entry in ((olds, before), (news, after)):
                 text = blobs[entry.id].replace(b"\r\n", b"\n").replace(b"\n", end)
                 id = scratch.line("hash-object", "-w", "--stdin", stdin=text)
@@ -27,7 +27,7 @@ def with_line_ends_of(scratch: Scratch, ours: str, old: str, new: str) -> tuple[
     return scratch.edited(old, olds), scratch.edited(new, news)
 
 
-def _line_end(text: bytes) -> bytes:
+def line_end(text: bytes) -> bytes:
     """Return how each line of a text ends; empty for bytes, and where lines differ."""
     count, pairs = text.count(b"\n"), text.count(b"\r\n")
     if b"\0" in text or not count or pairs not in (0, count):

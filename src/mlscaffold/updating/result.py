@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
+from .keep import KeptFile
 from .merge import Merge
 from .settlement import SettledHunk
 
@@ -44,10 +45,16 @@ class UpdateResult:
     """By path, why only the user can resolve it."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """By path, why the project does not get what the template adds or changes."""
+    kept: tuple[KeptFile, ...] = ()
+    """What the template changes in files that the project keeps."""
     settled: tuple[SettledHunk, ...] = ()
     """What both sides changed in one place and a rule has merged."""
     branch: str = ""
     commit: str = ""
+    pushed: bool = False
+    """Whether the remote repository has the branch as it is here."""
+    url: str = ""
+    """The address of the pull request, or merge request."""
     diff: str = ""
     """In a dry run, what would change."""
     recovered: str = ""

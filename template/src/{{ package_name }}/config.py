@@ -275,6 +275,9 @@ class LauncherConfig(Checked, section="launcher"):
             require(self.address is None, "launcher.address", here, self.address)
 
 
+# Your own:
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config(Checked):
     """The whole configuration, as configs/config.yaml composes it."""
@@ -296,3 +299,4 @@ class Config(Checked):
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     launcher: LauncherConfig = field(default_factory=LauncherConfig)
+    # Your own:

@@ -2,7 +2,8 @@
 
 Certain for a requirement, an action, a hook or an image whose versions alone differ, where neither
 side lowered one: a lower version was chosen for a reason that a merge can't know. Where fewer
-numbers allow more, as in `~=` and in tags, all versions have equally many.
+numbers allow more, as in `~=` and in tags, all versions have equally many. Of a range such as
+`>=1,<2`, each end is the higher one, if there are versions that both sides allow.
 Its result is only checked for being valid.
 """
 
@@ -22,6 +23,9 @@ _COMMIT = re.compile(r"(?<=@)[0-9a-f]{40}\b")
 _REQUIREMENT = re.compile(
     r"""\s*(?:-\s+)?(["']?)[A-Za-z0-9][\w.-]*(?:\[[\w.,\s-]*\])?\s*(?:>=|==|~=|<|<=)\s*\d[^"'#]*\1"""
     r"""\s*,?\s*(?:\#.*)?\s*"""
+)
+_RANGE = re.compile(
+    r"""[^<>=!~#,]*>=\s*[^\s,<>=!~#]+\s*,\s*<=?\s*[^\s,<>=!~#]+[\s,]*(?:\#.*)?\s*"""
 )
 _OTHERS = {
     Kind.YAML: re.compile(
@@ -48,7 +52,7 @@ def resolve(clash: Clash) -> Solution | None:
 
 
 def merged(kind: Kind, base: str, ours: str, theirs: str) -> str:
-    """Return that of the two lines which has the higher versions, or ""."""
+    """Return the line with the higher versions, which may be of both sides in a range, or ""."""
     if not all(_is_pinned(kind, line) for line in (base, ours, theirs)):
         return ""
     if len({_VERSION.sub("0", _COMMIT.sub("", line)) for line in (base, ours, theirs)}) != 1:
@@ -62,7 +66,19 @@ def merged(kind: Kind, base: str, ours: str, theirs: str) -> str:
         return ""
     if _is_above(new, mine):
         return theirs if new != mine or theirs == ours else ""
-    return ours if _is_above(mine, new) else ""
+    return ours if _is_above(mine, new) else _range(ours, theirs, mine, new)
+
+
+def _range(ours: str, theirs: str, mine: list[Version], new: list[Version]) -> str:
+    """Return the range from the higher lower end to the higher upper end, or ""."""
+    if not (_RANGE.fullmatch(ours) and len(mine) == 2):
+        return ""
+    if max(mine[0], new[0]) >= min(mine[1], new[1]):
+        return ""
+    ends = zip(mine, new, _VERSION.findall(ours), _VERSION.findall(theirs), strict=True)
+    higher = [one if a > b else other for a, b, one, other in ends if a != b or one == other]
+    # Not all are there if an end is written in two ways, such as `<3` and `<3.0`.
+    return _VERSION.sub(lambda _: higher.pop(0), ours) if len(higher) == 2 else ""
 
 
 def _is_pinned(kind: Kind, line: str) -> bool:

@@ -1,0 +1,179 @@
+"""Record the release and the answers that come closest to a project which records none."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from .clues import read_clues
+from .errors import (
+    AnswersFileError,
+    OtherTemplateError,
+    ProjectError,
+    TemplateError,
+    UnfinishedUpdateError,
+)
+from .project import ANSWERS_FILE, INCOMPLETE, open_project, partly_recorded
+from .rendering.releases import is_same_template, recorded_source
+from .rendering.render_cache import RenderCache, open_render_cache
+from .repository import files
+from .repository.scratch import open_scratch
+from .repository.worktree import Worktree, open_worktree
+from .updating import transaction
+from .updating.closest import Candidate, Search, closest
+from .updating.project_answers import recorded_release
+
+_INCOMPLETE = f"""\
+# The next update adds the files of the template that are missing here. Without this line they count
+# as deleted by you.
+{INCOMPLETE}: true
+"""
+
+
+class Adoption(StrEnum):
+    """What `adopt` did."""
+
+    ADOPTED = "adopted"
+    PREVIEWED = "previewed"
+    CURRENT = "current"
+    """Nothing, since the project can be updated already."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adopted:
+    """The release and the answers that come closest to a project, and what differs."""
+
+    project: Path
+    outcome: Adoption
+    template: str
+    release: str
+    answers: Mapping[str, Any]
+    answers_file: str
+    files: int = 0
+    """How many files the release has with these answers."""
+    changed: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """By path, how many lines the project has more, and how many it lacks."""
+    missing: tuple[str, ...] = ()
+    is_incomplete: bool = False
+    """Whether the next update adds what is missing; otherwise it counts as deleted."""
+
+
+def adopt(
+    path: Path,
+    *,
+    given: Mapping[str, str],
+    template: str | None = None,
+    ref: str | None = None,
+    answers_file: str = "",
+    trust: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Adopted:
+    """Find the release and the answers that come closest to a project, and record them.
+
+    Only the answers file is written. Raises ProjectError if the project is in no git repository,
+    or records another template.
+
+    Args:
+        path: The project's folder.
+        given: Answers by question, as text; the others are found.
+        template: A git URL or folder; by default the bundled template.
+        ref: The release, if it is known.
+        answers_file: Where the answers are recorded; by default where copier does.
+        trust: Whether the template may use Jinja extensions and have tasks, which do not run.
+        dry_run: Whether to write nothing.
+        progress: Is called with each step.
+    """
+    worktree = open_worktree(path)
+    if transaction.unfinished(worktree):
+        raise UnfinishedUpdateError(worktree.folder)
+    source = recorded_source(template)
+    with open_render_cache(may_run_code=trust) as cache:
+        recorded, answers = partly_recorded(path, answers_file)
+        if recorded and not is_same_template(recorded, source):
+            raise OtherTemplateError(path / (answers_file or ANSWERS_FILE), recorded)
+        if recorded:
+            source = recorded
+            with suppress(ProjectError):
+                return _current(path, answers_file, cache)
+        answers_file = answers_file or ANSWERS_FILE
+        _require_place(worktree, answers_file)
+        alternates = worktree.objects, cache.objects(worktree.object_format)
+        with open_scratch(object_format=worktree.object_format, alternates=alternates) as scratch:
+            search = Search(
+                project=path,
+                worktree=worktree,
+                scratch=scratch,
+                cache=cache,
+                template=source,
+                answers_file=answers_file,
+                clues=read_clues(scratch, worktree),
+                given=given,
+                recorded=answers,
+                progress=progress,
+            )
+            releases = search.releases
+            found = closest(search, [releases.find(ref)] if ref else releases.candidates())
+            content = _answers_of(search, found)
+    if not dry_run:
+        _write(worktree, answers_file, content)
+    return Adopted(
+        project=path,
+        outcome=Adoption.PREVIEWED if dry_run else Adoption.ADOPTED,
+        template=source,
+        release=found.release,
+        answers=found.answered.answers,
+        answers_file=answers_file,
+        files=found.likeness.files,
+        changed=found.likeness.changed,
+        missing=found.likeness.missing,
+        is_incomplete=not found.likeness.is_kin,
+    )
+
+
+def _current(path: Path, answers_file: str, cache: RenderCache) -> Adopted:
+    """Return that there is nothing to do; raise ProjectError if the project can't be updated."""
+    project = open_project(path, answers_file)
+    return Adopted(
+        project=path,
+        outcome=Adoption.CURRENT,
+        template=project.template,
+        release=recorded_release(project, cache.releases(project.template)),
+        answers=project.answers,
+        answers_file=project.answers_file,
+    )
+
+
+def _require_place(worktree: Worktree, answers_file: str) -> None:
+    """Raise AnswersFileError if git would not keep the answers file."""
+    file = worktree.folder / answers_file
+    if not worktree.own([answers_file]):
+        raise AnswersFileError(file, "is behind a link or in a submodule: name another with -a")
+    if worktree.ignored([answers_file]):
+        raise AnswersFileError(file, "is ignored by git, which has to keep it: change .gitignore")
+
+
+def _answers_of(search: Search, found: Candidate) -> bytes:
+    """Return the content of the answers file; raise TemplateError if the template has none."""
+    entry = search.scratch.entries(found.tree).get(search.answers_file)
+    if entry is None:
+        raise TemplateError(
+            f"{search.template} {found.release} does not record its answers in "
+            f"{search.answers_file}: if it does elsewhere, name that file with -a PATH"
+        )
+    content = search.scratch.blobs([entry.id])[entry.id]
+    return content if found.likeness.is_kin else content + _INCOMPLETE.encode()
+
+
+def _write(worktree: Worktree, answers_file: str, content: bytes) -> None:
+    """Write the answers file in one step."""
+    file = worktree.folder / answers_file
+    file.parent.mkdir(parents=True, exist_ok=True)
+    staged = files.staged(file)
+    try:
+        staged.write_bytes(content)
+        staged.replace(file)
+    finally:
+        staged.unlink(missing_ok=True)

@@ -1,0 +1,367 @@
+"""`adopt`: projects that record no template are updated from then on, and lose nothing."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import copier
+import pytest
+import yaml
+from conftest import Render
+from evolving import template_of
+from other_layouts import BY_HAND, COOKIECUTTER_DATA_SCIENCE, LIGHTNING_HYDRA, make
+from templates import commit, copy_checkout, git
+from toys import Toys, cli, committed, edit, files_of, snapshot, status
+
+ANSWERS = ".copier-answers.yml"
+LATER = "\n# Of the second release.\n"
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Our own template as a repository with two releases."""
+    folder = copy_checkout(tmp_path_factory.mktemp("template") / "mlscaffold")
+    git(folder, "tag", "v0.1.0")
+    with (folder / "template" / "Makefile.jinja").open("a") as makefile:
+        makefile.write(LATER)
+    (folder / "template" / "added.txt").write_text("added\n")
+    commit(folder, tag="v0.2.0")
+    return folder
+
+
+def by_copier(template: Path, folder: Path, release: str, **answers: str) -> Path:
+    """A project of plain copier that its user committed."""
+    copier.run_copy(
+        str(template), folder, answers, vcs_ref=release, defaults=True, quiet=True, unsafe=False
+    )
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    git(folder, "add", "--all", "--force")
+    commit(folder)
+    return folder
+
+
+def adopt(folder: Path, *options: str | Path) -> dict[str, object]:
+    """What `adopt --json` finds; fails unless it succeeds."""
+    done = cli("adopt", folder, *options, "--json")
+    assert (done.exit_code, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+def recorded(folder: Path) -> dict[str, object]:
+    """What the answers file holds."""
+    return yaml.safe_load((folder / ANSWERS).read_text())
+
+
+def added_by(files: Mapping[str, str], folder: Path) -> set[str]:
+    """The files that a project has beside its own."""
+    found = {path for path, (_, content) in files_of(folder).items() if content != b"folder"}
+    assert found >= files.keys()
+    return found - files.keys()
+
+
+def require_all_kept(files: Mapping[str, str], folder: Path) -> None:
+    """Each file of the user's is there as they wrote it."""
+    assert {path: (folder / path).read_text() for path in files} == files
+
+
+@pytest.mark.parametrize("release", ["v1.1.0", "v2.1.0"])
+def test_a_project_of_copier_that_lost_its_answers_gets_the_same_again(
+    release: str, toys: Toys, tmp_path: Path
+) -> None:
+    colour = {"colour": "blue"} if release >= "v2" else {}
+    toy = by_copier(
+        toys.template, tmp_path / "clone", release, project_name="bird", store="database", **colour
+    )
+    expected = recorded(toy)
+    (toy / ANSWERS).unlink()
+    edit(toy / "src" / "main.py", ("main line 20\n", "my own line\n"))
+    (toy / "own.md").write_text("mine\n")
+    (toy / "crlf.txt").unlink()
+    commit(toy)
+    before = files_of(toy)
+    found = adopt(toy, "--template", toys.template)
+    assert (found["outcome"], found["release"]) == ("adopted", release)
+    assert (found["missing"], found["is_incomplete"]) == (["crlf.txt"], False)
+    assert found["changed"] == {"src/main.py": [1, 1]}
+    # The folder was given as a path, which plain copier records as it is.
+    assert recorded(toy) == expected | {"_src_path": f"git+{toys.template.as_uri()}"}
+    after = files_of(toy)
+    del after[ANSWERS]
+    assert after == before
+    commit(toy)
+    changed = {line[1:] for line in cli("diff", toy).stdout.splitlines() if line[0] in "+-"}
+    assert {"main line 20", "my own line", "++ /dev/null"} <= changed
+    done = cli("update", toy, "--to", "v3.0.0")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "my own line\n" in (toy / "src" / "main.py").read_text()
+    assert (toy / "own.md").read_text() == "mine\n"
+    assert not (toy / "crlf.txt").exists()
+    assert "tools end\n" in (toy / "src" / "toolbox.py").read_text()
+    assert recorded(toy)["_commit"] == "v3.0.0"
+
+
+def test_every_choice_is_found_again(render: Render) -> None:
+    answers = {
+        "project_name": "bird-song",
+        "package_name": "birds",
+        "description": "What sings",
+        "author_name": "Grace Hopper",
+        "author_email": "grace@example.org",
+        "license": "apache-2.0",
+        "python_version": "3.12",
+        "modality": "image",
+        "pretrained": "huggingface",
+        "tracking": "wandb",
+        "serving": "bentoml",
+        "distributed": "ray",
+        "orchestration": "kubeflow",
+        "ci": "none",
+        "torch_backend": "cpu",
+    }
+    project = render(with_git=True, **answers)
+    expected = (project / ANSWERS).read_bytes()
+    (project / ANSWERS).unlink()
+    (project / "src" / "birds" / "models" / "vit.py").unlink()
+    with (project / "pyproject.toml").open("a") as pyproject:
+        pyproject.write("\n[tool.mine]\nvalue = 1\n")
+    commit(project)
+    done = cli("adopt", project)
+    assert (done.exit_code, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(r"  \d+ of \d+ files are equal, 1 differs, 1 is missing", lines[1])
+    assert lines[2:4] == [
+        "  differs   pyproject.toml: 3 more and 0 fewer lines",
+        "  missing   src/birds/models/vit.py",
+    ]
+    assert lines[5:] == [
+        "What is missing counts as deleted by you: an update does not bring it back.",
+        f"Wrote {ANSWERS}. Next:",
+        f"  git -C {project} add {ANSWERS}",
+        f"  git -C {project} commit -m 'Record the template'",
+        f"  mlscaffold diff {project}",
+        f"  mlscaffold update --dry-run {project}",
+    ]
+    assert (project / ANSWERS).read_bytes() == expected
+
+
+def test_a_second_template_is_recorded_beside_the_first(toys: Toys, tmp_path: Path) -> None:
+    toy = toys.make(tmp_path / "toy")
+    second = template_of(
+        tmp_path / "second", {"v1.0.0": {"b.txt": "b\n"}, "v1.1.0": {"b.txt": "c\n"}}
+    )
+    (toy / "b.txt").write_text("b\n")
+    commit(toy)
+    options = ("--template", second, "-a", ".second.yml")
+    assert adopt(toy, *options)["release"] == "v1.0.0"
+    assert status(toy) == ["?? .second.yml"]
+    commit(toy)
+    done = cli("update", toy, "-a", ".second.yml")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert (toy / "b.txt").read_text() == "c\n"
+    assert recorded(toy)["_commit"] == "v1.0.0"
+
+
+def test_what_is_adopted_already_stays_as_it_is(toys: Toys, tmp_path: Path) -> None:
+    toy = toys.make(tmp_path / "toy")
+    before = snapshot(toy)
+    done = cli("adopt", toy, "--template", toys.template)
+    assert (done.exit_code, done.stderr) == (0, "")
+    source = recorded(toy)["_src_path"]
+    assert done.stdout == f"{toy}: nothing to do, {ANSWERS} records v1.0.0 of {source}\n"
+    done = cli("adopt", toy)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: {toy / ANSWERS} records the template {source!r}, which `mlscaffold update` "
+        "continues with; record this one in another file with -a PATH, or remove that file\n"
+    )
+    assert snapshot(toy) == before
+
+
+def test_what_an_answers_file_still_says_is_believed(toys: Toys, tmp_path: Path) -> None:
+    toy = toys.make(tmp_path / "toy", release="v2.0.0", project_name="bird")
+    kept = [line for line in (toy / ANSWERS).read_text().splitlines() if "_commit" not in line]
+    (toy / ANSWERS).write_text("\n".join(kept).replace("project_name: bird", "project_name: fish"))
+    commit(toy)
+    found = adopt(toy, "--template", toys.template)
+    assert (found["release"], found["answers"]["project_name"]) == ("v2.0.0", "fish")  # ty: ignore
+    assert found["changed"] == {"README.md": [1, 1]}
+
+
+def test_an_answer_or_a_release_that_is_given_is_taken(toys: Toys, tmp_path: Path) -> None:
+    toy = toys.make(tmp_path / "toy", release="v2.0.0")
+    (toy / ANSWERS).unlink()
+    commit(toy)
+    before = snapshot(toy)
+    options = ("--template", toys.template, "--ref", "v1.0.0", "-d", "store=database")
+    found = adopt(toy, *options, "--dry-run")
+    assert (found["outcome"], found["release"]) == ("previewed", "v1.0.0")
+    assert found["answers"] == {"project_name": "toy", "store": "database"}
+    assert snapshot(toy) == before
+    done = cli("adopt", toy, "--template", toys.template, "-d", "store=shed")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "error: store must be one of files, database; got 'shed'\n"
+    assert snapshot(toy) == before
+
+
+def test_a_release_is_found_that_only_an_expression_tells_apart(tmp_path: Path) -> None:
+    changes = {
+        "v1.0.0": {"a.txt": "a\n", "name.txt.jinja": "{{ project_name }}\none\n"},
+        "v1.1.0": {"name.txt.jinja": "{{ project_name }}\ntwo\n"},
+        "v1.2.0": {"name.txt.jinja": "{{ project_name }}\nthree\n"},
+    }
+    template = template_of(tmp_path / "template", changes)
+    toy = by_copier(template, tmp_path / "toy", "v1.1.0")
+    (toy / ANSWERS).unlink()
+    commit(toy)
+    found = adopt(toy, "--template", template)
+    assert (found["release"], found["changed"], found["missing"]) == ("v1.1.0", {}, [])
+
+
+def test_a_template_that_records_no_answers_is_refused(tmp_path: Path) -> None:
+    template = template_of(tmp_path / "template", {"v1.0.0": {"a.txt": "a\n"}})
+    for file in (template / "template").glob("*answers*"):
+        file.unlink()
+    commit(template, tag="v2.0.0")
+    toy = make(tmp_path / "toy", {"a.txt": "a\n"})
+    done = cli("adopt", toy, "--template", template)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: git+{template.as_uri()} v2.0.0 does not record its answers in {ANSWERS}: "
+        "if it does elsewhere, name that file with -a PATH\n"
+    )
+
+
+def test_a_folder_that_git_does_not_keep_is_refused(toys: Toys, tmp_path: Path) -> None:
+    toy = tmp_path / "toy"
+    toy.mkdir()
+    done = cli("adopt", toy, "--template", toys.template)
+    assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1)
+    assert done.stderr.endswith("; `git init`, `git add .` and `git commit` first\n")
+    ignored = make(tmp_path / "ignored", {".gitignore": ".*.yml\n"})
+    done = cli("adopt", ignored, "--template", toys.template)
+    assert done.stderr == (
+        f"error: {ignored / ANSWERS} is ignored by git, which has to keep it: change .gitignore\n"
+    )
+    assert not (ignored / ANSWERS).exists()
+    done = cli("adopt", tmp_path / "nowhere")
+    assert done.stderr == f"error: {tmp_path / 'nowhere'} does not exist\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (
+            COOKIECUTTER_DATA_SCIENCE,
+            {
+                "project_name": "wine_quality",
+                "package_name": "wine_quality",
+                "description": "Which wines are good",
+                "author_name": "Grace Hopper",
+                "license": "bsd-3-clause",
+                "python_version": "3.12",
+                "tracking": "mlflow",
+                "serving": "none",
+                "ci": "none",
+            },
+        ),
+        (
+            LIGHTNING_HYDRA,
+            {
+                "project_name": "vision",
+                "package_name": "vision",
+                "author_name": "Ada Lovelace",
+                "author_email": "ada@example.com",
+                "license": "proprietary",
+                "tracking": "wandb",
+                "serving": "none",
+                "ci": "none",
+            },
+        ),
+        (
+            BY_HAND,
+            {
+                "project_name": "churn",
+                "package_name": "churn",
+                "description": "Who leaves",
+                "author_email": "grace@example.org",
+                "license": "mit",
+                "python_version": "3.11",
+                "tracking": "none",
+                "serving": "fastapi",
+            },
+        ),
+    ],
+    ids=["cookiecutter-data-science", "lightning-hydra", "by hand"],
+)
+def test_a_project_of_another_layout_gets_the_template_and_keeps_all(
+    files: Mapping[str, str], expected: Mapping[str, str], template: Path, tmp_path: Path
+) -> None:
+    project = make(tmp_path / "vision", files)
+    done = cli("adopt", project, "--template", template, "--ref", "v0.1.0")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "\nThe first update adds what is missing. " in done.stdout
+    require_all_kept(files, project)
+    assert added_by(files, project) == {ANSWERS}
+    answers = recorded(project)
+    assert answers.items() >= expected.items()
+    assert (answers["_commit"], answers["_incomplete"]) == ("v0.1.0", True)
+    commit(project)
+    diff = cli("diff", project)
+    assert (diff.exit_code, diff.stderr) == (0, "")
+    assert "deleted file mode" in diff.stdout
+    # The files that were missing come with the first change, and the user's stay as they were.
+    done = cli("update", project, "--to", "v0.1.0")
+    assert (done.exit_code, done.stderr) == (0, "")
+    require_all_kept(files, project)
+    added = added_by(files, project)
+    assert {"dvc.yaml", f"src/{answers['package_name']}/training/trainer.py"} <= added
+    assert not {line[:2] for line in status(project)} - {"A ", "M "}
+    assert [line for line in status(project) if line[0] == "M"] == [f"M  {ANSWERS}"]
+    assert "_incomplete" not in recorded(project)
+    committed(project)
+    assert cli("update", project, "--to", "v0.1.0").stdout.endswith("nothing to do at v0.1.0\n")
+    # From here on, it is a project like any other: what the user deletes stays deleted.
+    (project / "dvc.yaml").unlink()
+    committed(project)
+    done = cli("update", project)
+    assert (project / "added.txt").read_text() == "added\n"
+    assert not (project / "dvc.yaml").exists()
+    require_all_kept({path: text for path, text in files.items() if path != "Makefile"}, project)
+    merged = (project / "Makefile").read_text().splitlines()
+    assert set(files.get("Makefile", "").splitlines()) <= set(merged)
+    assert LATER.strip() in merged
+    # A Makefile that has nothing in common with the template's is for its user to merge.
+    assert done.exit_code == (3 if "Makefile" in files else 0)
+
+
+def test_the_first_set_adds_what_is_missing_and_merges_the_rest(tmp_path: Path) -> None:
+    project = make(tmp_path / "churn", BY_HAND)
+    assert adopt(project)["is_incomplete"]
+    before = committed(project), files_of(project)
+    done = cli("set", "tracking=mlflow", "--project", project)
+    # What the choice changes in files that both have is a merge, here one without common lines.
+    assert (done.exit_code, done.stderr) == (3, "")
+    conflicts = re.findall(r"^  conflict  (\S+):", done.stdout, re.MULTILINE)
+    assert set(conflicts) == {"README.md", "pyproject.toml"}
+    require_all_kept({path: BY_HAND[path] for path in BY_HAND.keys() - conflicts}, project)
+    for path in conflicts:
+        assert set(BY_HAND[path].splitlines()) <= set((project / path).read_text().splitlines())
+    assert "src/churn/tracking/mlflow/tracker.py" in added_by(BY_HAND, project)
+    assert recorded(project)["tracking"] == "mlflow"
+    assert cli("update", "--abort", project).exit_code == 0
+    assert (git(project, "rev-parse", "HEAD"), files_of(project)) == before
+    assert recorded(project)["_incomplete"] is True
+
+
+def test_a_project_in_a_folder_of_a_repository_is_adopted_there(toys: Toys, tmp_path: Path) -> None:
+    top = make(tmp_path / "top", {"README.md": "# Of all\n", "birds/README.md": "# birds\n"})
+    found = adopt(top / "birds", "--template", toys.template, "--ref", "v1.0.0")
+    assert found["answers"]["project_name"] == "birds"  # ty: ignore
+    assert status(top) == [f"?? birds/{ANSWERS}"]
+    commit(top)
+    done = cli("update", top / "birds", "--to", "v1.1.0")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert all(line[0] in "AM" and "birds/" in line for line in status(top))
+    assert (top / "birds" / "src" / "main.py").is_file()
+    assert (top / "README.md").read_text() == "# Of all\n"
