@@ -20,6 +20,9 @@ class ReleasesHook(BuildHookInterface):
         self.scratch = Path(mkdtemp(prefix="mlscaffold-build-"))
         bundle = self._carried() or self._written()
         build_data["force_include"][str(bundle)] = _PLACES[self.target_name]
+        if self.target_name == "wheel" and shutil.which("git"):
+            index = self._indexed(bundle)
+            build_data["force_include"][str(index)] = "mlscaffold/releases.idx"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         if version != "editable":
@@ -29,6 +32,14 @@ class ReleasesHook(BuildHookInterface):
         """Return the bundle of an unpacked sdist, which has more releases than the files there."""
         bundle = Path(self.root, _PLACES["sdist"])
         return bundle if bundle.is_file() and Path(self.root, "PKG-INFO").is_file() else None
+
+    def _indexed(self, bundle: Path) -> Path:
+        sys.path.insert(0, str(Path(self.root, "src")))
+        from mlscaffold.rendering.bundle import write_index
+
+        index = self.scratch / "releases.idx"
+        write_index(bundle, index)
+        return index
 
     def _written(self) -> Path:
         sys.path.insert(0, str(Path(self.root, "src")))

@@ -5,7 +5,8 @@
 
 It builds this checkout's wheel with two releases in it and installs it, compiled, with copier into
 an environment of its own. Rounds are interleaved, since the speed of a shared machine varies:
-compare the ratios. CPU is that of the command and its children.
+compare the ratios. CPU is that of the command and its children. A *warm* command finds the renders
+that it needs in the user's cache; the others find none there.
 """
 
 import argparse
@@ -76,8 +77,14 @@ class Bench:
         """The repository that the wheel was built from, with its two releases."""
         return self.folder / "source"
 
+    @property
+    def cache(self) -> Path:
+        """Where mlscaffold keeps renders."""
+        return self.folder / "cache"
+
     def set_up(self) -> None:
         """Build the wheel and install it."""
+        os.environ["MLSCAFFOLD_CACHE_DIR"] = str(self.cache)
         listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT)
         for name in listed.splitlines():
             if (ROOT / name).is_file():
@@ -164,8 +171,14 @@ def commands(bench: Bench) -> None:
             ),
             "copier update": Case([bench.copier, *update], fresh(theirs)),
             "mlscaffold update": Case(
+                [bench.mlscaffold, "update", toy],
+                lambda: (remove(bench.cache), fresh(ours)()),
+                beside="copier update",
+            ),
+            "mlscaffold update, warm": Case(
                 [bench.mlscaffold, "update", toy], fresh(ours), beside="copier update"
             ),
+            "mlscaffold diff, warm": Case([bench.mlscaffold, "diff", toy], beside="copier update"),
         }
     )
 
@@ -186,12 +199,17 @@ def fleet(bench: Bench) -> None:
             "check, 200 projects": Case([*checking, *names], beside="check, 20 projects", exits=4),
         }
     )
+
+    def cold() -> None:
+        remove(bench.cache)
+
     costs = bench.measure(
         {
-            single: Case([*updating, names[0]]),
-            "20 projects": Case([*updating, *names[:20]], beside=single),
-            "200 projects": Case([*updating, *names], beside=single),
-            "200 projects --jobs 2": Case([*updating, *names, "--jobs=2"], beside=single),
+            single: Case([*updating, names[0]], cold),
+            "20 projects": Case([*updating, *names[:20]], cold, beside=single),
+            "200 projects": Case([*updating, *names], cold, beside=single),
+            "200 projects --jobs 2": Case([*updating, *names, "--jobs=2"], cold, beside=single),
+            "200 projects, warm": Case([*updating, *names], beside=single),
         },
     )
     singles = 200 * median(cost.wall_s for cost in costs[single])
@@ -233,7 +251,7 @@ def compare(bench: Bench, template: Path, size: str) -> None:
             ),
             f"mlscaffold update, {size}": Case(
                 [bench.mlscaffold, "update", ours],
-                lambda: restore(ours),
+                lambda: (remove(bench.cache), restore(ours)),
                 beside=f"copier update, {size}",
             ),
         }
@@ -258,7 +276,7 @@ def project_size(bench: Bench) -> None:
         commit(project)
         cases[f"update, {name}"] = Case(
             [bench.mlscaffold, "update", project],
-            lambda project=project: restore(project),
+            lambda project=project: (remove(bench.cache), restore(project)),
             beside="update, as made",
         )
     bench.measure(cases)

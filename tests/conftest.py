@@ -33,6 +33,12 @@ def identity() -> None:
         os.environ[f"GIT_{role}_EMAIL"] = "ada@example.com"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep renders in a folder of the tests, not in the user's."""
+    os.environ["MLSCAFFOLD_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
     """`render(with_git=False, **answers)`: the path of a new project, without a lock file."""

@@ -9,7 +9,7 @@ import pytest
 from templates import commit, commit_template, git
 
 from mlscaffold.errors import TemplateError
-from mlscaffold.rendering.bundle import tag_of, write_bundle
+from mlscaffold.rendering.bundle import tag_of, unpack, write_bundle, write_index
 from mlscaffold.rendering.releases import open_releases, version_of
 
 
@@ -43,6 +43,24 @@ def test_a_detached_head_does_too(checkout: Path, tmp_path: Path) -> None:
     assert set(refs) == {"HEAD", "refs/tags/v0.1.0", "refs/tags/v0.2.0"}
     git(tmp_path, "clone", "--quiet", "--mirror", "bundle", "mirror.git")
     assert git(tmp_path / "mirror.git", "rev-parse", "HEAD") == refs["refs/tags/v0.1.0"]
+
+
+@pytest.mark.parametrize("at", ["main", "v0.1.0"])
+def test_it_is_unpacked_as_git_clones_it(at: str, checkout: Path, tmp_path: Path) -> None:
+    git(checkout, "checkout", "--quiet", at)
+    git(checkout, "tag", "--annotate", "--message=", "v0.3.0")
+    bundled(checkout, tmp_path / "bundle")
+    for index in ("a.idx", "b.idx"):
+        write_index(tmp_path / "bundle", tmp_path / index)
+    assert (tmp_path / "a.idx").read_bytes() == (tmp_path / "b.idx").read_bytes()
+    unpack(tmp_path / "bundle", tmp_path / "a.idx", tmp_path / "ours.git")
+    git(tmp_path, "clone", "--quiet", "--mirror", "bundle", "theirs.git")
+    asked = [["show-ref", "--dereference", "--head"], ["fsck", "--strict"], ["describe", "--tags"]]
+    asked.append(["symbolic-ref", "--quiet", "HEAD"] if at == "main" else ["rev-parse", "HEAD"])
+    ours, theirs = (
+        [git(tmp_path / one, *ask) for ask in asked] for one in ("ours.git", "theirs.git")
+    )
+    assert ours == theirs
 
 
 def no_tags(checkout: Path) -> Path:

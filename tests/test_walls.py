@@ -26,7 +26,7 @@ VERBS = {
 # A layer imports from itself and from those after it.
 LAYERS = (
     {"__main__"},
-    {"cli", "dialog", "parameters", "printing", "process", "report", "terminal"},
+    {"cli", "dialog", "parameters", "plain_values", "printing", "process", "report", "terminal"},
     VERBS,
     {"updating"},
     {"clues", "project", "environment"},

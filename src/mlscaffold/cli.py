@@ -5,8 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-from typer.core import TyperGroup
+import typer.core
 
 from . import report
 from .parameters import (
@@ -23,6 +22,7 @@ from .parameters import (
     Template,
     Trust,
 )
+from .plain_values import read_plainly
 from .printing import print_diff, print_updated, printed
 from .process import OUTDATED, failing, print_json, progress_line, run, say
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .new import NewProject
 
 
-class _Commands(TyperGroup):
+class _Commands(typer.core.TyperGroup):
     """The group of commands: lists their help in full, and reports an interrupt in one line."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -57,6 +57,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line and exit."""
+    read_plainly(typer.core)
     run(app)
 
 
@@ -283,12 +284,7 @@ def _add(
     from .add import add
 
     with failing(as_json):
-        done = add(
-            *(project, kind, name),
-            dry_run=dry_run,
-            answers_file=answers_file,
-            trust=trust,
-        )
+        done = add(project, kind, name, dry_run=dry_run, answers_file=answers_file, trust=trust)
         if as_json:
             print_json(asdict(done) | {"dry_run": dry_run})
         else:

@@ -27,6 +27,12 @@ class StaleAnswerError(AnswerError):
         super().__init__(problem)
 
 
+class SettingError(MlscaffoldError):
+    """An environment variable of mlscaffold holds a value that is not valid."""
+
+    exit_code = 2
+
+
 class DestinationError(MlscaffoldError):
     """The folder that the project should become can't be written."""
 

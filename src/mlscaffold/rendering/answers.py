@@ -36,6 +36,16 @@ class Answered:
         """The same text for the same answers."""
         return json.dumps(self.data, sort_keys=True, default=str)
 
+    def written(self) -> bytes:
+        """Return them as bytes; only plain values can be read again."""
+        return json.dumps([self.answers, self.data, self.unanswered]).encode()
+
+    @staticmethod
+    def read(written: bytes) -> "Answered":
+        """Return the answers from their bytes."""
+        answers, data, unanswered = json.loads(written)
+        return Answered(answers=answers, data=data, unanswered=tuple(unanswered))
+
 
 def answer(
     releases: Releases,

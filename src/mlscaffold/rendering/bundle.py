@@ -43,27 +43,64 @@ def write_bundle(checkout: Path, bundle: Path, *, tag: str) -> None:
         _bundle(repository, bundle, ["HEAD", "refs/heads/main", f"refs/tags/{tag}"])
 
 
+def write_index(bundle: Path, index: Path) -> None:
+    """Write the index of a bundle's objects, with which `unpack` need not read all of them."""
+    with TemporaryDirectory(prefix="mlscaffold-") as folder:
+        pack = Path(folder, "objects.pack")
+        pack.write_bytes(bundle.read_bytes().partition(b"\n\n")[2])
+        # In a folder of its own: around the bundle there may be what git can't read.
+        git.run("index-pack", "-o", index.resolve(), pack, cwd=Path(folder))
+
+
+def unpack(bundle: Path, index: Path, repository: Path) -> None:
+    """Make the bare `repository` of a bundle as git's clone does, without running git.
+
+    Raises ValueError if it is not a whole bundle of objects named by SHA-1, FileNotFoundError if
+    there is no index.
+    """
+    known = index.read_bytes()
+    head, _, pack = bundle.read_bytes().partition(b"\n\n")
+    first, *lines = head.decode().splitlines()
+    refs = {name: id for id, _, name in (line.partition(" ") for line in lines)}
+    is_whole = "HEAD" in refs and not any(id.startswith("-") for id in refs.values())
+    if first != "# v2 git bundle" or not is_whole:
+        raise ValueError(first)
+    objects = repository / "objects" / "pack"
+    objects.mkdir(parents=True)
+    (objects / "pack-releases.pack").write_bytes(pack)
+    (objects / "pack-releases.idx").write_bytes(known)
+    (repository / "refs").mkdir()
+    at = refs.pop("HEAD")
+    branches = [name for name, id in refs.items() if name.startswith("refs/heads/") and id == at]
+    (repository / "HEAD").write_text(f"ref: {branches[0]}\n" if branches else f"{at}\n")
+    (repository / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
+    packed = "".join(f"{refs[name]} {name}\n" for name in sorted(refs))
+    (repository / "packed-refs").write_text(packed)
+
+
 def write_release(checkout: Path, repository: Path, *, tag: str) -> None:
     """Make the bare `repository` with one commit, tagged `tag`: the template as it is on disk."""
     git.run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", repository)
     _import(checkout, repository, tag=tag)
 
 
-def clone_checkout(checkout: Path, repository: Path) -> str:
+def clone_checkout(checkout: Path, repository: Path) -> tuple[str, bool]:
     """Clone `checkout` into the bare `repository`; return the name of the release in it.
 
     That is the name of its commit as `git describe` gives it, by which a project finds its base in
     every later clone. Changes of the template that are not committed belong to the release: in
-    `repository` alone, the name is a tag of a commit that holds them.
+    `repository` alone, the name is a tag of a commit that holds them. Whether there are any is
+    returned too.
     """
     # Objects are shared, not copied; the user's settings say whether git may trust the checkout.
     command = ("-c", f"core.hooksPath={os.devnull}", "clone", "--quiet", "--mirror", "--shared")
     env = {"GIT_ALLOW_PROTOCOL": "file"}
     git.run(*command, "--template=", checkout, repository, env=env, isolated=False)
     name = git.run("describe", "--tags", "--always", cwd=repository)
-    if _is_changed(checkout):
+    is_changed = _is_changed(checkout)
+    if is_changed:
         _import(checkout, repository, tag=name, parent=git.run("rev-parse", "HEAD", cwd=repository))
-    return name
+    return name, is_changed
 
 
 def tag_of(version: str) -> str:

@@ -5,19 +5,19 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
-from weakref import WeakKeyDictionary
 
 from packaging.version import Version
 
 from ..errors import CommandError, MlscaffoldError, TemplateError
 from ..repository import git
 from .releases import Releases, version_of
+from .short_cuts import replaced, short_cuts
 
 Operation = Literal["copy", "update"]
 """What a template may ask for in its expressions, as `_copier_operation`."""
@@ -53,7 +53,7 @@ def write(
     with _translated(), _reading(releases), _short_cuts(releases, ref):
         token = _operation.set(operation)
         try:
-            with _replaced(Worker, read_there):
+            with replaced(Worker, read_there):
                 copier.run_copy(
                     releases.source,
                     into,
@@ -323,70 +323,11 @@ def _environment_variable(name: str, value: str) -> Generator[None]:
         os.environ[name] = before
 
 
-@contextmanager
-def _short_cuts(releases: Releases, ref: str) -> Generator[None]:
-    """Make copier skip its clone, a git command per file and most of Jinja's, while the block runs.
-
-    These take more than half of its time: it clones the release, looks up `core.fileMode` for each
-    file that it writes, and compiles some expressions hundreds of times. If copier's internals have
-    other names, or the template has submodules, less is skipped; the result is the same.
-    """
+def _short_cuts(releases: Releases, ref: str) -> AbstractContextManager[None]:
     import copier
     import jinja2
 
-    internals = getattr(copier, "_main", None)
-    commit = releases.commit(ref)
-    folder = releases.checkout(commit)
-    checked_out = {
-        "local_abspath": folder,
-        "commit": releases.describe(commit),
-        "commit_hash": commit,
-        "git_index_modes": {},
-    }
-    no_lookup = {"_sync_git_index_executable_bit": lambda *_: None}
-    has_submodules = (folder / ".gitmodules").exists()
-    template = getattr(internals, "Template", None)
-    with (
-        # Copier need not find out what the recorded source stands for.
-        _replaced(template, {"vcs": "git", "url_expanded": releases.url}),
-        _replaced(None if has_submodules else template, checked_out),
-        _replaced(getattr(internals, "Worker", None), no_lookup),
-        _replaced(jinja2.Environment, {"compile": _once(jinja2.Environment.compile)}),
-    ):
-        yield
-
-
-def _once(compile: Callable[..., Any]) -> Callable[..., Any]:
-    """Return Jinja's `compile` that compiles a text once for each environment."""
-    compiled: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
-
-    def compiled_once(environment: Any, source: Any, *details: Any, **options: Any) -> Any:
-        known, key = compiled.setdefault(environment, {}), (source, details, *options.items())
-        if not isinstance(source, str):  # a syntax tree
-            return compile(environment, source, *details, **options)
-        if key not in known:
-            known[key] = compile(environment, source, *details, **options)
-        else:
-            environment.preprocess(source)  # copier's extension resets itself here
-        return known[key]
-
-    return compiled_once
-
-
-@contextmanager
-def _replaced(owner: type | None, attributes: Mapping[str, Any]) -> Generator[None]:
-    """Replace attributes of a class while the block runs, if it has every one of them."""
-    before = {name: vars(owner)[name] for name in attributes if owner and name in vars(owner)}
-    if before.keys() != attributes.keys():
-        yield
-        return
-    try:
-        for name in attributes:
-            setattr(owner, name, attributes[name])
-        yield
-    finally:
-        for name in before:
-            setattr(owner, name, before[name])
+    return short_cuts(getattr(copier, "_main", None), jinja2.Environment, releases, ref)
 
 
 @contextmanager

@@ -27,8 +27,6 @@ _PACKAGE = Path(__file__).parents[1]
 _CHECKOUT = _PACKAGE.parents[1]
 _SHORTHANDS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
 _HOSTS = tuple(_SHORTHANDS.values())
-_OF_PROJECT = ("_folder_name", "dst_path", "_external_data")
-"""What expressions can know of a project beside its answers."""
 _AS_COPIER = ("git+", "git@", "git://", *_HOSTS, *_SHORTHANDS)
 """What copier takes for a git repository, as it takes a name that ends in .git."""
 # `scheme://...`, or `helper::address`, for which git runs the program `git-remote-helper`.
@@ -50,6 +48,8 @@ class Releases:
     """Whether the user lets the template run its tasks, migrations and Jinja extensions."""
     current: str = ""
     """The release to use by default; if empty, the newest tag."""
+    uncommitted: str = ""
+    """The tag, if any, that stands for files which are in no commit of the template."""
     _read: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False)
     _questions: dict[str, tuple[Question, ...]] = field(
         default_factory=dict, init=False, repr=False
@@ -60,10 +60,23 @@ class Releases:
         """Return the release tags, newest first, and final releases before pre-releases."""
         return self._tags
 
+    def is_tag(self, ref: str) -> bool:
+        """Return whether a release is a tag of the template, and not a later state of its files."""
+        return ref in self._tags and ref != self.uncommitted
+
     @cached_property
     def _tags(self) -> list[str]:
-        listed = git.run("tag", "--list", cwd=self.repository).split()
-        return sorted(filter(_version, listed), key=_rank, reverse=True)
+        return sorted(filter(_version, self._commits), key=_rank, reverse=True)
+
+    @cached_property
+    def _commits(self) -> dict[str, str]:
+        """The commit that each tag names, empty for a tag of a tag."""
+        form = "%(refname:lstrip=2) %(objecttype) %(objectname) %(*objecttype) %(*objectname)"
+        listed = git.run("for-each-ref", f"--format={form}", "refs/tags", cwd=self.repository)
+        found = {}
+        for name, *objects in map(str.split, listed.splitlines()):
+            found[name] = objects[objects.index("commit") + 1] if "commit" in objects else ""
+        return found
 
     def latest(self, *, prereleases: bool = False) -> str:
         """Return the default release: the newest tag, or the newest commit if there is no tag.
@@ -141,28 +154,18 @@ class Releases:
     def questions(self, ref: str) -> tuple[Question, ...]:
         """Return the questions of a release."""
         if ref not in self._questions:
-            asked = self.read_yaml(ref, "copier.yml") if self.trusted else self._asked(ref)
-            self._questions[ref] = read_questions(asked)
+            self._questions[ref] = read_questions(self.asked(ref))
         return self._questions[ref]
 
-    def _asked(self, ref: str) -> Any:
+    def asked(self, ref: str) -> Any:
+        """Return the questions of a release as its copier.yml holds them."""
+        if self.trusted:
+            return self.read_yaml(ref, "copier.yml")
         return self.in_sandbox("questions", ref=ref)
 
     def components(self, ref: str) -> Components:
         """Return what the choices of a release add; empty if it has no components.yml."""
         return read_components(self.read_yaml(ref, "components.yml"))
-
-    def looks_at_project(self, ref: str) -> bool:
-        """Return whether a release may ask for a project's name, path or other files."""
-        if self.trusted:
-            return False
-        asked = [word for name in _OF_PROJECT for word in ("-e", name)]
-        search = ("grep", "--quiet", "--fixed-strings", "--text", *asked, self.commit(ref))
-        try:
-            git.run(*search, cwd=self.repository)
-        except GitError:
-            return False
-        return True
 
     def skips(self, ref: str) -> bool:
         """Return whether a release may have files that it writes only where they do not exist."""
@@ -211,6 +214,8 @@ class Releases:
 
     def describe(self, commit: str) -> str:
         """Return the name that a project records for a commit, as `git describe` prints it."""
+        if len(tags := [tag for tag, named in self._commits.items() if named == commit]) == 1:
+            return tags[0]
         return git.run("describe", "--tags", "--always", commit, cwd=self.repository)
 
     def checkout(self, commit: str) -> Path:
@@ -220,10 +225,17 @@ class Releases:
             self.checkouts.mkdir(exist_ok=True)
             new = Path(mkdtemp(dir=self.checkouts))
             index = {"GIT_INDEX_FILE": str(new.with_suffix(".index"))}
-            command = ("--work-tree", new, "checkout", "--quiet", commit, "--", ".")
-            git.run(*command, cwd=self.repository, env=index)
+            command = ("--work-tree", new, "checkout", "--quiet", commit, "--")
+            git.run(*command, *self._needed(commit), cwd=self.repository, env=index)
             new.rename(folder)
         return folder.resolve()
+
+    def _needed(self, commit: str) -> Collection[str]:
+        """Return the paths of a commit that are the template: of the bundled one not our code."""
+        if self.url != PUBLIC_URL:
+            return {"."}
+        present = git.run("ls-tree", "--name-only", commit, cwd=self.repository).splitlines()
+        return set(bundle.TEMPLATE_PATHS) & set(present) or {"."}
 
     @property
     def checkouts(self) -> Path:
@@ -232,6 +244,8 @@ class Releases:
 
     def commit(self, ref: str) -> str:
         """Return the id of the commit that `ref` names; raises TemplateError if there is none."""
+        if known := self._commits.get(ref):
+            return known
         try:
             return git.run(
                 *("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"),
@@ -258,10 +272,10 @@ def open_releases(
     source = template if is_recorded else _source(template, url)
     with TemporaryDirectory(prefix="mlscaffold-", ignore_cleanup_errors=True) as folder:
         repository = Path(folder, "releases.git")
+        current = uncommitted = ""
         if is_bundled := url == PUBLIC_URL:
-            current = _unpack(repository)
+            current, uncommitted = _unpack(repository)
         else:
-            current = ""
             _mirror(url, repository)
         yield Releases(
             source=source,
@@ -270,6 +284,7 @@ def open_releases(
             trusted=is_bundled,
             may_run_code=may_run_code and not is_bundled,
             current=current,
+            uncommitted=uncommitted,
         )
 
 
@@ -312,21 +327,27 @@ def _rank(tag: str) -> tuple[bool, Version]:
     return not version.is_prerelease, version
 
 
-def _unpack(repository: Path) -> str:
-    """Create the bare `repository` of the bundled releases and return the default one, if any.
+def _unpack(repository: Path) -> tuple[str, str]:
+    """Create the bare `repository` of the bundled releases; return the default one, if any.
 
-    When mlscaffold runs from its checkout, the default is the template in the working tree.
+    When mlscaffold runs from its checkout, that is the template in the working tree. Also return
+    the tag of files that are not committed there, if any.
     """
     if bundle.holds_template(_CHECKOUT):
         if (_CHECKOUT / ".git").exists():
             with suppress(GitError):  # It has no commit, or belongs to another user.
-                return bundle.clone_checkout(_CHECKOUT, repository)
-        bundle.write_release(_CHECKOUT, repository, tag=_own_tag())
-    elif (packed := _PACKAGE / "releases.bundle").is_file():
-        git.run("clone", "--quiet", "--mirror", "--template=", packed, repository)
-    else:
+                name, is_changed = bundle.clone_checkout(_CHECKOUT, repository)
+                return name, name if is_changed else ""
+        bundle.write_release(_CHECKOUT, repository, tag=(tag := _own_tag()))
+        return "", tag
+    packed, index = _PACKAGE / "releases.bundle", _PACKAGE / "releases.idx"
+    if not packed.is_file():
         raise TemplateError("this installation holds no template: install mlscaffold again")
-    return ""
+    try:
+        bundle.unpack(packed, index, repository)
+    except (FileNotFoundError, ValueError):
+        git.run("clone", "--quiet", "--mirror", "--template=", packed, repository)
+    return "", ""
 
 
 def _own_tag() -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 from . import git
 from .worktree import names
@@ -24,6 +25,7 @@ _SETTINGS = tuple(
     word
     for setting in (
         "core.autocrlf=false",
+        "core.fsync=none",
         "core.safecrlf=false",
         "core.fileMode=true",
         "core.symlinks=true",
@@ -58,6 +60,16 @@ class Change:
     new: Entry | None
 
 
+Key = TypeVar("Key")
+Known = TypeVar("Known")
+
+# Of trees, and from one tree to another: what has an id does not change. For several threads, each
+# of which only adds to them.
+_entries: dict[str, Mapping[str, Entry]] = {}
+_changes: dict[tuple[str, str], tuple[Change, ...]] = {}
+_MAX_REMEMBERED = 100
+
+
 class Scratch:
     """A temporary bare repository that reads the objects of others."""
 
@@ -65,13 +77,8 @@ class Scratch:
         self, folder: Path, *, object_format: str, alternates: Iterable[Path] = ()
     ) -> None:
         self.repository = folder
-        git.run(
-            *("init", "--quiet", "--bare", "--template=", "--initial-branch=main"),
-            f"--object-format={object_format}",
-            folder,
-        )
+        _init(folder, object_format)
         file = folder / "objects" / "info" / "alternates"
-        file.parent.mkdir(exist_ok=True)
         file.write_bytes(b"".join(os.fsencode(objects) + b"\n" for objects in alternates))
 
     @property
@@ -141,7 +148,7 @@ class Scratch:
 
     def paths(self, tree: str) -> set[str]:
         """Return every file in the tree."""
-        return set(names(self.git("ls-tree", "-r", "-z", "--name-only", tree)))
+        return set(self._listed(tree))
 
     def ignored(self, tree: str, paths: Collection[str]) -> set[str]:
         """Return those of the paths that the tree's own .gitignore files ignore."""
@@ -174,19 +181,36 @@ class Scratch:
         found = self.git(*check, stdin=asked, env={"GIT_WORK_TREE": folder}, may_exit=(0, 1))
         return {path.removeprefix("./") for path in names(found)}
 
-    def commit(self, tree: str, *parents: str, message: str = "Merge") -> str:
-        """Commit a tree and return the id."""
-        given = [word for parent in parents for word in ("-p", parent)]
-        return self.line("commit-tree", tree, *given, "-m", message)
+    def branches(self, base: str, trees: Mapping[str, str]) -> tuple[str, ...]:
+        """Commit a tree, and one on top of it for each branch; return the ids of all."""
+        stream = _commit("refs/heads/base", "", base, mark=1)
+        for mark, (branch, tree) in enumerate(trees.items(), start=2):
+            stream += _commit(f"refs/heads/{branch}", "from :1\n", tree, mark=mark)
+        stream += "".join(f"get-mark :{mark}\n" for mark in range(1, len(trees) + 2))
+        made = self.git("fast-import", "--quiet", "--force", stdin=stream.encode())
+        return tuple(made.decode().split())
 
     def changes(self, old: str, new: str) -> tuple[Change, ...]:
         """Return the changes from one tree to the other."""
+        if old == new:
+            return ()
+        found = _changes.get((old, new))
+        return _remember(_changes, (old, new), self._compare(old, new)) if found is None else found
+
+    def _compare(self, old: str, new: str) -> tuple[Change, ...]:
         listed = names(self.git("diff-tree", "-r", "-z", "--raw", "--no-renames", old, new))
         pairs = zip(listed[::2], listed[1::2], strict=True)
         return tuple(_change(record, path) for record, path in pairs)
 
     def entries(self, tree: str) -> dict[str, Entry]:
         """Return every file in the tree, by path."""
+        return dict(self._listed(tree))
+
+    def _listed(self, tree: str) -> Mapping[str, Entry]:
+        found = _entries.get(tree)
+        return _remember(_entries, tree, self._list(tree)) if found is None else found
+
+    def _list(self, tree: str) -> Mapping[str, Entry]:
         found: dict[str, Entry] = {}
         for record in names(self.git("ls-tree", "-r", "-z", tree)):
             fields, _, path = record.partition("\t")
@@ -239,6 +263,34 @@ def open_scratch(*, object_format: str, alternates: Iterable[Path]) -> Generator
         yield Scratch(
             Path(folder, "scratch.git"), object_format=object_format, alternates=alternates
         )
+
+
+def _remember(known: dict[Key, Known], key: Key, value: Known) -> Known:
+    if len(known) >= _MAX_REMEMBERED:
+        known.clear()
+    known[key] = value
+    return value
+
+
+def _init(folder: Path, object_format: str) -> None:
+    """Make an empty bare repository, as git would."""
+    for name in ("objects/info", "objects/pack", "refs"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "HEAD").write_text("ref: refs/heads/main\n")
+    is_default = object_format == "sha1"
+    extension = "" if is_default else f"[extensions]\n\tobjectFormat = {object_format}\n"
+    version = 0 if is_default else 1
+    core = f"[core]\n\trepositoryformatversion = {version}\n\tbare = true\n"
+    (folder / "config").write_text(core + extension)
+
+
+def _commit(ref: str, parent: str, tree: str, *, mark: int) -> str:
+    """Return how git's fast-import is told of a commit of a tree."""
+    return (
+        f"commit {ref}\nmark :{mark}\n"
+        "committer mlscaffold <mlscaffold@users.noreply.github.com> 1700000000 +0000\n"
+        f"data 5\nMerge\n{parent}M 040000 {tree} \n\n"
+    )
 
 
 def _change(record: str, path: str) -> Change:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from ..errors import (
@@ -83,6 +83,10 @@ class Worktree:
 
     def tree(self) -> str:
         """Return the id of the project's tree in HEAD; raise NotCommittedError if it has none."""
+        return self._tree
+
+    @cached_property
+    def _tree(self) -> str:
         try:
             found = self.git("rev-parse", "--verify", f"{self.head}:{self.prefix.rstrip('/')}")
         except GitError as error:

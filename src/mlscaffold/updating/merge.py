@@ -80,11 +80,11 @@ def _three_way(
     is_strict: bool,
 ) -> Merge:
     """Merge the trees with git; `placeholders` are added to the project's before."""
-    base = scratch.commit(old)
-    mine = scratch.commit(scratch.edited(ours, placeholders), base)
-    theirs = scratch.commit(new, base)
     before, label = map(_branch, labels)
-    tree, found = _merged(scratch, mine, theirs, label=label)
+    base, mine, theirs = scratch.branches(
+        old, {"yours": scratch.edited(ours, placeholders), label: new}
+    )
+    tree, found = parse(scratch.git(*_MERGING, "yours", label, may_exit=(0, 1)))
     deleted = [one for one in found if is_about_a_deleted_file(one)]
     conflicts = [one for one in found if one not in deleted]
     left_out = _unwanted(scratch, old, new, deleted)
@@ -119,13 +119,6 @@ def _ignored(
     """Return rendered paths that the project lacks, and that git ignores there or in `new`."""
     missing = set(rendered) - scratch.paths(ours)
     return worktree.ignored(missing) | scratch.ignored(new, missing)
-
-
-def _merged(scratch: Scratch, mine: str, theirs: str, *, label: str) -> tuple[str, list[Conflict]]:
-    """Merge two commits with git; return the tree and the conflicts."""
-    for name, commit in (("yours", mine), (label, theirs)):
-        scratch.git("update-ref", f"refs/heads/{name}", commit)
-    return parse(scratch.git(*_MERGING, "yours", label, may_exit=(0, 1)))
 
 
 def _long_marked(scratch: Scratch, mine: str, theirs: str) -> str:

@@ -33,8 +33,7 @@ def recorded_answers(project: Project, cache: RenderCache, release: str) -> Answ
     """Return the answers that a project was rendered with; raise ProjectError if one is missing."""
     file = project.path / project.answers_file
     try:
-        releases = cache.releases(project.template)
-        found = answer(releases, release, recorded=project.answers, project=project.path)
+        found = cache.answers(project.template, release, project.answers, project=project.path)
     except AnswerError as error:
         raise RecordedAnswerError(file, str(error)) from error
     if found.unanswered:
@@ -57,6 +56,8 @@ def answers_at(
     """
     releases = cache.releases(project.template)
     try:
+        if not (given or ask):
+            return cache.answers(project.template, release, project.answers, project=project.path)
         return answer(
             *(releases, release),
             given=given,
