@@ -75,12 +75,14 @@ def test_it_names_the_folders_of_the_engine(answers: Answers, render: Render) ->
     assert set(rows) == set(re.findall(r"`(\w+/)`", engine))
 
 
-def test_its_commands_of_the_generator_exist(render: Render) -> None:
-    named = {text for text in quoted(render()) if text.startswith("mlscaffold ")}
-    assert named == {"mlscaffold update", "mlscaffold set"}
-    for command in named:
-        told = [sys.executable, "-m", *command.split(), "--help"]
-        subprocess.run(told, check=True, stdout=subprocess.DEVNULL)
+def test_its_commands_of_the_generator_run(render: Render) -> None:
+    project = render(with_git=True)
+    wanted = ("mlscaffold update", "mlscaffold add model mine", "mlscaffold set")
+    assert {text for text in quoted(project) if text.startswith("mlscaffold ")} == set(wanted)
+    for command, more in zip(wanted, ([], [], ["--help"]), strict=True):
+        told = [sys.executable, "-m", *command.split(), *more]
+        subprocess.run(told, cwd=project, check=True, stdin=subprocess.DEVNULL)
+    assert (project / "configs" / "model" / "mine.yaml").exists()
 
 
 def test_claude_reads_the_same(render: Render) -> None:

@@ -36,9 +36,7 @@ BOUNDS = {
     "maximum": r"in .*, ([\d.]+)\]",
     "exclusiveMaximum": r"in .*, ([\d.]+)\)",
 }
-"""How a rule states a limit: `>= 1`, `in [0, 1)`."""
-HYDRA = {"defaults": {"type": "array"}, "hydra": {"type": "object"}}
-"""Hydra's own keys of a file."""
+"""How a rule states a limit, as `>= 1` or `in [0, 1)`."""
 INTERPOLATION = {"type": "string", "pattern": r"^(\$\{.*\}|\?\?\?)$"}
 
 Schema = dict[str, Any]
@@ -94,7 +92,8 @@ def _schema(kind: Any, name: str = "") -> Schema:
 def _of_class(kind: Any, module: str = "") -> Schema:
     """Return the schema of a class's settings; those of a module have its name."""
     texts = _texts(kind)
-    properties = HYDRA | {
+    properties: Schema = {"defaults": {"type": "array"}, "hydra": {"type": "object"}}
+    properties |= {
         name: {"anyOf": [_schema(one, name), INTERPOLATION], "description": texts.get(name, "")}
         for name, one in _settings(kind).items()
     }
