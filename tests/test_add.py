@@ -402,6 +402,21 @@ def test_another_template_brings_its_own_pieces(foreign: Path) -> None:
     assert (foreign / "name.txt").read_text() == "toy\nas it is: {{ name }}\n"
 
 
+def test_an_update_keeps_what_was_added(foreign: Path, tmp_path: Path) -> None:
+    assert cli("add", "page", "one", "--project", foreign).exit_code == 0
+    commit(foreign)
+    before = files_of(foreign)
+    template = tmp_path / "theirs"
+    (template / "template" / "more.txt").write_text("more\n")
+    (template / "pieces" / "page.txt.jinja").write_text("another page\n")
+    commit(template, tag="v1.1.0")
+    assert cli("update", foreign).exit_code == 0
+    changed = {path for path, entry in files_of(foreign).items() if before.get(path) != entry}
+    assert changed == {".copier-answers.yml", "more.txt"}
+    assert cli("add", "page", "two", "--project", foreign).exit_code == 0
+    assert (foreign / "two.txt").read_text() == "another page\n"
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
