@@ -361,7 +361,7 @@ def test_a_file_that_changes_meanwhile_is_kept(
     done = cli("add", "stage", "report", "--project", project)
     assert (done.exit_code, done.stderr) == (
         1,
-        "error: dvc.yaml has changed in the meantime: try again\n",
+        "error: dvc.yaml has just changed, or a program has it open: try again\n",
     )
     (project / "dvc.yaml").write_bytes(before["dvc.yaml"][1])
     assert files_of(project) == before
