@@ -361,7 +361,7 @@ def test_a_file_that_changes_meanwhile_is_kept(
     done = cli("add", "stage", "report", "--project", project)
     assert (done.exit_code, done.stderr) == (
         1,
-        "error: dvc.yaml has changed in the meantime: try again\n",
+        "error: dvc.yaml has just changed, or a program has it open: try again\n",
     )
     (project / "dvc.yaml").write_bytes(before["dvc.yaml"][1])
     assert files_of(project) == before
@@ -400,6 +400,21 @@ def test_another_template_brings_its_own_pieces(foreign: Path) -> None:
     assert (found["places"], found["next"]) == (["one.txt:1"], ["open one.txt"])
     assert (foreign / "one.txt").read_text() == "One FILL IN\n"
     assert (foreign / "name.txt").read_text() == "toy\nas it is: {{ name }}\n"
+
+
+def test_an_update_keeps_what_was_added(foreign: Path, tmp_path: Path) -> None:
+    assert cli("add", "page", "one", "--project", foreign).exit_code == 0
+    commit(foreign)
+    before = files_of(foreign)
+    template = tmp_path / "theirs"
+    (template / "template" / "more.txt").write_text("more\n")
+    (template / "pieces" / "page.txt.jinja").write_text("another page\n")
+    commit(template, tag="v1.1.0")
+    assert cli("update", foreign).exit_code == 0
+    changed = {path for path, entry in files_of(foreign).items() if before.get(path) != entry}
+    assert changed == {".copier-answers.yml", "more.txt"}
+    assert cli("add", "page", "two", "--project", foreign).exit_code == 0
+    assert (foreign / "two.txt").read_text() == "another page\n"
 
 
 @pytest.mark.parametrize(

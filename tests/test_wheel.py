@@ -149,6 +149,12 @@ def test_the_command_is_installed_as_a_tool(
     assert uv(*once, cwd=tmp_path, **env) == "0.1.0\n"
 
 
+def test_the_wheel_has_the_pieces_of_its_release(toy: Path, first: Path) -> None:
+    done = offline(first, "add", "model", "lstm", cwd=toy)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Added the model lstm, from release v0.1.0:\n")
+
+
 def test_a_newer_wheel_finds_the_project_outdated(toy: Path, first: Path, second: Path) -> None:
     assert offline(first, "check", ".", cwd=toy).stdout == ".: current (v0.1.0)\n"
     done = offline(second, "check", ".", cwd=toy)
