@@ -15,6 +15,9 @@ from toys import Toys, open_toys
 from demo import OF_MAKE, UV_CONFIG
 from mlscaffold.new import new
 
+AUTHOR = {"author_email": "ada@example.com"}
+"""Instead of the address in git's settings on this machine: it decides on CODEOWNERS."""
+
 Render = Callable[..., Path]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -42,7 +45,7 @@ def render(tmp_path_factory: pytest.TempPathFactory) -> Render:
 
     def rendered(*, with_git: bool = False, **answers: str) -> Path:
         folder = tmp_path_factory.mktemp("render") / "toy-project"
-        new(str(folder), given=answers, with_git=with_git, with_lock=False)
+        new(str(folder), given={**AUTHOR, **answers}, with_git=with_git, with_lock=False)
         return folder
 
     return rendered

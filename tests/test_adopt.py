@@ -248,6 +248,38 @@ def test_a_folder_that_git_does_not_keep_is_refused(toys: Toys, tmp_path: Path) 
     assert done.stderr == f"error: {tmp_path / 'nowhere'} does not exist\n"
 
 
+def test_nothing_is_written_through_a_link(toys: Toys, tmp_path: Path) -> None:
+    toy = make(tmp_path / "toy", {"a.txt": "a\n"})
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_text("theirs\n")
+    (toy / "folder").symlink_to(tmp_path / "outside")
+    for name in (ANSWERS, f".{ANSWERS}.mlscaffold"):
+        (toy / name).symlink_to(tmp_path / "outside" / "new")
+    commit(toy)
+    options = ("--template", toys.template, "--ref", "v1.0.0")
+    done = cli("adopt", toy, *options, "-a", "folder/answers.yml")
+    assert done.stderr == (
+        f"error: {toy}/folder/answers.yml is behind a link or in a submodule: name another with "
+        "-a\n"
+    )
+    adopt(toy, *options)
+    assert (toy / ANSWERS).is_file() and not (toy / ANSWERS).is_symlink()
+    assert [one.name for one in (tmp_path / "outside").iterdir()] == ["file"]
+
+
+def test_an_unfinished_update_comes_first(toys: Toys, tmp_path: Path) -> None:
+    toy = toys.make(tmp_path / "toy")
+    edit(toy / "src" / "main.py", ("main line 5\n", "my own line\n"))
+    commit(toy)
+    assert cli("update", toy).exit_code == 3
+    (toy / ANSWERS).unlink()
+    before = snapshot(toy)
+    done = cli("adopt", toy, "--template", toys.template)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: an update of {toy} is unfinished: ")
+    assert snapshot(toy) == before
+
+
 @pytest.mark.parametrize(
     ("files", "expected"),
     [

@@ -224,8 +224,11 @@ class GitLab:
         return done.stdout + done.stderr
 
     def options(self) -> list[str]:
-        """Return what was asked for when the branch was pushed."""
-        return (self.remote / "options").read_text().splitlines()
+        """Return what was asked for by the push since the last call."""
+        file = self.remote / "options"
+        found = file.read_text().splitlines() if file.exists() else []
+        file.unlink(missing_ok=True)
+        return found
 
 
 @pytest.fixture
@@ -234,25 +237,56 @@ def gitlab(tmp_path: Path, template: Path, made: Path) -> GitLab:
     return GitLab(tmp_path, template, made)
 
 
-ASKED = ["merge_request.create", "merge_request.target=main", "merge_request.remove_source_branch"]
+def asked(body: str, *more: str) -> list[str]:
+    """The options of a push, with which GitLab opens a merge request or changes the open one."""
+    return [
+        *("merge_request.create", "merge_request.target=main"),
+        "merge_request.remove_source_branch",
+        "merge_request.title=Update from the template's release v8.0.0 to v8.1.0",
+        f"merge_request.description={body}",
+        *more,
+    ]
 
 
-def test_an_update_becomes_a_merge_request(gitlab: GitLab) -> None:
+def tip(gitlab: GitLab) -> str:
+    """The commit of the branch on the remote."""
+    return git(gitlab.remote, "rev-parse", "template-update")
+
+
+FILES = r"Files: 2 changed.\n\n- changed: `.copier-answers.yml`, `Makefile`\n\n\n"
+
+
+def test_an_update_becomes_a_merge_request_that_follows_the_project(gitlab: GitLab) -> None:
     assert "TEMPLATE_UPDATE_TOKEN: is not set" in gitlab.run(code=1, token="")
     assert git(gitlab.remote, "branch", "--list") == "* main"
     gitlab.run()
-    assert gitlab.options() == ASKED
-    # GitLab takes title and description from the only commit.
-    assert git(gitlab.remote, "rev-list", "--count", "main..template-update") == "1"
     assert "## Run all tests" in git(gitlab.remote, "show", "template-update:Makefile")
-    # A person may be working on that branch.
-    before = git(gitlab.remote, "rev-parse", "template-update")
-    assert "Merge or close the open merge request" in gitlab.run()
-    assert git(gitlab.remote, "rev-parse", "template-update") == before
-    # Once it is merged, there is nothing to do.
-    git(gitlab.remote, "branch", "--move", "--force", "template-update", "main")
-    assert "nothing to do" in gitlab.run()
-    assert git(gitlab.remote, "branch", "--list") == "* main"
+    first = tip(gitlab)
+    assert gitlab.options() == asked(FILES)
+    # The same again pushes nothing.
+    gitlab.run()
+    assert (tip(gitlab), gitlab.options()) == (first, [])
+    (gitlab.project / "mine.txt").write_text("mine\n")
+    commit(gitlab.project)
+    gitlab.push()
+    gitlab.run()
+    assert gitlab.options() == asked(FILES)
+    assert git(gitlab.remote, "rev-list", "--count", "main..template-update") == "1"
+    assert git(gitlab.remote, "rev-list", "--count", "template-update..main") == "0"
+
+
+def test_the_work_of_a_person_on_its_branch_is_left_alone(gitlab: GitLab) -> None:
+    git(gitlab.project, "switch", "--quiet", "--create", "template-update")
+    commit(gitlab.project)
+    git(gitlab.project, "push", "--quiet", str(gitlab.remote), "template-update")
+    before = tip(gitlab)
+    said = "template-update has commits that mlscaffold did not make: merge or delete that branch."
+    assert said in gitlab.run(code=1)
+    assert tip(gitlab) == before
+    # Once they are merged, there may be something to do.
+    git(gitlab.remote, "branch", "--delete", "--force", "template-update")
+    gitlab.run()
+    assert tip(gitlab) != before
 
 
 def test_an_update_with_conflicts_becomes_a_draft(gitlab: GitLab) -> None:
@@ -260,8 +294,18 @@ def test_an_update_with_conflicts_becomes_a_draft(gitlab: GitLab) -> None:
     commit(gitlab.project)
     gitlab.push()
     gitlab.run(code=3)
-    assert gitlab.options() == [*ASKED, "merge_request.draft"]
-    message = git(gitlab.remote, "log", "-1", "--format=%B", "template-update")
-    assert message.startswith("Update from the template's release v8.0.0 to v8.1.0\n\nConflicts")
-    assert re.search("^- `?Makefile`?: both changed it$", message, flags=re.MULTILINE)
+    *_, description, draft = gitlab.options()
+    assert draft == "merge_request.draft"
+    conflicts = (
+        r"Conflicts, to be resolved before this is merged:\n\n- `Makefile`: both changed it\n"
+    )
+    assert description.startswith(f"merge_request.description={conflicts}")
     assert "<<<<<<<" in git(gitlab.remote, "show", "template-update:Makefile")
+
+
+def test_without_a_newer_release_nothing_is_pushed(gitlab: GitLab) -> None:
+    edit(gitlab.project / ".copier-answers.yml", ("_commit: v8.0.0", "_commit: v8.1.0"))
+    commit(gitlab.project)
+    gitlab.push()
+    assert "nothing to do" in gitlab.run()
+    assert git(gitlab.remote, "branch", "--list") == "* main"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from choices import CHOICES
 from conftest import Render
 
 ROOT = Path(__file__).parents[1]
@@ -87,12 +88,15 @@ def test_actionlint_finds_nothing(folder: Path) -> None:
     lint("actionlint", "-shellcheck=", "-pyflakes=", *workflows, cwd=folder)
 
 
-def test_the_settings_of_bots_are_valid(folder: Path) -> None:
-    for path, schema in ((".github/dependabot.yml", "dependabot"), ("renovate.json", "renovate")):
-        if (folder / path).exists():
-            lint("check-jsonschema", f"--builtin-schema=vendor.{schema}", path, cwd=folder)
-    assert (folder / "renovate.json").exists() is (folder == ROOT)
-    assert (folder / ".github" / "dependabot.yml").exists() is (folder != ROOT)
+@pytest.mark.parametrize("ci", ["ours", *CHOICES["ci"]])
+def test_there_is_one_bot_and_its_settings_are_valid(ci: str, render: Render) -> None:
+    folder = ROOT if ci == "ours" else render(ci=ci)
+    bots = {"dependabot": ".github/dependabot.yml", "renovate": "renovate.json"}
+    found = {name: path for name, path in bots.items() if (folder / path).exists()}
+    expected = {"github": ["dependabot"], "gitlab": ["renovate"], "ours": ["renovate"], "none": []}
+    assert [*found] == expected[ci]
+    for name, path in found.items():
+        lint("check-jsonschema", f"--builtin-schema=vendor.{name}", path, cwd=folder)
 
 
 def test_validate_pyproject_finds_nothing(folder: Path) -> None:

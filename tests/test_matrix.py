@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from choices import CHOICES, COMPONENTS, COVERING, EVERY_COMBINATION, PRESETS, Answers, named
-from conftest import Render, Run, inside
+from conftest import AUTHOR, Render, Run, inside
 from toys import cli, status
 
 from demo import post, server
@@ -108,7 +108,7 @@ def test_a_combination_is_a_whole_project(
 def test_every_combination_is_a_whole_project(tmp_path: Path, project_env: Path) -> None:
     for number, answers in enumerate(EVERY_COMBINATION):
         project = tmp_path / str(number) / "toy-project"
-        new(str(project), given=answers, with_git=False, with_lock=False)
+        new(str(project), given={**AUTHOR, **answers}, with_git=False, with_lock=False)
         require_whole(project, answers)
     require_formatted(tmp_path, project_env)  # each project by its own settings
 

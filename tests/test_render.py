@@ -41,9 +41,12 @@ SHARED = {
         *(".env.example", ".github/workflows/train.yml", ".gitignore", "Makefile", "README.md"),
         *("configs/config.yaml", "pyproject.toml", "tests/conftest.py"),
     },
-    "serving": {".gitignore", "Makefile", "README.md", "configs/serve.yaml", "pyproject.toml"},
+    "serving": {
+        *(".gitignore", "AGENTS.md", "Makefile", "README.md", "configs/serve.yaml"),
+        "pyproject.toml",
+    },
     "distributed": {".env.example", "Makefile", "README.md", "pyproject.toml"},
-    "orchestration": {".gitignore", "Makefile", "README.md", "pyproject.toml"},
+    "orchestration": {".gitignore", "AGENTS.md", "Makefile", "README.md", "pyproject.toml"},
     "ci": {"README.md"},
     "torch_backend": {"README.md", "pyproject.toml"},
 }
@@ -52,7 +55,11 @@ SHARED = {
 OWNED = [
     *(("license", value, {"LICENSE", "pyproject.toml", "README.md"}) for value in LICENSES[1:]),
     *(
-        ("python_version", value, {"pyproject.toml", "README.md", "Dockerfile"})
+        (
+            "python_version",
+            value,
+            {".devcontainer/devcontainer.json", "Dockerfile", "README.md", "pyproject.toml"},
+        )
         for value in PYTHONS
         if value != "{}.{}".format(*sys.version_info)
     ),

@@ -168,12 +168,14 @@ def _answers_of(search: Search, found: Candidate) -> bytes:
 
 
 def _write(worktree: Worktree, answers_file: str, content: bytes) -> None:
-    """Write the answers file in one step."""
+    """Write the answers file in one step, and through no link that the project may hold."""
     file = worktree.folder / answers_file
     file.parent.mkdir(parents=True, exist_ok=True)
     staged = files.staged(file)
+    staged.unlink(missing_ok=True)
     try:
-        staged.write_bytes(content)
+        with staged.open("xb") as new:
+            new.write(content)
         staged.replace(file)
     finally:
         staged.unlink(missing_ok=True)

@@ -1,30 +1,34 @@
 """The command line. Each command imports what it needs when it runs."""
 
-import json
 import sys
-import textwrap
-from collections.abc import Callable, Generator, Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
 import typer.core
 
 from . import report
-from .parameters import read_plainly
-from .process import CONFLICTS, OUTDATED, failing, print_json, progress_line, run, say
+from .parameters import (
+    Answers,
+    AnswersFile,
+    AsJson,
+    DryRun,
+    ListsFiles,
+    Prereleases,
+    Project,
+    Projects,
+    Ref,
+    Strict,
+    Template,
+    Trust,
+)
+from .plain_values import read_plainly
+from .printing import print_diff, print_updated, printed
+from .process import OUTDATED, failing, print_json, progress_line, run, say
 
 if TYPE_CHECKING:
-    from .check import Checked
     from .dialog import Dialog
     from .new import NewProject
-    from .update import UpdateResult
-
-Row = TypeVar("Row", "Checked", "UpdateResult")
-
-
-read_plainly(typer.core)
 
 
 class _Commands(typer.core.TyperGroup):
@@ -50,38 +54,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")]
-Strict = Annotated[
-    bool, typer.Option("--strict", help="Settle no conflict by a rule: leave each to me.")
-]
-Template = Annotated[
-    str | None, typer.Option("--template", metavar="SRC", help="Another git URL or directory.")
-]
-Ref = Annotated[
-    str | None, typer.Option("--ref", metavar="REF", help="A release, branch or commit of it.")
-]
-Trust = Annotated[
-    bool,
-    typer.Option("--trust", help="Let another template run code: tasks, migrations, extensions."),
-]
-Prereleases = Annotated[
-    bool, typer.Option("--prereleases", help="Also consider releases that are not final.")
-]
-AnswersFile = Annotated[
-    str,
-    typer.Option(
-        "-a",
-        "--answers-file",
-        metavar="PATH",
-        show_default=False,
-        help="Where a project of several templates records the answers to this one.",
-    ),
-]
-
 
 def main() -> None:
     """Run the command line and exit."""
+    read_plainly(typer.core)
     run(app)
 
 
@@ -106,9 +82,7 @@ def _presets(incomplete: str) -> list[str]:
 @app.command(name="new")
 def _new(
     dest: Annotated[str, typer.Argument(metavar="DEST", help="The folder to create.")],
-    data: Annotated[
-        list[str], typer.Option("-d", "--data", metavar="KEY=VALUE", help="Answer a question.")
-    ] = [],  # noqa: B006 (typer copies it)
+    data: Answers = [],  # noqa: B006 (typer copies it)
     preset: Annotated[
         str,
         typer.Option(
@@ -132,7 +106,7 @@ def _new(
             help="Write uv.lock; the default, except that another --template is asked about first.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files.")] = False,
+    dry_run: ListsFiles = False,
     as_json: AsJson = False,
 ) -> None:
     """Create a project; on a terminal, ask for what is not given."""
@@ -189,18 +163,14 @@ def _options(template: Template = None, ref: Ref = None, as_json: AsJson = False
 
 @app.command(name="update")
 def _update(
-    projects: Annotated[
-        list[Path], typer.Argument(metavar="PROJECT", help="Folders of projects.")
-    ] = [Path()],  # noqa: B006
+    projects: Projects = [Path()],  # noqa: B006
     data: Annotated[
         list[str], typer.Option("-d", "--data", metavar="KEY=VALUE", help="Change an answer.")
     ] = [],  # noqa: B006
     to: Annotated[
         str | None, typer.Option(metavar="VERSION", help="A release; the newest without it.")
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would change.")
-    ] = False,
+    dry_run: DryRun = False,
     strict: Strict = False,
     commit: Annotated[bool, typer.Option("--commit", help="Commit what changed.")] = False,
     branch: Annotated[
@@ -235,7 +205,7 @@ def _update(
                 "--continue and --abort take at most one PROJECT and no other option"
             )
         with failing(as_json):
-            _print_updated([(resume if resumes else abort)(projects[0])], as_json)
+            print_updated([(resume if resumes else abort)(projects[0])], as_json)
         return
     if branch == "":
         raise typer.BadParameter("--branch must name a branch, got ''")
@@ -264,17 +234,15 @@ def _update(
             trust=trust,
         )
         rows = update_one(projects[0], request) if one else update_all(projects, request, jobs=jobs)
-        code = _print_updated(rows, as_json)
+        code = print_updated(rows, as_json)
     raise typer.Exit(code)
 
 
 @app.command(name="set")
 def _set(
     pairs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE", help="Answers to change.")],
-    project: Annotated[Path, typer.Option(metavar="DIR", help="The project.")] = Path(),
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would change.")
-    ] = False,
+    project: Project = Path(),
+    dry_run: DryRun = False,
     strict: Strict = False,
     answers_file: AnswersFile = "",
     trust: Trust = False,
@@ -293,7 +261,7 @@ def _set(
             answers_file=answers_file,
             trust=trust,
         )
-        code = _print_updated([done], as_json)
+        code = print_updated([done], as_json)
     raise typer.Exit(code)
 
 
@@ -306,8 +274,8 @@ def _add(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Its name: my_model, my-model or MyModel.")
     ],
-    project: Annotated[Path, typer.Option(metavar="DIR", help="The project.")] = Path(),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the files.")] = False,
+    project: Project = Path(),
+    dry_run: ListsFiles = False,
     answers_file: AnswersFile = "",
     trust: Trust = False,
     as_json: AsJson = False,
@@ -316,12 +284,7 @@ def _add(
     from .add import add
 
     with failing(as_json):
-        done = add(
-            *(project, kind, name),
-            dry_run=dry_run,
-            answers_file=answers_file,
-            trust=trust,
-        )
+        done = add(project, kind, name, dry_run=dry_run, answers_file=answers_file, trust=trust)
         if as_json:
             print_json(asdict(done) | {"dry_run": dry_run})
         else:
@@ -346,19 +309,17 @@ def _diff(
     with failing():
         if as_patch:
             made = patch(project, answers_file=answers_file, trust=trust)
-            _print_diff(made.text)
+            print_diff(made.text)
             for line in report.of_patch(made):
                 say(line)
             return
-        _print_diff(diff(project, answers_file=answers_file, trust=trust))
+        print_diff(diff(project, answers_file=answers_file, trust=trust))
 
 
 @app.command(name="adopt")
 def _adopt(
     project: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a project.")],
-    data: Annotated[
-        list[str], typer.Option("-d", "--data", metavar="KEY=VALUE", help="Answer a question.")
-    ] = [],  # noqa: B006
+    data: Answers = [],  # noqa: B006
     template: Template = None,
     ref: Ref = None,
     answers_file: AnswersFile = "",
@@ -390,9 +351,7 @@ def _adopt(
 
 @app.command(name="check")
 def _check(
-    projects: Annotated[
-        list[Path], typer.Argument(metavar="PROJECT", help="Folders of projects.")
-    ] = [Path()],  # noqa: B006
+    projects: Projects = [Path()],  # noqa: B006
     prereleases: Prereleases = False,
     answers_file: AnswersFile = "",
     as_json: AsJson = False,
@@ -402,7 +361,7 @@ def _check(
 
     with failing(as_json):
         found = check(projects, answers_file=answers_file, prereleases=prereleases)
-        rows = _printed(found, report.of_checked, as_json=as_json)
+        rows = printed(found, report.of_checked, as_json=as_json)
         standings = {one.standing for one in rows}
     if Standing.UNREADABLE in standings:
         raise typer.Exit(1)
@@ -426,46 +385,6 @@ def _doctor(
         else:
             print(*map(report.of_finding, findings), sep="\n")
     raise typer.Exit(any(finding.state is State.BROKEN for finding in findings))
-
-
-def _print_updated(rows: "Iterable[UpdateResult]", as_json: bool) -> int:
-    """Print the result of each project and return the exit code of the worst one."""
-    rows = rows if as_json else _after_their_diffs(rows)
-    outcomes = {one.outcome for one in _printed(rows, report.of_updated, as_json=as_json)}
-    return 1 if "failed" in outcomes else CONFLICTS if "conflicts" in outcomes else 0
-
-
-def _after_their_diffs(rows: "Iterable[UpdateResult]") -> "Generator[UpdateResult]":
-    for one in rows:
-        if one.diff:
-            _print_diff(f"{one.diff}\n")
-        yield one
-
-
-def _print_diff(diff: str) -> None:
-    """Print a diff: on a terminal as text, otherwise its exact bytes, so that it can be applied."""
-    if sys.stdout.isatty():
-        print(diff, end="")
-    else:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(diff.encode(errors="surrogateescape"))
-
-
-def _printed(
-    rows: Iterable[Row], text_of: Callable[[Row], str], *, as_json: bool
-) -> Generator[Row]:
-    """Yield the rows, each printed as soon as it is available; with `as_json`, as one list."""
-    before = "["
-    for row in rows:
-        if as_json:
-            item = json.dumps(asdict(row), default=str, indent=2)
-            print(before, textwrap.indent(item, "  "), sep="\n", end="", flush=True)
-            before = ","
-        else:
-            print(text_of(row), flush=True)
-        yield row
-    if as_json:
-        print("\n]")
 
 
 def _dialog() -> "Dialog | None":
