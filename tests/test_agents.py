@@ -77,7 +77,7 @@ def test_it_names_the_folders_of_the_engine(answers: Answers, render: Render) ->
 
 def test_its_commands_of_the_generator_exist(render: Render) -> None:
     named = {text for text in quoted(render()) if text.startswith("mlscaffold ")}
-    assert named == {"mlscaffold update", "mlscaffold set"}
+    assert named == {"mlscaffold add", "mlscaffold update", "mlscaffold set"}
     for command in named:
         told = [sys.executable, "-m", *command.split(), "--help"]
         subprocess.run(told, check=True, stdout=subprocess.DEVNULL)
