@@ -1,5 +1,6 @@
 """`mlscaffold add`: what it writes, what it refuses, and that it writes all or nothing."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import Render
 from templates import commit, commit_template
-from toys import Toys, cli, edit, files_of
+from toys import Toys, cli, edit, files_of, snapshot
 
 from mlscaffold.add import add
 from mlscaffold.errors import ConcurrentUpdateError
@@ -346,6 +347,58 @@ def test_what_a_crash_leaves_is_undone_by_the_next_command(
     assert "KIND must be" in cli("add", "layer", "x", "--project", project).stderr
     done = cli("add", "stage", "report", "--project", project, "--dry-run")
     assert (done.exit_code, files_of(project)) == (0, before)
+
+
+DIGEST = f"file - {hashlib.sha256(b'theirs').hexdigest()}"
+
+
+@pytest.mark.parametrize(
+    ("journal", "link"),
+    [
+        ({"files": {"../new": ""}, "folders": [], "replaced": ["../new"]}, ""),
+        ({"files": {"../new": DIGEST}, "folders": [], "replaced": ["../new"]}, ""),
+        ({"files": {"../theirs": DIGEST}, "folders": [], "replaced": []}, ""),
+        ({"files": {".git/hooks/x": DIGEST}, "folders": [], "replaced": [".git/hooks/x"]}, ""),
+        ({"files": {"theirs": DIGEST}, "folders": [], "replaced": ["theirs"]}, "old"),
+        ({"files": {"name.txt": DIGEST}, "folders": [], "replaced": []}, "gone"),
+        ({"files": {}, "folders": ["../empty"], "replaced": []}, ""),
+        ({"files": []}, ""),
+        ("no journal", ""),
+    ],
+    ids=str,
+)
+def test_a_project_of_somebody_cannot_have_files_moved_elsewhere(
+    journal: object, link: str, foreign: Path
+) -> None:
+    outside = foreign.parent / "outside"
+    (outside / "empty").mkdir(parents=True)
+    project = shutil.copytree(foreign, outside / "toy")
+    (project / "name.txt").write_text("theirs")
+    (outside / "theirs").write_text("theirs")
+    state = project / ".mlscaffold-add"
+    for name in ("new", "old/.git/hooks/x", "old/theirs"):
+        (state / name).parent.mkdir(parents=True, exist_ok=True)
+        (state / name).write_text("evil")
+    if link:
+        shutil.rmtree(state / link, ignore_errors=True)
+        (state / link).symlink_to(outside)
+    (state / "journal.json").write_text(json.dumps(journal))
+    before = snapshot(outside)
+    done = cli("add", "page", "report", "--project", project)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: {state} is not what an interrupted `mlscaffold add` leaves: move it away first\n"
+    )
+    assert snapshot(outside) == before
+
+
+def test_the_folder_of_the_state_is_no_link(foreign: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (foreign / ".mlscaffold-add").symlink_to(tmp_path / "outside")
+    before = snapshot(tmp_path)
+    done = cli("add", "page", "report", "--project", foreign)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert snapshot(tmp_path) == before
 
 
 def test_a_file_that_changes_meanwhile_is_kept(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -188,6 +189,76 @@ def test_what_an_answers_file_still_says_is_believed(toys: Toys, tmp_path: Path)
     found = adopt(toy, "--template", toys.template)
     assert (found["release"], found["answers"]["project_name"]) == ("v2.0.0", "fish")  # ty: ignore
     assert found["changed"] == {"README.md": [1, 1]}
+
+
+def test_a_recorded_answer_may_be_of_any_type(tmp_path: Path) -> None:
+    question = "big: {type: bool, default: false}\n"
+    template = template_of(
+        tmp_path / "template",
+        {"v1.0.0": {"a.txt.jinja": "{{ big }}\n"}},
+        questions={"v1.0.0": f"{question}_subdirectory: template\n"},
+    )
+    source = f"git+{template.as_uri()}"
+    files = {ANSWERS: f"_src_path: {source}\nbig: true\n", "a.txt": "True\n"}
+    found = adopt(make(tmp_path / "toy", files), "--template", template)
+    assert (found["answers"], found["changed"]) == ({"big": True}, {})
+
+
+def test_an_answers_file_without_a_last_line_end_is_recorded_rightly(tmp_path: Path) -> None:
+    template = template_of(tmp_path / "template", {"v1.0.0": {"a.txt": "a\n"}})
+    [file] = (template / "template").glob("*answers*")
+    file.write_text("{{ _copier_answers | to_nice_yaml | trim }}")
+    commit(template, tag="v2.0.0")
+    toy = make(tmp_path / "toy", {"mine.txt": "mine\n"})
+    found = adopt(toy, "--template", template)
+    assert found["is_incomplete"]
+    answers = {name: value for name, value in recorded(toy).items() if not name.startswith("_")}
+    assert answers == found["answers"]
+    commit(toy)
+    assert cli("update", toy).exit_code == 0
+    assert recorded(toy)["project_name"] == "toy"
+    assert "_incomplete" not in recorded(toy)
+
+
+def test_an_answers_file_that_is_not_committed_is_not_replaced(toys: Toys, tmp_path: Path) -> None:
+    toy = toys.make(tmp_path / "toy")
+    (toy / "mine.yml").write_text("mine: 1\n")
+    before = snapshot(toy)
+    done = cli("adopt", toy, "--template", toys.template, "-a", "mine.yml")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: {toy / 'mine.yml'} is not committed as it is on disk: commit it first\n"
+    )
+    assert snapshot(toy) == before
+
+
+def test_a_project_of_a_newer_release_stays_there(toys: Toys, tmp_path: Path) -> None:
+    toy = toys.make(tmp_path / "toy")
+    edit(toy / ANSWERS, ("_commit: v1.0.0", "_commit: v9.0.0"))
+    commit(toy)
+    before = snapshot(toy)
+    done = cli("adopt", toy, "--template", toys.template)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: {toy} has release v9.0.0, and v3.0.0 is the newest that mlscaffold knows: "
+        "upgrade mlscaffold\n"
+    )
+    assert snapshot(toy) == before
+
+
+def test_a_path_of_the_answers_file_may_begin_with_a_dot(toys: Toys, tmp_path: Path) -> None:
+    toy = toys.make(tmp_path / "repository" / "toy")
+    (toy / ANSWERS).unlink()
+    top = toy.parent
+    shutil.rmtree(toy / ".git")
+    git(top, "init", "--quiet", "--initial-branch=main")
+    commit(top)
+    options = ("-a", f"./{ANSWERS}")
+    assert adopt(toy, "--template", toys.template, *options)["answers_file"] == ANSWERS
+    commit(top)
+    done = cli("update", toy, *options)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert recorded(toy)["_commit"] == "v3.0.0"
 
 
 def test_an_answer_or_a_release_that_is_given_is_taken(toys: Toys, tmp_path: Path) -> None:

@@ -174,6 +174,16 @@ def test_a_path_of_this_machine_is_refused(toy: Path) -> None:
     )
 
 
+def test_a_folder_may_be_called_as_one_of_this_machine(toys: Toys, toy: Path) -> None:
+    """As in a container that has the project in /src."""
+    mine = toy / str(toy).lstrip("/")
+    mine.mkdir(parents=True)
+    (mine / "run.sh").write_text("mine\n")
+    keep(toy, f"{toy}/run.sh")
+    assert toys.update(toy).outcome is Outcome.UPDATED
+    assert (mine / "run.sh").read_text() == "mine\n"
+
+
 def test_the_file_must_be_committed(toys: Toys, toy: Path) -> None:
     def refused() -> str:
         done = cli("update", toy, "--branch=next")

@@ -274,6 +274,41 @@ def test_a_branch_of_the_user_here_is_left_alone(toys: Toys, toy: Path, forge: F
     assert (tip(toy), tip(remote_of(toy))) == (mine, "")
 
 
+@pytest.mark.parametrize("is_here", [True, False])
+def test_a_branch_that_is_behind_is_not_taken_for_an_updates(
+    is_here: bool, toys: Toys, toy: Path, forge: Forge
+) -> None:
+    git(toy, "switch", "--quiet", "--create", "feature")
+    commit(toy)
+    git(toy, "push", "--quiet", "--set-upstream", "origin", "feature")
+    if not is_here:
+        git(toy, "branch", "--quiet", "-D", "main")
+    before = snapshot(remote_of(toy))
+    done = cli("update", toy, "--to=v2.0.0", "--branch=main", "--open-pr")
+    place = toy if is_here else "origin"
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: the branch main in {place} has commits that mlscaffold did not make, and is left "
+        "alone: merge it, delete it or name another\n"
+    )
+    assert snapshot(remote_of(toy)) == before
+
+
+@pytest.mark.parametrize("how", ["--ff-only", "--no-ff"])
+def test_the_branch_of_a_merged_update_is_used_again(
+    how: str, toys: Toys, toy: Path, forge: Forge
+) -> None:
+    propose(toys, toy)
+    git(toy, "switch", "--quiet", BRANCH)
+    commit(toy)
+    git(toy, "push", "--quiet", "origin", BRANCH)
+    git(toy, "switch", "--quiet", "main")
+    git(toy, "merge", "--quiet", "--no-edit", how, BRANCH)
+    git(toy, "push", "--quiet")
+    done = propose(toys, toy, "v3.0.0")
+    assert (done.pushed, tip(remote_of(toy))) == (True, done.commit)
+
+
 def no_remote(toy: Path, forge: Forge) -> str:
     git(toy, "remote", "remove", "origin")
     return f"{toy} has no remote to push to: `git remote add origin URL` adds one"
@@ -359,6 +394,33 @@ def test_no_secret_is_shown(
         propose(toys, toy)
     assert "127.0.0.1:1/toy.git" in str(caught.value)
     assert "pass0word" not in str(caught.value)
+    git(toy, "remote", "set-url", "origin", "http://me:pass@0word@127.0.0.1:1/toy.git")
+    with pytest.raises(MlscaffoldError) as caught:
+        propose(toys, toy)
+    assert "127.0.0.1:1/toy.git" in str(caught.value)
+    assert "0word" not in str(caught.value)
+
+
+def test_no_variable_names_another_repository(
+    toy: Path, forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GH_REPO", "acme/another")
+    (forge.programs / "gh").write_text('#!/bin/sh\nprintf \'["%s"]\' "$GH_REPO" >&2; exit 1\n')
+    with pytest.raises(ForgeError) as caught:
+        find_forge(find_remote(open_worktree(toy))).find(BRANCH)
+    assert str(caught.value) == 'gh pr list failed: [""]'
+
+
+def test_the_password_of_a_template_is_not_shown(toy: Path) -> None:
+    answers = toy / ".copier-answers.yml"
+    lines = [one for one in answers.read_text().splitlines() if not one.startswith("_src_path")]
+    source = "_src_path: https://me:pass0word@127.0.0.1:1/template.git"
+    answers.write_text("\n".join([*lines, source, ""]))
+    commit(toy)
+    done = cli("update", toy)
+    assert done.exit_code == 1
+    assert "the template https://127.0.0.1:1/template.git can't be read" in done.stderr
+    assert "pass0word" not in done.stderr
 
 
 def test_on_gitlab_it_is_a_merge_request(
@@ -447,6 +509,11 @@ def test_projects_of_one_repository_share_a_request(
     [
         ("git@github.com:acme/toy.git", ("gh", "glab"), "gh"),
         ("https://me:secret@gitlab.com/acme/toy.git", ("gh", "glab"), "glab"),
+        (
+            "https://me:se@cret@gitlab.com/acme/toy.git",
+            ("gh",),
+            "gitlab.com needs glab, which is not installed",
+        ),
         ("ssh://git@gitlab.acme.example:2222/ml/toy.git", ("gh", "glab"), "glab"),
         ("https://git.acme.example/ml/toy.git", ("glab",), "glab"),
         ("git@github.com:acme/toy.git", ("glab",), "github.com needs gh, which is not installed"),

@@ -1,6 +1,7 @@
 """Renders that are kept for later commands: when they are used, and what is never kept."""
 
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -135,6 +136,16 @@ def test_changes_that_are_not_committed_are_not_kept(
         "v0.2.0",
         "M template/Makefile.jinja",
     )
+
+
+def test_another_tag_of_a_commit_is_another_release(toy: Path, tmp_path: Path, cache: Path) -> None:
+    template = tmp_path / "template"
+    twin, last = (shutil.copytree(toy, tmp_path / name) for name in ("twin", "last"))
+    git(template, "tag", "--annotate", "--message=x", "v2.0.1", "v2.0.0")
+    assert cli("update", twin, "--to=v2.0.0").exit_code == 0
+    git(template, "tag", "--delete", "v2.0.1")
+    updated(last)
+    assert "_commit: v2.0.0\n" in (last / ".copier-answers.yml").read_text()
 
 
 def test_a_commit_without_a_tag_is_not_kept(tmp_path: Path, cache: Path) -> None:
@@ -291,6 +302,17 @@ def test_a_size_of_zero_turns_it_off(
         2,
         "error: MLSCAFFOLD_CACHE_MIB must be a whole number of MiB, got 'a lot'\n",
     )
+
+
+def test_a_user_without_a_home_has_no_cache(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLSCAFFOLD_CACHE_DIR")
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    # As for the number of a user that a container makes up.
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    monkeypatch.chdir(toy)
+    updated(toy)
+    assert not (toy / "~").exists()
 
 
 def test_it_is_where_the_user_keeps_caches(

@@ -1,7 +1,6 @@
 """Record the release and the answers that come closest to a project which records none."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -14,8 +13,16 @@ from .errors import (
     ProjectError,
     TemplateError,
     UnfinishedUpdateError,
+    UnknownReleaseError,
 )
-from .project import ANSWERS_FILE, INCOMPLETE, open_project, partly_recorded
+from .project import (
+    ANSWERS_FILE,
+    INCOMPLETE,
+    is_project,
+    open_project,
+    partly_recorded,
+    require_relative,
+)
 from .rendering.releases import is_same_template, recorded_source
 from .rendering.render_cache import RenderCache, open_render_cache
 from .repository import files
@@ -87,6 +94,7 @@ def adopt(
         progress: Is called with each step.
     """
     worktree = open_worktree(path)
+    answers_file = answers_file and require_relative(answers_file)
     if transaction.unfinished(worktree):
         raise UnfinishedUpdateError(worktree.folder)
     source = recorded_source(template)
@@ -96,10 +104,17 @@ def adopt(
             raise OtherTemplateError(path / (answers_file or ANSWERS_FILE), recorded)
         if recorded:
             source = recorded
-            with suppress(ProjectError):
+            try:
                 return _current(path, answers_file, cache)
+            except UnknownReleaseError:
+                raise
+            except ProjectError:
+                pass
         answers_file = answers_file or ANSWERS_FILE
         _require_place(worktree, answers_file)
+        if not dry_run and is_project(path, answers_file):
+            # It will be replaced.
+            worktree.require_committed(answers_file)
         alternates = worktree.objects, cache.objects(worktree.object_format)
         with open_scratch(object_format=worktree.object_format, alternates=alternates) as scratch:
             search = Search(
@@ -164,7 +179,10 @@ def _answers_of(search: Search, found: Candidate) -> bytes:
             f"{search.answers_file}: if it does elsewhere, name that file with -a PATH"
         )
     content = search.scratch.blobs([entry.id])[entry.id]
-    return content if found.likeness.is_kin else content + _INCOMPLETE.encode()
+    if found.likeness.is_kin:
+        return content
+    # The last line of a file may have no end.
+    return content.removesuffix(b"\n") + b"\n" + _INCOMPLETE.encode()
 
 
 def _write(worktree: Worktree, answers_file: str, content: bytes) -> None:

@@ -293,6 +293,16 @@ class ExistingFileError(ProjectError):
         super().__init__(f"{path} exists: give another NAME, or move it first")
 
 
+class AdditionStateError(ProjectError):
+    """The folder for the state of an interrupted addition holds something else."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        super().__init__(
+            f"{folder} is not what an interrupted `mlscaffold add` leaves: move it away first"
+        )
+
+
 class TakenNameError(ProjectError):
     """The name of a new piece is in use in a file that gets lines for it."""
 

@@ -203,11 +203,14 @@ def _finished(
     command: list[str], *, cwd: Path | None, stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
     program = command[0]
+    env = environment(isolated=False) | _NEVER_ASKS
+    # gh would ask this repository in place of the project's own.
+    env.pop("GH_REPO", None)
     try:
         return subprocess.run(
             command,
             cwd=cwd,
-            env=environment(isolated=False) | _NEVER_ASKS,
+            env=env,
             input=stdin,
             capture_output=True,
             encoding="utf-8",

@@ -114,13 +114,13 @@ def _answers(recorded: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def require_relative(answers_file: str) -> str:
-    """Return the path of an answers file; raise AnswerError if it is not one in a project."""
+    """Return the path of an answers file, without `./`; raise AnswerError if it is not inside."""
     path = PurePath(answers_file)
     if path.is_absolute() or ".." in path.parts or not path.name or not answers_file.isprintable():
         raise AnswerError(
             f"--answers-file must be a path inside the project, got {shown(answers_file)}"
         )
-    return answers_file
+    return path.as_posix()
 
 
 def first_commit(path: Path, *, message: str, author: Mapping[str, str]) -> str:

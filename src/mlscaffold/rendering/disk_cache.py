@@ -104,7 +104,7 @@ class DiskCache:
 
 
 def open_disk_cache() -> DiskCache | None:
-    """Return the user's cache; `None` if it may take no space.
+    """Return the user's cache; `None` if it may take no space, or has no place.
 
     Raises SettingError if the environment sets a size that is none.
     """
@@ -113,15 +113,22 @@ def open_disk_cache() -> DiskCache | None:
         raise SettingError(f"{SIZE} must be a whole number of MiB, got {text[:60]!r}")
     if not int(text):
         return None
-    return DiskCache(_place() / _FOLDER, int(text) * 2**20)
+    place = _place()
+    return DiskCache(place / _FOLDER, int(text) * 2**20) if place else None
 
 
-def _place() -> Path:
+def _place() -> Path | None:
+    """Return the user's folder for what can be made again; `None` if the user has no home."""
     if chosen := os.environ.get(DIR):
         return Path(chosen).absolute()
     import platformdirs
 
-    return platformdirs.user_cache_path("mlscaffold", appauthor=False)
+    try:
+        found = platformdirs.user_cache_path("mlscaffold", appauthor=False)
+    except RuntimeError:
+        return None
+    # Older versions return it below `~`.
+    return found if found.is_absolute() else None
 
 
 def _is_ours(status: os.stat_result, is_kind: Callable[[int], bool]) -> bool:

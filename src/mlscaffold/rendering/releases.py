@@ -252,9 +252,10 @@ class Releases:
                 cwd=self.repository,
             )
         except GitError as error:
+            source = git.without_secrets(self.source)
             known = ", ".join(self._tags) or "no release"
             raise TemplateError(
-                f"{self.source} has no release {shown(ref)} here; it has {known}"
+                f"{source} has no release {shown(ref)} here; it has {known}"
             ) from error
 
 
@@ -397,4 +398,5 @@ def _mirror(url: str, repository: Path) -> None:
     try:
         git.run(*clone, "--end-of-options", url, repository, env=env, isolated=False)
     except GitError as error:
-        raise TemplateError(f"the template {url} can't be read: {error}") from error
+        shown_url = git.without_secrets(url)
+        raise TemplateError(f"the template {shown_url} can't be read: {error}") from error

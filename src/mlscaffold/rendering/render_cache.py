@@ -152,8 +152,10 @@ class RenderCache:
         is_known = self._disk and repeatable.may_be_repeatable(releases, release)
         if not (is_known and repeatable.renderer()):
             return ""
-        of = repeatable.renderer(), releases.url, releases.commit(release), template, release
-        return json.dumps([*of, *details], default=str)
+        commit = releases.commit(release)
+        # What a render records as its release also depends on the other tags of the commit.
+        of = repeatable.renderer(), releases.url, commit, releases.describe(commit)
+        return json.dumps([*of, template, release, *details], default=str)
 
     def _keep(self, template: str, release: str, name: str, content: Callable[[], bytes]) -> None:
         """Write an entry to the disk, if it can be used by later commands."""

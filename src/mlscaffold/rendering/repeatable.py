@@ -8,7 +8,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ..errors import GitError
 from ..repository import git
 from .releases import Releases
 
@@ -107,9 +106,5 @@ def _mentions(releases: Releases, ref: str, pattern: str) -> bool:
     has_submodule = any(fields.startswith("160000") for fields, _, _ in entries)
     if has_submodule or re.search(pattern, names, re.MULTILINE):
         return True
-    search = ("grep", "--quiet", "--extended-regexp", "--text", "-e", pattern, commit)
-    try:
-        git.run(*search, cwd=releases.repository)
-    except GitError:
-        return False
-    return True
+    search = ("grep", "--files-with-matches", "--extended-regexp", "--text", "-e", pattern, commit)
+    return bool(git.output(*search, cwd=releases.repository, may_exit=(0, 1)))

@@ -127,7 +127,7 @@ def output(
 
 def without_secrets(text: str) -> str:
     """Return the text without the credentials of URLs, and without tokens of the environment."""
-    text = re.sub(r"(https?://)[^/@\s]+@", r"\1", text)
+    text = re.sub(r"(https?://)[^/\s]+@", r"\1", text)
     for name, value in os.environ.items():
         if name.endswith(("TOKEN", "PASSWORD")) and len(value) >= 8:
             text = text.replace(value, "***")

@@ -30,7 +30,7 @@ class Remote:
     def host(self) -> str:
         """The host of the URL, in lower case; empty for a folder."""
         # With a scheme, or as `host:path`, where a single letter is a drive of Windows.
-        pattern = r"[a-z+]+://(?:[^/@]*@)?([^/:]+)|(?:[^/@:]+@)?([^/:]{2,}):(?!//)"
+        pattern = r"[a-z+]+://(?:[^/]*@)?([^/:@]+)|(?:[^/@:]+@)?([^/:]{2,}):(?!//)"
         found = re.match(pattern, self.url)
         return (found[1] or found[2]).lower() if found else ""
 

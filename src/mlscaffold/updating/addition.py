@@ -15,11 +15,11 @@ import os
 import shutil
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import ChangedMeanwhileError, ConcurrentUpdateError
-from ..repository import files
+from ..errors import AdditionStateError, ChangedMeanwhileError, ConcurrentUpdateError
+from ..repository import files, git
 
 _STATE = ".mlscaffold-add"
 
@@ -89,12 +89,39 @@ def _write_journal(top: Path, contents: Mapping[str, bytes], before: Mapping[str
 def _undo(top: Path) -> None:
     """Take back what an unfinished addition has written; do nothing if there is none."""
     state = top / _STATE
-    if not files.is_folder(state):
-        return
-    journal = state / "journal.json"
-    if journal.exists():
-        _restore(top, json.loads(journal.read_bytes()))
-    _remove(state)
+    if os.path.lexists(state):
+        if journal := _read_journal(state):
+            _restore(top, journal)
+        _remove(state)
+
+
+def _read_journal(state: Path) -> Mapping[str, Any]:
+    """Return what an unfinished addition has recorded, empty if it had not got that far.
+
+    Raises AdditionStateError unless it is what `write` leaves. A project may come from anybody, and
+    its files must not say what is moved or written outside of it, or in `.git`.
+    """
+    if not files.is_folder(state) or any(path.is_symlink() for path in state.rglob("*")):
+        raise AdditionStateError(state)
+    file = state / "journal.json"
+    if not file.exists():
+        return {}
+    try:
+        journal = json.loads(file.read_bytes())
+        paths = (*journal["files"], *journal["folders"], *journal["replaced"])
+        is_ours = all(map(_is_inside, paths))
+        is_ours &= all(digest.startswith("file ") for digest in journal["files"].values())
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        is_ours = False
+    if not is_ours:
+        raise AdditionStateError(state)
+    return journal
+
+
+def _is_inside(path: str) -> bool:
+    """Return whether it is a path below the project, and none that git takes for its own."""
+    parts = PurePosixPath(path).parts
+    return bool(parts) and not {"/", "//", ".."} & {*parts} and not git.is_git_name(path)
 
 
 def _restore(top: Path, journal: Mapping[str, Any]) -> None:
@@ -105,10 +132,11 @@ def _restore(top: Path, journal: Mapping[str, Any]) -> None:
         if files.digest_in(top, path) == digest:
             if kept or path not in journal["replaced"]:
                 files.swap(top, path, kept, old=digest, aside=state / "gone" / path)
-        elif kept and not os.path.lexists(top / path):
+        elif kept and not files.blocking_path(top, path, going=set()):
             files.place(kept, top / path)
     for folder in journal["folders"]:
-        files.remove_empty(top / folder)
+        if files.is_folder_in(top, folder):
+            files.remove_empty(top / folder)
 
 
 def _remove(state: Path) -> None:

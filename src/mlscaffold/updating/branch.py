@@ -89,18 +89,25 @@ def require_own(
 ) -> None:
     """Raise ForeignCommitsError if the branch has a commit that was not made here, or was changed.
 
-    That is one that neither HEAD has nor `others`.
+    That is one that neither HEAD has nor `others`. If they have all, it may be a branch of an
+    update that was merged, but not one such as main, behind HEAD, that no update was committed on.
     """
     form = f"--format=%T %(trailers:key={_TRAILER},valueonly,separator=%x20)"
     listed = worktree.git(
         *("rev-list", "--no-commit-header", form, tip, "--not", worktree.head, *others)
     )
-    for line in listed.decode(errors="replace").splitlines():
-        tree, _, recorded = line.partition(" ")
-        if recorded != tree:
-            shallow = worktree.git("rev-parse", "--is-shallow-repository").strip() == b"true"
-            hint = " (this clone is shallow: `git fetch --unshallow` first)" if shallow else ""
-            raise ForeignCommitsError(branch, place, hint)
+    pairs = [line.partition(" ") for line in listed.decode(errors="replace").splitlines()]
+    is_own = all(recorded == tree for tree, _, recorded in pairs)
+    if not (is_own and (pairs or _is_of_updates(worktree, tip))):
+        shallow = worktree.git("rev-parse", "--is-shallow-repository").strip() == b"true"
+        hint = " (this clone is shallow: `git fetch --unshallow` first)" if shallow else ""
+        raise ForeignCommitsError(branch, place, hint)
+
+
+def _is_of_updates(worktree: Worktree, tip: str) -> bool:
+    """Return whether an update was committed on a branch itself, not on one merged into it."""
+    asked = ("rev-list", "--first-parent", "--max-count=1", "--basic-regexp")
+    return bool(worktree.git(*asked, f"--grep=^{_TRAILER}: ", tip))
 
 
 def range_of(worktree: Worktree, tip: str) -> list[tuple[str, str]]:

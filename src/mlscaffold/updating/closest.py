@@ -229,7 +229,7 @@ def _deduced(search: Search, release: str) -> dict[str, Any]:
         elif question.type == "str":
             possible[question.name] = list(texts)
         if question.name in search.recorded:
-            possible[question.name].insert(0, search.recorded[question.name])
+            possible.setdefault(question.name, []).insert(0, search.recorded[question.name])
     return _valid(search, release, possible)
 
 

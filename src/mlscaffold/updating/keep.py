@@ -105,8 +105,12 @@ _EXPECTED = "must hold `keep`, a list of paths and patterns"
 def _is_pattern(pattern: Any, worktree: Worktree) -> bool:
     if not (isinstance(pattern, str) and pattern.isprintable() and pattern.strip()):
         return False
-    is_here = PurePath(pattern).is_relative_to(worktree.folder)
-    return not (pattern.startswith("#") or {".", ".."} & {*pattern.split("/")} or is_here)
+    if pattern.startswith("#") or {".", ".."} & {*pattern.split("/")}:
+        return False
+    if not PurePath(pattern).is_relative_to(worktree.folder):
+        return True
+    # A path of this machine, unless a project in /src has a folder src.
+    return worktree.folder.joinpath(*PurePath(pattern).parts[1:2]).exists()
 
 
 def _change(
