@@ -25,10 +25,10 @@ format: setup  ## Fix style and format
 	ruff check --fix
 	ruff format
 
-test: setup  ## Run all tests; ARGS go to pytest
+test: setup  ## Run the tests without the mark `nightly`; ARGS go to pytest
 	pytest --numprocesses auto --dist worksteal $(ARGS)
 
-test-fast: setup  ## Run the tests without the mark `slow`
+test-fast: setup  ## Run the tests without the marks `slow` and `nightly`
 	pytest --numprocesses auto --dist worksteal -m "not slow and not nightly" $(ARGS)
 
 freshness: setup  ## Try projects with their newest and lowest dependencies; ARGS=newest

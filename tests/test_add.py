@@ -138,7 +138,7 @@ TAKEN = "is taken by a module or a dependency of the project"
         ("match", "is a keyword of Python"),
         ("json", TAKEN),
         ("Torch", TAKEN),
-        ("on", "is no word in YAML"),
+        ("on", "is read as true, false or null in YAML"),
         ("tensor", "must not give Tensor, which src/toy_project/models/tensor.py imports"),
     ],
 )

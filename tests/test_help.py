@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = ("new", "options", "update", "set", "add", "diff", "check", "doctor")
+COMMANDS = ("new", "options", "update", "set", "add", "diff", "adopt", "check", "doctor")
 PROGRAM = Path(sys.executable).with_name("mlscaffold")
 
 

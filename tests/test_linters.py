@@ -147,16 +147,21 @@ def test_dependabot_leaves_the_actions_of_the_template_to_it(render: Render) -> 
 def test_renovate_finds_each_version_that_the_template_pins() -> None:
     """Its patterns are JavaScript's, in which a named group has no P."""
     settings = json.loads((ROOT / "renovate.json").read_text())
-    bounds, uv = (
-        re.compile(one["matchStrings"][0].replace("(?<", "(?P<"))
+    (bounds,), uv = (
+        [re.compile(text.replace("(?<", "(?P<")) for text in one["matchStrings"]]
         for one in settings["customManagers"]
     )
     pyproject = (ROOT / "template" / "pyproject.toml.jinja").read_text()
     capped = [line for line in pyproject.splitlines() if re.match(r' +"\S+,<', line)]
     assert len(capped) == len(bounds.findall(pyproject)) > 20
-    images = [
-        path for path in (ROOT / "template").rglob("*Dockerfile*") if "uv" in path.read_text()
+    read = settings["customManagers"][1]["managerFilePatterns"]
+    pinned = [
+        path
+        for path in (ROOT / "template").rglob("*")
+        if path.is_file() and re.search(rb"\buv(==|:)\d+\.\d+\.\d", path.read_bytes())
     ]
-    pinned = [path for path in images if "uv==" in path.read_text()]
-    assert len(pinned) == 2
-    assert all(uv.search(path.read_text()) for path in pinned)
+    assert len(pinned) == 3
+    for path in pinned:
+        name = path.relative_to(ROOT).as_posix()
+        assert any(re.search(pattern.strip("/"), name) for pattern in read), name
+        assert any(pattern.search(path.read_text()) for pattern in uv), name

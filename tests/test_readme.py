@@ -10,9 +10,14 @@ import pytest
 from choices import COVERING, Answers, named
 from conftest import Render
 
+from mlscaffold.rendering.releases import PUBLIC_URL
+
 ROOT = Path(__file__).parents[1]
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(
+        ROOT / f"{name}.md"
+        for name in ("README", "CONTRIBUTING", "CHANGELOG", "SECURITY", "AGENTS")
+    ),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 
@@ -64,6 +69,12 @@ def test_every_make_target_of_the_projects_readme_is_there(
     assert asked <= targets(project / "Makefile")
 
 
+def test_the_projects_readme_says_how_to_update_without_an_installation(render: Render) -> None:
+    address = f"git+{PUBLIC_URL.removesuffix('.git')}"
+    assert f"uv tool install {address}" in commands(ROOT / "README.md")
+    assert f"`uvx --from {address} mlscaffold update`" in (render() / "README.md").read_text()
+
+
 @pytest.mark.parametrize(
     "line", [line for page in PAGES for line in commands(page) if "mlscaffold " in line]
 )
@@ -75,7 +86,7 @@ def test_a_command_of_ours_runs(line: str, tmp_path: Path, render: Render) -> No
     command = [sys.executable, "-m", Path(program).name, *arguments]
     command += ["--no-lock"] if makes else []
     subprocess.run(command, cwd=here, check=True, stdin=subprocess.DEVNULL)
-    made = tmp_path / Path(arguments[1]).name if makes else here
+    made = here / arguments[1] if makes else here
     assert (made / "Makefile").is_file()
 
 

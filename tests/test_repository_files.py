@@ -1,13 +1,13 @@
 """The files of a project that a host of repositories, an editor or git's hooks read."""
 
 import json
-import os
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 from choices import CHOICES
+from ci_jobs import stand_in
 from conftest import Render, Run
 from test_readme import commands, targets
 
@@ -71,13 +71,10 @@ def test_the_readme_has_the_commands_that_apply_them(
     render: Render, run_in: Run, tmp_path: Path
 ) -> None:
     """With a stand-in for gh that shows its arguments and reads its input."""
-    gh = tmp_path / "gh"
-    gh.write_text('#!/bin/sh\necho "$@"\n[ "$3" != --input ] || cat "$4" >/dev/null\n')
-    gh.chmod(0o755)
+    path = stand_in(tmp_path, gh='echo "$@"\n[ "$3" != --input ] || cat "$4" >/dev/null')
     project = render()
     lines = [line for line in commands(project / "README.md") if line.startswith("gh ")]
-    env = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
-    shown = [run_in(project, "bash", "-ec", line, env=env).stdout for line in lines]
+    shown = [run_in(project, "bash", "-ec", line, env={"PATH": path}).stdout for line in lines]
     assert shown == [
         "api repos/{owner}/{repo}/rulesets --input .github/ruleset.json\n",
         "api repos/{owner}/{repo}/private-vulnerability-reporting --method PUT\n",

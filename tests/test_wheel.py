@@ -168,7 +168,7 @@ def test_an_older_wheel_says_that_it_is_older(first: Path, second: Path, tmp_pat
     assert done.returncode == 0
     assert done.stdout == (
         "toy: ahead: v0.2.0 is newer than v0.1.0, the newest that mlscaffold knows; "
-        "upgrade mlscaffold\n"
+        "upgrade mlscaffold (`uv tool upgrade mlscaffold-cli`)\n"
     )
 
 
@@ -184,7 +184,7 @@ def test_an_older_wheel_updates_no_newer_project(first: Path, second: Path, tmp_
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "error: toy has release v0.2.0, and v0.1.0 is the newest that mlscaffold knows: "
-        "upgrade mlscaffold\n"
+        "upgrade mlscaffold (`uv tool upgrade mlscaffold-cli`)\n"
     )
     assert git(tmp_path / "toy", "status", "--porcelain") == ""
 

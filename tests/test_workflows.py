@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from choices import CHOICES
+from ci_jobs import stand_in
 from conftest import Render
 from evolving import template_of
 from stand_in_forge import Forge
@@ -91,9 +92,7 @@ def run_step(
 ) -> subprocess.CompletedProcess[str]:
     """Run a step as GitHub does, with a stand-in for gh, and one for uvx unless that is empty."""
     if uvx:
-        file = forge.programs / "uvx"
-        file.write_text(f"#!/bin/sh\n{uvx}\n")
-        file.chmod(0o755)
+        stand_in(forge.programs, uvx=uvx)
     home = {"HOME": str(forge.state), "GH_TOKEN": "ghs_0123456789"}
     return subprocess.run(
         ["bash", "-e", "-c", script],
@@ -175,8 +174,7 @@ def test_the_template_is_found_by_each_kind_of_address(
 ) -> None:
     (tmp_path / ".copier-answers.yml").write_text(f"_commit: v1.0.0\n_src_path: {source}\n")
     forge = Forge(tmp_path / "forge", "gh")
-    (forge.programs / "git").write_text("#!/bin/sh\n")
-    (forge.programs / "git").chmod(0o755)
+    stand_in(forge.programs, git="")
     done = run_step(update, tmp_path, forge, uvx='echo "$@"')
     arguments = "mlscaffold update --branch template-update --open-pr"
     assert done.stdout == f"--from {asked} {arguments}\n"

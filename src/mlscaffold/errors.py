@@ -4,6 +4,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from .version import DISTRIBUTION
+
 
 class MlscaffoldError(Exception):
     """Refused or failed, and nothing was changed."""
@@ -254,7 +256,7 @@ class UnknownReleaseError(ProjectError):
         self.project, self.release, self.newest = project, release, newest
         super().__init__(
             f"{project} has release {release}, and {newest} is the newest that mlscaffold knows: "
-            "upgrade mlscaffold"
+            f"upgrade mlscaffold (`uv tool upgrade {DISTRIBUTION}`)"
         )
 
 

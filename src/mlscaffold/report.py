@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import listed
 from .terminal import printable
 from .updating import wording
+from .version import DISTRIBUTION
 
 if TYPE_CHECKING:
     from .add import Added
@@ -101,7 +102,7 @@ def of_checked(one: "Checked") -> str:
         "current": f"current ({one.release})",
         "outdated": f"outdated: {one.release} is followed by {one.latest}",
         "ahead": f"ahead: {one.release} is newer than {one.latest}, the newest that mlscaffold "
-        "knows; upgrade mlscaffold",
+        f"knows; upgrade mlscaffold (`uv tool upgrade {DISTRIBUTION}`)",
         "unreleased": f"unreleased: the template has no release or commit {one.release}",
         "unreadable": f"unreadable: {one.problem}",
         "skipped": f"skipped: {one.problem}",
