@@ -15,6 +15,8 @@ from other_layouts import BY_HAND, COOKIECUTTER_DATA_SCIENCE, LIGHTNING_HYDRA, m
 from templates import commit, copy_checkout, git
 from toys import Toys, cli, committed, edit, files_of, snapshot, status
 
+from mlscaffold.errors import shown
+
 ANSWERS = ".copier-answers.yml"
 LATER = "\n# Of the second release.\n"
 
@@ -173,7 +175,7 @@ def test_what_is_adopted_already_stays_as_it_is(toys: Toys, tmp_path: Path) -> N
     done = cli("adopt", toy)
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == (
-        f"error: {toy / ANSWERS} records the template {source!r}, which `mlscaffold update` "
+        f"error: {toy / ANSWERS} records the template {shown(source)}, which `mlscaffold update` "
         "continues with; record this one in another file with -a PATH, or remove that file\n"
     )
     assert snapshot(toy) == before
