@@ -130,7 +130,8 @@ def test_the_branch_is_pushed_and_a_pull_request_lists_what_was_done(
     assert request["body"] == BODY
     tree = git(toy, "rev-parse", f"{BRANCH}^{{tree}}")
     message = git(toy, "log", "-1", "--format=%B", BRANCH)
-    assert message == f"{TITLE}\n\n{BODY}\n\nMlscaffold-Tree: {tree}"
+    trailers = f"Mlscaffold-Tree-Answers: .copier-answers.yml\nMlscaffold-Tree: {tree}"
+    assert message == f"{TITLE}\n\n{BODY}\n\n{trailers}"
 
 
 def test_conflicts_make_a_draft_that_lists_them(toy: Path, forge: Forge) -> None:
@@ -502,6 +503,35 @@ def test_projects_of_one_repository_share_a_request(
         first["commit"],
         second["commit"],
     ]
+
+
+def test_the_update_of_another_project_is_not_replaced(
+    toys: Toys, template: Path, forge: Forge, tmp_path: Path
+) -> None:
+    repo = tmp_path / "repo"
+    for name in ("a", "b"):
+        shutil.rmtree(toys.make(repo / name, template=template) / ".git")
+    shutil.copy(repo / "a" / ".copier-answers.yml", repo / "a" / ".second.yml")
+    git(repo, "init", "--quiet", "--initial-branch=main")
+    commit(repo)
+    remote = with_remote(repo)
+    options = ("--branch", BRANCH, "--open-pr", "--to=v2.0.0")
+    assert cli("update", repo / "a", *options).exit_code == 0
+    before, requests = tip(remote), forge.requests(repo)
+    for here, others in ((True, ["b"]), (True, ["a", "-a", ".second.yml"]), (False, ["b"])):
+        if not here:
+            git(repo, "branch", "--quiet", "-D", BRANCH)
+        project, *more = others
+        done = cli("update", repo / project, *more, *options)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert done.stderr == (
+            f"error: the branch {BRANCH} in {repo if here else 'origin'} has the update of "
+            "a/.copier-answers.yml, which would be lost: update all in one command, or merge the "
+            "branch or name another\n"
+        )
+        assert (tip(remote), forge.requests(repo)) == (before, requests)
+    assert cli("update", repo / "b", repo / "a", *options).exit_code == 0
+    assert git(repo, "rev-list", "--count", f"main..{BRANCH}") == "2"
 
 
 @pytest.mark.parametrize(

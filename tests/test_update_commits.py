@@ -67,6 +67,7 @@ def test_conflicts_are_committed_on_a_branch(toys: Toys, toy: Path) -> None:
         "- added: `colour.txt`, `guide/one.md`, `guide/two.md`, `src/extra.py`, `src/toolbox.py`\n"
         "- deleted: `docs/one.md`, `docs/two.md`, `src/tools.py`\n"
         "\n"
+        "Mlscaffold-Tree-Answers: .copier-answers.yml\n"
         f"Mlscaffold-Tree: {tree}"
     )
     assert "<<<<<<< yours\nmine\n" in git(toy, "show", "next:src/main.py")

@@ -233,6 +233,17 @@ class ForeignCommitsError(ProjectError):
         )
 
 
+class OtherUpdatesError(ProjectError):
+    """The branch that an update would replace has the update of another project or template."""
+
+    def __init__(self, branch: str, place: str, answers_files: Collection[str]) -> None:
+        self.branch, self.place, self.answers_files = branch, place, answers_files
+        super().__init__(
+            f"the branch {branch} in {place} has the update of {listed(answers_files)}, which "
+            "would be lost: update all in one command, or merge the branch or name another"
+        )
+
+
 class NoRemoteError(ProjectError):
     """A project has no remote repository to push to."""
 

@@ -55,6 +55,7 @@ def _update_in_turn(
 ) -> None:
     onto = ""
     done = []
+    request = replace(request, beside=tuple(path.absolute() for path in paths))
     for path in paths:
         row = _updated(path, request, cache, onto=onto)
         onto = row.commit if row.branch else onto

@@ -52,6 +52,8 @@ class UpdateRequest:
     opens_pr: bool = False
     """Whether the branch is to be pushed, by `publication.published`, and may exist: if all its
     commits are of earlier updates, it is replaced."""
+    beside: tuple[Path, ...] = ()
+    """The projects of the same repository that are updated in the same command."""
     ask: Ask | None = None
     answers_file: str = ""
     """Which of a project's templates to update: where its answers are, if not where they usually
@@ -219,7 +221,11 @@ def _require_ready(
 ) -> None:
     """Raise ProjectError if the project's state does not allow the request."""
     if request.opens_pr and not (is_begun or request.dry_run):
-        publication.require_possible(worktree, request.branch)
+        publication.require_possible(
+            *(worktree, request.branch),
+            answers_file=project.answers_file,
+            beside=request.beside,
+        )
     elif request.branch and not is_begun:
         branch.require_new(worktree, request.branch, replaces=request.opens_pr)
     if not (request.dry_run or request.branch):
@@ -240,7 +246,10 @@ def _applied(
     outcome = Outcome.CONFLICTS if merged.conflicts else Outcome.UPDATED
     if request.branch:
         message = f"{title}\n\n{wording.text_of(done)}"
-        commit = branch.commit_on(worktree, merged, scratch, message, author, request.branch)
+        commit = branch.commit_on(
+            *(worktree, merged, scratch, message, author, request.branch),
+            answers_file=project.answers_file,
+        )
         return replace(done, outcome=outcome, branch=request.branch, commit=commit)
     commit = transaction.apply(
         worktree, merged, scratch, title=title, author=author, commits=request.commits

@@ -1,7 +1,7 @@
 """Commit a merge on a branch of its own, without touching the working tree."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,15 +11,19 @@ from ..errors import (
     BranchInUseError,
     ForeignCommitsError,
     GitError,
+    OtherUpdatesError,
     shown,
 )
 from ..repository.scratch import Scratch
 from ..repository.worktree import Worktree
 from .commits import commit_tree, import_objects, tree_of
 from .merge import Merge
+from .wording import plain
 
 _TRAILER = "Mlscaffold-Tree"
 """The line of a message that names the commit's tree, which who amends the commit changes."""
+_OF = "Mlscaffold-Tree-Answers"
+"""The line that names the answers file of the project and template, from the top."""
 
 
 def commit_on(
@@ -29,6 +33,8 @@ def commit_on(
     message: str,
     author: Mapping[str, str],
     branch: str,
+    *,
+    answers_file: str,
 ) -> str:
     """Commit the merge, conflicts with their markers, move the branch there and return the id."""
     ref = f"refs/heads/{branch}"
@@ -36,7 +42,8 @@ def commit_on(
     with TemporaryDirectory(prefix="mlscaffold-") as folder:
         import_objects(scratch, worktree, merged)
         tree = tree_of(worktree, merged, Path(folder, "index"))
-    commit = commit_tree(worktree, tree, f"{message}\n\n{_TRAILER}: {tree}", author)
+    trailers = f"{_OF}: {plain(worktree.prefix + answers_file)}\n{_TRAILER}: {tree}"
+    commit = commit_tree(worktree, tree, f"{message}\n\n{trailers}", author)
     move(worktree, branch, commit, before=before)
     return commit
 
@@ -70,10 +77,13 @@ def require_new(worktree: Worktree, branch: str, *, replaces: bool = False) -> N
             raise BranchExistsError(other, worktree.top)
 
 
-def require_replaceable(worktree: Worktree, branch: str, others: Sequence[str]) -> None:
+def require_replaceable(
+    worktree: Worktree, branch: str, others: Sequence[str], *, updated: Collection[str]
+) -> None:
     """Raise ProjectError if the branch can't be replaced without a loss.
 
-    `others` are options of `git rev-list` for commits that stay elsewhere.
+    `others` are options of `git rev-list` for commits that stay elsewhere; `updated` are the
+    answers files, from the top, of all that is updated now.
     """
     require_new(worktree, branch, replaces=True)
     asked = ("for-each-ref", "--format=%(objectname) %(worktreepath)", f"refs/heads/{branch}")
@@ -81,27 +91,38 @@ def require_replaceable(worktree: Worktree, branch: str, others: Sequence[str]) 
     if checked_out:
         raise BranchInUseError(branch, checked_out)
     if tip:
-        require_own(worktree, branch, tip, others, place=str(worktree.top))
+        require_own(worktree, branch, tip, others, place=str(worktree.top), updated=updated)
 
 
 def require_own(
-    worktree: Worktree, branch: str, tip: str, others: Sequence[str], *, place: str
+    worktree: Worktree,
+    branch: str,
+    tip: str,
+    others: Sequence[str],
+    *,
+    place: str,
+    updated: Collection[str] | None = None,
 ) -> None:
     """Raise ForeignCommitsError if the branch has a commit that was not made here, or was changed.
 
     That is one that neither HEAD has nor `others`. If they have all, it may be a branch of an
     update that was merged, but not one such as main, behind HEAD, that no update was committed on.
+    Raises OtherUpdatesError if it has an update of something that is not in `updated`.
     """
-    form = f"--format=%T %(trailers:key={_TRAILER},valueonly,separator=%x20)"
+    trees, files = (f"%(trailers:key={key},valueonly,separator=%x20)" for key in (_TRAILER, _OF))
+    form = f"--format=%T%x00{trees}%x00{files}"
     listed = worktree.git(
         *("rev-list", "--no-commit-header", form, tip, "--not", worktree.head, *others)
     )
-    pairs = [line.partition(" ") for line in listed.decode(errors="replace").splitlines()]
-    is_own = all(recorded == tree for tree, _, recorded in pairs)
-    if not (is_own and (pairs or _is_of_updates(worktree, tip))):
+    rows = [line.split("\0") for line in listed.decode(errors="replace").splitlines()]
+    is_own = all(recorded == tree for tree, recorded, _ in rows)
+    if not (is_own and (rows or _is_of_updates(worktree, tip))):
         shallow = worktree.git("rev-parse", "--is-shallow-repository").strip() == b"true"
         hint = " (this clone is shallow: `git fetch --unshallow` first)" if shallow else ""
         raise ForeignCommitsError(branch, place, hint)
+    left = {file for _, _, file in rows if file} - set(map(plain, updated or ()))
+    if left and updated is not None:
+        raise OtherUpdatesError(branch, place, left)
 
 
 def _is_of_updates(worktree: Worktree, tip: str) -> bool:

@@ -1,8 +1,8 @@
 """Push the branch of an update and open a pull request, or bring the open one up to date."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ..errors import MlscaffoldError, UnpushedError
 from ..forge import Forge, Proposal, find_forge
@@ -13,19 +13,24 @@ from . import wording
 from .result import Outcome, UpdateResult
 
 
-def require_possible(worktree: Worktree, branch: str) -> None:
+def require_possible(
+    worktree: Worktree, branch: str, *, answers_file: str, beside: Iterable[Path]
+) -> None:
     """Raise MlscaffoldError unless a branch can replace the remote's and a request be opened.
 
     That is: HEAD is on a remote, its host's command line is installed and logged in, and neither
-    here nor there has the branch a commit of somebody else. What the remote has is fetched.
+    here nor there has the branch a commit of somebody else, or the update of a project that is not
+    updated `beside` this one. What the remote has is fetched.
     """
+    places = {_within(worktree, one) for one in beside} | {worktree.prefix}
+    updated = {(PurePath(place) / answers_file).as_posix() for place in places}
     remote = find_remote(worktree)
     known = ("--not", f"--glob=refs/remotes/{remote.name}/*")
     if worktree.git("rev-list", "--max-count=1", worktree.head, *known).strip():
         raise UnpushedError(worktree.top, remote.name)
-    branches.require_replaceable(worktree, branch, remote.excluded(branch))
+    branches.require_replaceable(worktree, branch, remote.excluded(branch), updated=updated)
     find_forge(remote).find(branch)
-    _own_tip(worktree, remote, branch)
+    _own_tip(worktree, remote, branch, updated=updated)
 
 
 def published(rows: Sequence[UpdateResult], branch: str) -> list[UpdateResult]:
@@ -54,12 +59,14 @@ def published(rows: Sequence[UpdateResult], branch: str) -> list[UpdateResult]:
     return [by_project.get(row.project, row) for row in rows]
 
 
-def _own_tip(worktree: Worktree, remote: Remote, branch: str) -> str:
-    """Return the commit that the remote has the branch at, if any; raise ForeignCommitsError."""
+def _own_tip(
+    worktree: Worktree, remote: Remote, branch: str, *, updated: Collection[str] | None = None
+) -> str:
+    """Return the commit that the remote has the branch at, if any; raise as `require_own` does."""
     tip = remote.fetch(branch)
     if tip:
         others = remote.excluded(branch)
-        branches.require_own(worktree, branch, tip, others, place=remote.name)
+        branches.require_own(worktree, branch, tip, others, place=remote.name, updated=updated)
     return tip
 
 
