@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 # uv has its own variable for a folder of wheels; pip's is used too.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Else each command of a project would compile PyTorch again.
+unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help setup lint format test test-fast freshness demo build release clean
 

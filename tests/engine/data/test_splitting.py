@@ -2,7 +2,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from toy_project.data.preprocessing import split_at_random, split_groups
+from toy_project.data.splitting import split_at_random, split_groups
 
 FRACTIONS = (0.7, 0.15, 0.15)
 

@@ -4,7 +4,7 @@ import hashlib
 import logging
 import math
 from array import array
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -23,6 +23,7 @@ from .dataset import write_split
 from .encoder import Encoder, encoder_class, encoder_settings
 from .rows import Row, Rows, Values
 from .spec import DataSpec
+from .splitting import largest_in_group, split_at_random, split_by_time
 
 LISTED = 5
 """Rows that a message names; it counts the others."""
@@ -310,7 +311,7 @@ def _assigned(survey: Survey, config: DataConfig) -> np.ndarray:
     groups, by = _together(survey, config), _split_by(config)
     if by is SplitBy.given:
         chosen = survey.places[kept]
-        if groups is not None and (number := np.sum(_newest(chosen, groups) != chosen)):
+        if groups is not None and (number := np.sum(largest_in_group(chosen, groups) != chosen)):
             rows = "1 row has" if number == 1 else f"{number:,} rows have"
             log.warning("%s a group, or inputs, that a later split has too, as given", rows)
     elif by is SplitBy.time:
@@ -359,80 +360,3 @@ def _check_strata(
                 f"{' and '.join(objective.columns)} {survey.names[min(missing)]!r} has no row in "
                 f"the {name} split; it needs more rows (or groups), or another data.split_seed"
             )
-
-
-def split_by_time(
-    times: np.ndarray, groups: np.ndarray | None, *, fractions: Sequence[float]
-) -> np.ndarray:
-    """Return the split (0, 1, 2, …) of each row, the newest in the last; equal times stay together.
-
-    A group stays whole, at its newest time. A split begins at the time at which its share of the
-    rows does; it is empty if that is less than half a row.
-    """
-    times = times if groups is None else _newest(times, groups)
-    ordered = np.append(np.sort(times), np.inf)
-    starts = ordered[np.rint(np.cumsum(fractions[:-1]) * len(times)).astype(int)]
-    return np.searchsorted(starts, times, side="right")
-
-
-def _newest(times: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return the newest time of each row's group: [rows]."""
-    newest = np.full(groups.max(initial=-1) + 1, -np.inf)
-    np.maximum.at(newest, groups, times)
-    return newest[groups]
-
-
-def split_at_random(
-    strata: np.ndarray,
-    groups: np.ndarray | None,
-    *,
-    fractions: Sequence[float],
-    seed: int,
-) -> np.ndarray:
-    """Return the split (0, 1, 2, …) of each row; each stratum is in proportion to `fractions`."""
-    if groups is not None:
-        return split_groups(strata, groups, fractions=fractions, seed=seed)
-    shuffled = np.arange(len(strata), dtype=np.uint32)
-    np.random.default_rng(seed).shuffle(shuffled)
-    shuffled = shuffled[np.argsort(strata[shuffled], kind="stable")]
-    split_of = np.empty(len(strata), dtype=np.int8)
-    for rows in np.split(shuffled, np.cumsum(np.bincount(strata))[:-1]):
-        # Bounds of the splits, which leave a row to each if there are enough.
-        least = np.arange(1, len(fractions))
-        bounds = np.rint(np.cumsum(fractions[:-1]) * len(rows)).clip(least, len(rows) - least[::-1])
-        for index, some in enumerate(np.split(rows, bounds.astype(int))):
-            split_of[some] = index
-    return split_of
-
-
-def split_groups(
-    labels: Sequence[Hashable] | np.ndarray,
-    groups: Sequence[Hashable] | np.ndarray,
-    *,
-    fractions: Sequence[float],
-    seed: int,
-) -> np.ndarray:
-    """Return the split (0, 1, 2, …) of each row, without leakage of near-duplicates in a group.
-
-    Groups stay whole, and labels are in proportion to `fractions`. Greedy: each group, from large
-    to small and in seeded order among similar sizes, joins the split that lacks most of its labels.
-    If every group has one label, a label with at least as many groups as splits is in each split.
-    """
-    _, group_of, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
-    _, label_of = np.unique(np.asarray(labels), return_inverse=True)
-    labels_of = np.split(label_of[np.argsort(group_of, kind="stable")], np.cumsum(sizes)[:-1])
-    wanted = np.outer(fractions, np.bincount(label_of))  # [splits, labels]
-    held = np.zeros_like(wanted)
-    split_of = np.empty(len(sizes), dtype=np.int8)
-    for group in _large_first(sizes, seed=seed):
-        there, counts = np.unique(labels_of[group], return_counts=True)
-        split = np.argmax((1 - held[:, there] / wanted[:, there]) @ counts)
-        split_of[group] = split
-        held[split, there] += counts
-    return split_of[group_of]
-
-
-def _large_first(sizes: np.ndarray, *, seed: int) -> np.ndarray:
-    """Return the groups from large to small, shuffled among sizes with the same power of two."""
-    shuffled = np.random.default_rng(seed).permutation(len(sizes))
-    return shuffled[np.argsort(-np.floor(np.log2(sizes[shuffled])), kind="stable")]
