@@ -241,7 +241,7 @@ def test_a_project_of_a_newer_release_stays_there(toys: Toys, tmp_path: Path) ->
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == (
         f"error: {toy} has release v9.0.0, and v3.0.0 is the newest that mlscaffold knows: "
-        "upgrade mlscaffold\n"
+        "upgrade mlscaffold (`uv tool upgrade mlscaffold-cli`)\n"
     )
     assert snapshot(toy) == before
 

@@ -15,6 +15,7 @@ from packaging.version import InvalidVersion, Version
 
 from ..errors import GitError, TemplateError, shown
 from ..repository import git
+from ..repository.git import without_secrets
 from ..version import installed_version
 from . import bundle, sandbox
 from .components import Components, read_components
@@ -252,10 +253,9 @@ class Releases:
                 cwd=self.repository,
             )
         except GitError as error:
-            source = git.without_secrets(self.source)
             known = ", ".join(self._tags) or "no release"
             raise TemplateError(
-                f"{source} has no release {shown(ref)} here; it has {known}"
+                f"{without_secrets(self.source)} has no release {shown(ref)} here; it has {known}"
             ) from error
 
 
@@ -398,5 +398,4 @@ def _mirror(url: str, repository: Path) -> None:
     try:
         git.run(*clone, "--end-of-options", url, repository, env=env, isolated=False)
     except GitError as error:
-        shown_url = git.without_secrets(url)
-        raise TemplateError(f"the template {shown_url} can't be read: {error}") from error
+        raise TemplateError(f"the template {without_secrets(url)} can't be read: {error}") from error
