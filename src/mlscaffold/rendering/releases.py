@@ -27,8 +27,7 @@ PUBLIC_URL = "https://github.com/mlscaffold/mlscaffold.git"
 _PACKAGE = Path(__file__).parents[1]
 _CHECKOUT = _PACKAGE.parents[1]
 _SHORTHANDS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
-_HOSTS = tuple(_SHORTHANDS.values())
-_AS_COPIER = ("git+", "git@", "git://", *_HOSTS, *_SHORTHANDS)
+_AS_COPIER = ("git+", "git@", "git://", *_SHORTHANDS.values(), *_SHORTHANDS)
 """What copier takes for a git repository, as it takes a name that ends in .git."""
 # `scheme://...`, or `helper::address`, for which git runs the program `git-remote-helper`.
 _SCHEME = re.compile(r"([A-Za-z0-9+.-]*)(://|::)")
@@ -52,9 +51,7 @@ class Releases:
     uncommitted: str = ""
     """The tag, if any, that stands for files which are in no commit of the template."""
     _read: dict[tuple[str, str], str] = field(default_factory=dict, init=False, repr=False)
-    _questions: dict[str, tuple[Question, ...]] = field(
-        default_factory=dict, init=False, repr=False
-    )
+    _asked: dict[str, tuple[Question, ...]] = field(default_factory=dict, init=False, repr=False)
     _validators: dict[str, Validators] = field(default_factory=dict, init=False, repr=False)
 
     def tags(self) -> list[str]:
@@ -154,9 +151,9 @@ class Releases:
 
     def questions(self, ref: str) -> tuple[Question, ...]:
         """Return the questions of a release."""
-        if ref not in self._questions:
-            self._questions[ref] = read_questions(self.asked(ref))
-        return self._questions[ref]
+        if ref not in self._asked:
+            self._asked[ref] = read_questions(self.asked(ref))
+        return self._asked[ref]
 
     def asked(self, ref: str) -> Any:
         """Return the questions of a release as its copier.yml holds them."""
@@ -369,7 +366,7 @@ def _url(template: str) -> str:
     for shorthand, start in _SHORTHANDS.items():
         if template.startswith(shorthand):
             template = start + template.removeprefix(shorthand).lstrip("/")
-    if template.startswith(_HOSTS):
+    if template.startswith(tuple(_SHORTHANDS.values())):
         return template.rstrip("/").removesuffix(".git") + ".git"
     url = template.removeprefix("git+")
     try:
@@ -394,8 +391,9 @@ def _url(template: str) -> str:
 def _mirror(url: str, repository: Path) -> None:
     # Under the user's settings, but without hooks, and without URLs that are commands.
     clone = ("-c", f"core.hooksPath={os.devnull}", "clone", "--quiet", "--mirror", "--template=")
-    env = {"GIT_ALLOW_PROTOCOL": git.allowed_protocols()}
+    clone += ("--end-of-options", url, repository)
     try:
-        git.run(*clone, "--end-of-options", url, repository, env=env, isolated=False)
+        git.run(*clone, env={"GIT_ALLOW_PROTOCOL": git.allowed_protocols()}, isolated=False)
     except GitError as error:
-        raise TemplateError(f"the template {without_secrets(url)} can't be read: {error}") from error
+        url = without_secrets(url)
+        raise TemplateError(f"the template {url} can't be read: {error}") from error
