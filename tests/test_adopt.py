@@ -232,6 +232,14 @@ def test_an_answers_file_that_is_not_committed_is_not_replaced(toys: Toys, tmp_p
     assert snapshot(toy) == before
 
 
+def test_a_title_ends_before_its_line_end(toys: Toys, tmp_path: Path) -> None:
+    toy = make(tmp_path / "toy", {"a.txt": "a\n"})
+    (toy / "README.md").write_bytes(b"# Bird \r\n\r\nA bird.\r\n")
+    commit(toy)
+    found = adopt(toy, "--template", toys.template, "--dry-run")
+    assert found["answers"]["project_name"] == "Bird"  # ty: ignore
+
+
 def test_a_project_of_a_newer_release_stays_there(toys: Toys, tmp_path: Path) -> None:
     toy = toys.make(tmp_path / "toy")
     edit(toy / ANSWERS, ("_commit: v1.0.0", "_commit: v9.0.0"))

@@ -165,7 +165,7 @@ def _first_author(worktree: Worktree) -> tuple[str, str]:
 
 def _title(readme: str) -> str:
     """Return the first heading of a README."""
-    found = re.search(r"^# +(.+?) *$", readme, re.MULTILINE)
+    found = re.search(r"^# +(.+?)\s*$", readme, re.MULTILINE)
     return found[1] if found else ""
 
 
