@@ -1,36 +1,19 @@
 """`adopt`: projects that record no template are updated from then on, and lose nothing."""
 
-import json
 import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import copier
 import pytest
-import yaml
+from adoptions import ANSWERS, adopt, recorded
 from conftest import Render
 from evolving import template_of
-from other_layouts import BY_HAND, COOKIECUTTER_DATA_SCIENCE, LIGHTNING_HYDRA, make
-from templates import commit, copy_checkout, git
-from toys import Toys, cli, committed, edit, files_of, snapshot, status
+from other_layouts import make
+from templates import commit, git
+from toys import Toys, cli, edit, files_of, snapshot, status
 
 from mlscaffold.errors import shown
-
-ANSWERS = ".copier-answers.yml"
-LATER = "\n# Of the second release.\n"
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Our own template as a repository with two releases."""
-    folder = copy_checkout(tmp_path_factory.mktemp("template") / "mlscaffold")
-    git(folder, "tag", "v0.1.0")
-    with (folder / "template" / "Makefile.jinja").open("a") as makefile:
-        makefile.write(LATER)
-    (folder / "template" / "added.txt").write_text("added\n")
-    commit(folder, tag="v0.2.0")
-    return folder
 
 
 def by_copier(template: Path, folder: Path, release: str, **answers: str) -> Path:
@@ -42,30 +25,6 @@ def by_copier(template: Path, folder: Path, release: str, **answers: str) -> Pat
     git(folder, "add", "--all", "--force")
     commit(folder)
     return folder
-
-
-def adopt(folder: Path, *options: str | Path) -> dict[str, object]:
-    """What `adopt --json` finds; fails unless it succeeds."""
-    done = cli("adopt", folder, *options, "--json")
-    assert (done.exit_code, done.stderr) == (0, "")
-    return json.loads(done.stdout)
-
-
-def recorded(folder: Path) -> dict[str, object]:
-    """What the answers file holds."""
-    return yaml.safe_load((folder / ANSWERS).read_text())
-
-
-def added_by(files: Mapping[str, str], folder: Path) -> set[str]:
-    """The files that a project has beside its own."""
-    found = {path for path, (_, content) in files_of(folder).items() if content != b"folder"}
-    assert found >= files.keys()
-    return found - files.keys()
-
-
-def require_all_kept(files: Mapping[str, str], folder: Path) -> None:
-    """Each file of the user's is there as they wrote it."""
-    assert {path: (folder / path).read_text() for path in files} == files
 
 
 @pytest.mark.parametrize("release", ["v1.1.0", "v2.1.0"])
@@ -359,112 +318,6 @@ def test_an_unfinished_update_comes_first(toys: Toys, tmp_path: Path) -> None:
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith(f"error: an update of {toy} is unfinished: ")
     assert snapshot(toy) == before
-
-
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        (
-            COOKIECUTTER_DATA_SCIENCE,
-            {
-                "project_name": "wine_quality",
-                "package_name": "wine_quality",
-                "description": "Which wines are good",
-                "author_name": "Grace Hopper",
-                "license": "bsd-3-clause",
-                "python_version": "3.12",
-                "tracking": "mlflow",
-                "serving": "none",
-                "ci": "none",
-            },
-        ),
-        (
-            LIGHTNING_HYDRA,
-            {
-                "project_name": "vision",
-                "package_name": "vision",
-                "author_name": "Ada Lovelace",
-                "author_email": "ada@example.com",
-                "license": "proprietary",
-                "tracking": "wandb",
-                "serving": "none",
-                "ci": "none",
-            },
-        ),
-        (
-            BY_HAND,
-            {
-                "project_name": "churn",
-                "package_name": "churn",
-                "description": "Who leaves",
-                "author_email": "grace@example.org",
-                "license": "mit",
-                "python_version": "3.11",
-                "tracking": "none",
-                "serving": "fastapi",
-            },
-        ),
-    ],
-    ids=["cookiecutter-data-science", "lightning-hydra", "by hand"],
-)
-def test_a_project_of_another_layout_gets_the_template_and_keeps_all(
-    files: Mapping[str, str], expected: Mapping[str, str], template: Path, tmp_path: Path
-) -> None:
-    project = make(tmp_path / "vision", files)
-    done = cli("adopt", project, "--template", template, "--ref", "v0.1.0")
-    assert (done.exit_code, done.stderr) == (0, "")
-    assert "\nThe first update adds what is missing. " in done.stdout
-    require_all_kept(files, project)
-    assert added_by(files, project) == {ANSWERS}
-    answers = recorded(project)
-    assert answers.items() >= expected.items()
-    assert (answers["_commit"], answers["_incomplete"]) == ("v0.1.0", True)
-    commit(project)
-    diff = cli("diff", project)
-    assert (diff.exit_code, diff.stderr) == (0, "")
-    assert "deleted file mode" in diff.stdout
-    # The files that were missing come with the first change, and the user's stay as they were.
-    done = cli("update", project, "--to", "v0.1.0")
-    assert (done.exit_code, done.stderr) == (0, "")
-    require_all_kept(files, project)
-    added = added_by(files, project)
-    assert {"dvc.yaml", f"src/{answers['package_name']}/training/trainer.py"} <= added
-    assert not {line[:2] for line in status(project)} - {"A ", "M "}
-    assert [line for line in status(project) if line[0] == "M"] == [f"M  {ANSWERS}"]
-    assert "_incomplete" not in recorded(project)
-    committed(project)
-    assert cli("update", project, "--to", "v0.1.0").stdout.endswith("nothing to do at v0.1.0\n")
-    # From here on, it is a project like any other: what the user deletes stays deleted.
-    (project / "dvc.yaml").unlink()
-    committed(project)
-    done = cli("update", project)
-    assert (project / "added.txt").read_text() == "added\n"
-    assert not (project / "dvc.yaml").exists()
-    require_all_kept({path: text for path, text in files.items() if path != "Makefile"}, project)
-    merged = (project / "Makefile").read_text().splitlines()
-    assert set(files.get("Makefile", "").splitlines()) <= set(merged)
-    assert LATER.strip() in merged
-    # A Makefile that has nothing in common with the template's is for its user to merge.
-    assert done.exit_code == (3 if "Makefile" in files else 0)
-
-
-def test_the_first_set_adds_what_is_missing_and_merges_the_rest(tmp_path: Path) -> None:
-    project = make(tmp_path / "churn", BY_HAND)
-    assert adopt(project)["is_incomplete"]
-    before = committed(project), files_of(project)
-    done = cli("set", "tracking=mlflow", "--project", project)
-    # What the choice changes in files that both have is a merge, here one without common lines.
-    assert (done.exit_code, done.stderr) == (3, "")
-    conflicts = re.findall(r"^  conflict  (\S+):", done.stdout, re.MULTILINE)
-    assert set(conflicts) == {"README.md", "pyproject.toml"}
-    require_all_kept({path: BY_HAND[path] for path in BY_HAND.keys() - conflicts}, project)
-    for path in conflicts:
-        assert set(BY_HAND[path].splitlines()) <= set((project / path).read_text().splitlines())
-    assert "src/churn/tracking/mlflow/tracker.py" in added_by(BY_HAND, project)
-    assert recorded(project)["tracking"] == "mlflow"
-    assert cli("update", "--abort", project).exit_code == 0
-    assert (git(project, "rev-parse", "HEAD"), files_of(project)) == before
-    assert recorded(project)["_incomplete"] is True
 
 
 def test_a_project_in_a_folder_of_a_repository_is_adopted_there(toys: Toys, tmp_path: Path) -> None:
