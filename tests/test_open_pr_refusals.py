@@ -177,8 +177,14 @@ def checked_out(toy: Path, forge: Forge) -> str:
     return f"the branch {BRANCH} is checked out in {other}: switch to another branch first"
 
 
+def other_fields(toy: Path, forge: Forge) -> str:
+    (forge.programs / "gh").write_text("#!/bin/sh\necho '[{\"number\": 1}]'\n")
+    return "gh pr list printed no list of requests: upgrade it"
+
+
 @pytest.mark.parametrize(
-    "obstacle", [no_remote, not_pushed, no_program, not_logged_in, unreachable, checked_out]
+    "obstacle",
+    [no_remote, not_pushed, no_program, not_logged_in, unreachable, checked_out, other_fields],
 )
 def test_what_stands_in_the_way_is_told_before_anything_is_changed(
     obstacle: Callable[[Path, Forge], str], toys: Toys, toy: Path, forge: Forge

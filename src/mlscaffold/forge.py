@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,12 +109,18 @@ class _CommandLine:
             raise ForgeError(f"{' '.join(command[:3])} failed: {reason}")
         return done.stdout
 
-    def _listed(self, *arguments: str) -> list[Any]:
+    def _first(
+        self, request_of: Callable[[Any], OpenRequest | None], *arguments: str
+    ) -> OpenRequest | None:
+        """Return the first request of a list that the program prints and `request_of` takes."""
         printed = self._run(*arguments, *self._repository)
         try:
-            return json.loads(printed or "[]") or []  # of none, `null`
-        except ValueError as error:
-            raise ForgeError(f"{self.program} {arguments[0]} list printed no JSON") from error
+            listed = json.loads(printed or "[]") or []  # of none, `null`
+            return next(filter(None, map(request_of, listed)), None)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ForgeError(
+                f"{self.program} {arguments[0]} list printed no list of requests: upgrade it"
+            ) from error
 
     def _opened(self, *arguments: str, is_draft: bool, stdin: str = "") -> str:
         """Create a request and return its URL; not as a draft where that is not offered."""
@@ -135,14 +142,14 @@ class GitHub(_CommandLine):
 
     def find(self, branch: str) -> OpenRequest | None:
         fields = "number,url,isDraft,isCrossRepository"
-        listed = self._listed("pr", "list", "--head", branch, "--state", "open", "--json", fields)
+        asked = ("pr", "list", "--head", branch, "--state", "open", "--json", fields)
+        return self._first(self._request, *asked)
+
+    def _request(self, one: Any) -> OpenRequest | None:
+        number, url, is_draft = str(one["number"]), one["url"], one["isDraft"]
         # A fork may have a branch of the same name.
-        for one in listed:
-            if not one["isCrossRepository"]:
-                return OpenRequest(
-                    number=str(one["number"]), url=one["url"], is_draft=one["isDraft"]
-                )
-        return None
+        is_ours = not one["isCrossRepository"]
+        return OpenRequest(number=number, url=url, is_draft=is_draft) if is_ours else None
 
     def open(self, proposal: Proposal) -> str:
         base = ("--base", proposal.base) if proposal.base else ()
@@ -175,13 +182,13 @@ class GitLab(_CommandLine):
     program = "glab"
 
     def find(self, branch: str) -> OpenRequest | None:
-        listed = self._listed("mr", "list", "--source-branch", branch, "--output", "json")
-        for one in listed:
-            if one["source_project_id"] == one["target_project_id"]:
-                return OpenRequest(
-                    number=str(one["iid"]), url=one["web_url"], is_draft=bool(one.get("draft"))
-                )
-        return None
+        asked = ("mr", "list", "--source-branch", branch, "--output", "json")
+        return self._first(self._request, *asked)
+
+    def _request(self, one: Any) -> OpenRequest | None:
+        number, url, is_draft = str(one["iid"]), one["web_url"], one["draft"]
+        is_ours = one["source_project_id"] == one["target_project_id"]
+        return OpenRequest(number=number, url=url, is_draft=is_draft) if is_ours else None
 
     def open(self, proposal: Proposal) -> str:
         base = ("--target-branch", proposal.base) if proposal.base else ()
