@@ -154,9 +154,7 @@ def test_a_project_of_somebody_cannot_have_files_moved_elsewhere(
     before = snapshot(outside)
     done = cli("add", "page", "report", "--project", project)
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr == (
-        f"error: {state} is not what an interrupted `mlscaffold add` leaves: move it away first\n"
-    )
+    assert done.stderr == (f"error: {state} was not left by `mlscaffold add`: move it away first\n")
     assert snapshot(outside) == before
 
 

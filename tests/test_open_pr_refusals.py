@@ -174,7 +174,7 @@ def unreachable(toy: Path, forge: Forge) -> str:
 def checked_out(toy: Path, forge: Forge) -> str:
     other = toy.with_name("other")
     git(toy, "worktree", "add", "--quiet", "-b", BRANCH, str(other))
-    return f"the branch {BRANCH} is checked out in {other}: switch to another branch first"
+    return f"the branch {BRANCH} is checked out in {other}: switch away first"
 
 
 def other_fields(toy: Path, forge: Forge) -> str:

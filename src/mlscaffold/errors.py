@@ -217,9 +217,7 @@ class BranchInUseError(ProjectError):
 
     def __init__(self, branch: str, worktree: str) -> None:
         self.branch, self.worktree = branch, worktree
-        super().__init__(
-            f"the branch {branch} is checked out in {worktree}: switch to another branch first"
-        )
+        super().__init__(f"the branch {branch} is checked out in {worktree}: switch away first")
 
 
 class ForeignCommitsError(ProjectError):
@@ -311,9 +309,7 @@ class AdditionStateError(ProjectError):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        super().__init__(
-            f"{folder} is not what an interrupted `mlscaffold add` leaves: move it away first"
-        )
+        super().__init__(f"{folder} was not left by `mlscaffold add`: move it away first")
 
 
 class TakenNameError(ProjectError):
