@@ -25,7 +25,7 @@ def test_no_point_is_lost_or_doubled(project: Path, run_in: Run) -> None:
         assert float(end_s) < 10
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_cost_of_a_step_is_printed(project: Path, run_in: Run) -> None:
     cost = ("python", str(ROOT / "benchmarks" / "tracking.py"), "--rounds", "1", "--seconds", "3")
     rows = run_in(project, *cost).stdout.splitlines()[1:]

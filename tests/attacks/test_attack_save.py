@@ -42,7 +42,7 @@ def swept(
         yield project, faults.run(lab, project, command, fault)
 
 
-@pytest.mark.parametrize("way", saves.WAYS)
+@pytest.mark.parametrize("way", ["in place", pytest.param("by rename", marks=pytest.mark.nightly)])
 def test_a_file_that_the_update_changes(way: str, lab: Lab, base: Path) -> None:
     before, told, done = files_of(base), set(), 0
     for project, ended in swept(lab, base, ("update", "--to=v1.1.0"), "run.sh", saves.WAYS[way]):
