@@ -83,7 +83,7 @@ def test_a_folder_for_each_label_goes_all_the_way(folders):
     assert rows and all(Path(row["id"]).parts[:2] == ("mine", row["target"]) for row in rows)
     predictor = Predictor(Bundle.load(BUNDLE))
     request = {"image": encoded(Image.open(rows[0]["id"])), "pixels": None}
-    [answer] = predictor.predict([predictor.bundle.spec.encoder.row(request)])
+    [answer] = predictor.predict([predictor.spec.encoder.row(request)])
     assert answer.prediction == rows[0]["prediction"]
 
 

@@ -96,8 +96,8 @@ import sys
 from toy_project.models.bundle import Bundle
 from toy_project.serving.predictor import Predictor
 predictor = Predictor(Bundle.load(__import__("pathlib").Path("models/bundle")))
-predictor.predict([predictor.bundle.spec.encoder.example])
-assert predictor.bundle.model.config.augmentations
+predictor.predict([predictor.spec.encoder.example])
+assert predictor.model.config.augmentations
 assert "kornia" not in sys.modules and "torchvision" not in sys.modules
 """
 

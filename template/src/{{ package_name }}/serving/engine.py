@@ -121,13 +121,13 @@ class Engine:
         """Load the model in a thread; call `on_error` if that fails."""
         try:
             predictor = await asyncio.get_running_loop().run_in_executor(executor, self._load)
-            self.schema = Schema(predictor.bundle.spec, self.config)
+            self.schema = Schema(predictor.spec, self.config)
         except Exception as error:
             self.error = error
             self.on_error()
         else:
             self._predictor = predictor
-            commit = predictor.bundle.lineage.git_commit or "unknown"
+            commit = predictor.lineage.git_commit or "unknown"
             log.info("model %s of commit %s is ready", predictor.version, commit[:12])
 
     def predict(self, rows: Sequence[Values]) -> list[dict[str, Any]]:
@@ -146,6 +146,5 @@ class Engine:
     def about(self) -> dict[str, Any]:
         """Return the version and the lineage of the model."""
         predictor = self.require_loaded()
-        bundle = predictor.bundle
-        about = {"model_version": predictor.version, **bundle.spec.objective.about()}
-        return about | asdict(bundle.lineage)
+        about = {"model_version": predictor.version, **predictor.spec.objective.about()}
+        return about | asdict(predictor.lineage)

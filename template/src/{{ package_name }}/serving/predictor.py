@@ -23,7 +23,9 @@ class Predictor:
             BundleError: The model returns NaN or infinity.
         """
         torch.set_num_threads(num_threads)
-        self.bundle = bundle
+        self.model = bundle.model
+        self.spec = bundle.spec
+        self.lineage = bundle.lineage
         self.version = version or bundle.version
         if not self._outputs([bundle.spec.encoder.example]).isfinite().all():
             raise BundleError("the bundle's weights give NaN or infinity; train the model again")
@@ -32,15 +34,15 @@ class Predictor:
         """Return the objective's prediction for each row, in their order."""
         if not rows:
             return []
-        objective = self.bundle.spec.objective
+        objective = self.spec.objective
         return objective.predictions(objective.scores(self._outputs(rows)))
 
     @torch.inference_mode()
     def _outputs(self, rows: Sequence[Values]) -> torch.Tensor:
         """Return the model's outputs: [rows, num_outputs]."""
-        encoded = map(self.bundle.spec.encoder.encode, rows)
+        encoded = map(self.spec.encoder.encode, rows)
         split = Split.from_rows(encoded, torch.zeros(len(rows)))
         by_length = split.lengths.argsort()
         passes = by_length.split(ROWS_PER_PASS)
-        outputs = torch.cat([self.bundle.model(split.inputs(indices)) for indices in passes])
+        outputs = torch.cat([self.model(split.inputs(indices)) for indices in passes])
         return outputs[by_length.argsort()]
