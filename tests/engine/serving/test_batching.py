@@ -6,7 +6,7 @@ from threading import Event
 
 import pytest
 from toy_project.serving.config import ServingConfig
-from toy_project.serving.engine import UnavailableError
+from toy_project.serving.engine import Served, UnavailableError
 from toy_project.serving.fastapi.batching import Batcher
 
 
@@ -17,7 +17,7 @@ class Doubler:
         self.batches: list[list[int]] = []
         self.may_go_on = Event()
 
-    def __call__(self, numbers: list[int]) -> list[int]:
+    def __call__(self, served: Served, numbers: list[int]) -> list[int]:
         self.batches.append(numbers)
         assert self.may_go_on.wait(timeout=10)
         if 13 in numbers:
@@ -44,8 +44,11 @@ def with_batcher(test: Callable[[Batcher, Doubler], Awaitable[None]]) -> None:
     asyncio.run(body())
 
 
-def submit(batcher: Batcher, *numbers: int) -> "asyncio.Task[list[int]]":
-    return asyncio.create_task(batcher.submit(list(numbers)))
+OLD, NEW = Served(None, None), Served(None, None)
+
+
+def submit(batcher: Batcher, *numbers: int, served: Served = OLD) -> "asyncio.Task[list[int]]":
+    return asyncio.create_task(batcher.submit(served, list(numbers)))
 
 
 async def until_busy(doubler: Doubler) -> None:
@@ -66,6 +69,19 @@ def test_what_comes_while_the_model_is_busy_is_one_batch():
     with_batcher(test)
 
 
+def test_the_inputs_of_a_batch_are_of_one_model():
+    async def test(batcher, doubler):
+        first = submit(batcher, 1)
+        await until_busy(doubler)
+        others = [submit(batcher, 2), submit(batcher, 3, 4, served=NEW), submit(batcher, 5)]
+        await asyncio.sleep(0)
+        doubler.may_go_on.set()
+        assert await asyncio.gather(first, *others) == [[2], [4], [6, 8], [10]]
+        assert doubler.batches == [[1], [2], [3, 4], [5]]
+
+    with_batcher(test)
+
+
 def test_a_full_queue_refuses_a_request_as_a_whole_and_recovers():
     async def test(batcher, doubler):
         first = submit(batcher, 1)
@@ -73,12 +89,12 @@ def test_a_full_queue_refuses_a_request_as_a_whole_and_recovers():
         waiting = submit(batcher, *range(7))
         await asyncio.sleep(0)
         with pytest.raises(UnavailableError, match="too many inputs are waiting"):
-            await batcher.submit([7, 8])
+            await submit(batcher, 7, 8)
         last = submit(batcher, 9)
         doubler.may_go_on.set()
         answers = await asyncio.gather(first, waiting, last)
         assert answers == [[2], [0, 2, 4, 6, 8, 10, 12], [18]]
-        assert await batcher.submit(list(range(8))) == list(range(0, 16, 2))
+        assert await submit(batcher, *range(8)) == list(range(0, 16, 2))
 
     with_batcher(test)
 
@@ -104,7 +120,7 @@ def test_an_error_reaches_its_batch_and_no_other():
     async def test(batcher, doubler):
         doubler.may_go_on.set()
         with pytest.raises(ValueError, match="13 cannot be doubled"):
-            await batcher.submit([12, 13])
-        assert await batcher.submit([14]) == [28]
+            await submit(batcher, 12, 13)
+        assert await submit(batcher, 14) == [28]
 
     with_batcher(test)

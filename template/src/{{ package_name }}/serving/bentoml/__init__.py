@@ -7,6 +7,8 @@ import asyncio
 import logging
 import os
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import bentoml
@@ -19,7 +21,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from ..engine import Engine, UnavailableError
+from ...data.rows import Values
+from ..engine import Engine, Served, UnavailableError
 from ..schema import Health
 from ..server import RequestMetrics, run
 from .gate import Gate, answer_error
@@ -78,12 +81,12 @@ def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
         @batched(route="/predict", output_spec=ToOne)
         def predict(self, rows: list[Any]) -> list[dict[str, Any]]:
             """Predict one input."""
-            return engine.predict(rows)
+            return _predict(engine, rows)
 
         @batched(route="/predict/batch", output_spec=ToBatch)
         def predict_batch(self, rows: list[Any]) -> list[dict[str, Any]]:
             """Predict several inputs."""
-            return engine.predict(rows)
+            return _predict(engine, rows)
 
     add_middleware: Any = PredictionService.add_asgi_middleware  # wrongly annotated in BentoML
     add_middleware(RequestMetrics, registry=engine.registry)
@@ -93,7 +96,7 @@ def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
 
 
 class Rows(bentoml.IODescriptor):
-    """The rows of a request, which BentoML batches."""
+    """The rows of a request, each with the model that has read it, which BentoML batches."""
 
     rows: list[Any]
 
@@ -126,11 +129,19 @@ class ToBatch(bentoml.IODescriptor):
         return JSONResponse({"predictions": obj})
 
 
+def _predict(engine: Engine, inputs: list[tuple[Served, Values]]) -> list[dict[str, Any]]:
+    """Return an answer for each row; those of one model are predicted together."""
+    answers = []
+    for served, of_one in groupby(inputs, key=itemgetter(0)):
+        answers += engine.predict(served, [row for _, row in of_one])
+    return answers
+
+
 async def _load(engine: Engine, apis: dict[str, Any]) -> None:
     """Load the model, and show its requests and responses in the documents that BentoML makes."""
     await engine.load()
-    if engine.loaded:
-        schema = engine.schema
+    if engine.current:
+        schema = engine.current.schema
         one, many = (schema.request, schema.response), (schema.batch_request, schema.batch_response)
         for name, (request, response) in (("predict", one), ("predict_batch", many)):
             api = apis[name]

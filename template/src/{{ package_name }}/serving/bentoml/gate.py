@@ -15,7 +15,7 @@ ROUTES = {path: SimpleNamespace(path=path) for path in ("/predict", "/predict/ba
 class Gate:
     """ASGI middleware that passes a prediction request on if it is valid and the queue has room.
 
-    It stores the request's rows in `request.state.rows`.
+    It stores the request's rows in `request.state.rows`, each with the model that has read it.
     """
 
     def __init__(self, app: ASGIApp, engine: Engine) -> None:
@@ -32,12 +32,13 @@ class Gate:
         scope["route"] = route  # for RequestMetrics: responses from here never reach a router
         request, is_batch = Request(scope, receive), route.path == "/predict/batch"
         try:
-            rows = await self._engine.rows(request, is_batch=is_batch, num_ahead=self._inside)
+            ahead = self._inside
+            served, rows = await self._engine.rows(request, is_batch=is_batch, num_ahead=ahead)
             if self._inside + len(rows) > self._max_inside:
                 raise UnavailableError("too many inputs are waiting")
         except HTTPException as error:
             return await answer_error(error)(scope, receive, send)
-        request.state.rows = rows
+        request.state.rows = [(served, row) for row in rows]
         self._inside += len(rows)
         try:
             return await self.app(scope, receive, send)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -14,6 +15,17 @@ from ..engine import CLIENT_GONE, Engine
 from ..schema import Health, Schema
 from ..server import RequestMetrics, run
 from .batching import Batcher
+
+
+class App(FastAPI):
+    """An app whose OpenAPI document describes the model that is served at that moment."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document; without the paths of predictions until a model is loaded."""
+        served = self.state.engine.current
+        predictions = _documentation(served.schema).routes if served else []
+        routes = [*self.routes, *predictions]
+        return get_openapi(title=self.title, version=self.version, routes=routes)
 
 
 class MetricsResponse(Response):
@@ -34,8 +46,6 @@ def create_app(engine: Engine) -> FastAPI:
     async def work() -> None:
         with ThreadPoolExecutor(1, "model") as executor:
             await engine.load(executor)
-            if engine.loaded:
-                app.include_router(_documentation(engine.schema))
             await batcher.run(engine.predict, executor)
 
     @asynccontextmanager
@@ -46,7 +56,8 @@ def create_app(engine: Engine) -> FastAPI:
             working.cancel()
 
     limit = engine.config.max_body_bytes
-    app = FastAPI(title="Predictions", lifespan=lifespan, max_body_size=limit)
+    app = App(title="Predictions", lifespan=lifespan, max_body_size=limit)
+    app.state.engine = engine
     app.add_middleware(RequestMetrics, registry=engine.registry)
     app.include_router(_routes(engine, batcher))
     return app
@@ -56,8 +67,9 @@ def _routes(engine: Engine, batcher: Batcher) -> APIRouter:
     router = APIRouter()
 
     async def predict(request: Request, *, is_batch: bool) -> list[Any]:
-        rows = await engine.rows(request, is_batch=is_batch, num_ahead=batcher.num_inside)
-        return await _while_connected(request, batcher.submit(rows))
+        ahead = batcher.num_inside
+        served, rows = await engine.rows(request, is_batch=is_batch, num_ahead=ahead)
+        return await _while_connected(request, batcher.submit(served, rows))
 
     @router.post("/predict", include_in_schema=False)
     async def predict_one(request: Request) -> Response:
@@ -93,7 +105,7 @@ def _routes(engine: Engine, batcher: Batcher) -> APIRouter:
 
 
 def _documentation(schema: Schema) -> APIRouter:
-    """Return routes for the OpenAPI document; those of `_routes`, which came first, answer."""
+    """Return routes for the OpenAPI document alone; those of `_routes` answer."""
     router = APIRouter()
 
     @router.post("/predict", response_model=schema.response)

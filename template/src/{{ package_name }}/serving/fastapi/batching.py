@@ -8,13 +8,15 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 from ..config import ServingConfig
-from ..engine import UnavailableError
+from ..engine import Served, UnavailableError
 
 
 class Item(NamedTuple):
     """An input that waits for its output."""
 
     input: Any
+    served: Served
+    """The model that has read the input, and predicts it."""
     output: asyncio.Future[Any]
     deadline: float
     """The time until which it may wait, on the event loop's clock."""
@@ -24,6 +26,7 @@ class Batcher:
     """Calls a function in a thread with all the inputs that came while it was busy.
 
     There is no timer: an idle model answers at once, and the busier it is, the fuller its batches.
+    The inputs of a batch are of one served model.
     Call all methods in one event loop.
     """
 
@@ -38,7 +41,7 @@ class Batcher:
         """How many inputs wait, or are in the call."""
         return len(self._waiting) + self._num_in_call
 
-    async def submit(self, inputs: list[Any]) -> list[Any]:
+    async def submit(self, served: Served, inputs: list[Any]) -> list[Any]:
         """Return an output for each input, or raise the error of a batch that one of them was in.
 
         Raises:
@@ -49,7 +52,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.config.max_wait_s
         futures: list[asyncio.Future[Any]] = [loop.create_future() for _ in inputs]
-        self._waiting.extend(map(Item, inputs, futures, repeat(deadline)))
+        self._waiting.extend(map(Item, inputs, repeat(served), futures, repeat(deadline)))
         self._arrived.set()
         try:
             return await asyncio.gather(*futures)
@@ -59,7 +62,7 @@ class Batcher:
             self._waiting = deque(item for item in self._waiting if not item.output.done())
             raise
 
-    async def run(self, call: Callable[[list[Any]], list[Any]], executor: Executor) -> None:
+    async def run(self, call: Callable[[Served, list[Any]], list[Any]], executor: Executor) -> None:
         """Process what is submitted until cancelled. An error of `call` fails its batch alone."""
         loop = asyncio.get_running_loop()
         while True:
@@ -69,7 +72,7 @@ class Batcher:
             self._num_in_call = len(batch)
             try:
                 inputs = [item.input for item in batch]
-                outputs = await loop.run_in_executor(executor, call, inputs)
+                outputs = await loop.run_in_executor(executor, call, batch[0].served, inputs)
                 for item, output in list(zip(batch, outputs, strict=True)):
                     if not item.output.done():
                         item.output.set_result(output)
@@ -83,6 +86,8 @@ class Batcher:
         """Return the oldest inputs, without those that have waited too long."""
         now, batch = asyncio.get_running_loop().time(), []
         while self._waiting and len(batch) < self.config.max_batch_size:
+            if batch and self._waiting[0].served is not batch[0].served:
+                break
             item = self._waiting.popleft()
             if item.deadline < now and not item.output.done():
                 error = UnavailableError(f"the wait was longer than {self.config.max_wait_s:g} s")
