@@ -1,8 +1,10 @@
 """The service that `make bento` packs and `bentoml serve` runs, with the settings of configs/.
 
-`serving.model` must be a folder in bentofile.yaml. `bentoml serve` sets the address and port.
+`serving.model` must be a folder in bentofile.yaml. `bentoml serve` sets the address and port,
+and all hosts are allowed unless `serving.security.allowed_hosts` names them.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,12 +29,12 @@ def load() -> "Predictor":
     from .models.bundle import Bundle
     from .serving.predictor import Predictor
 
-    serving = config.serving
     return Predictor(Bundle.load(Path(serving.model)), num_threads=serving.num_threads)
 
 
 with one_line_errors():
     config = read_config(ServeConfig, "serve")
+    serving = replace(config.serving, host="0.0.0.0")
     require(Path(config.serving.model), stage="train")
 
 # The image installs the packages of uv.lock, from the indexes of pyproject.toml, without dev.
@@ -41,4 +43,4 @@ image = Image(
     build_include_paths=["pyproject.toml", "uv.lock"],
     post_commands=["uv sync --directory src --active --locked --no-dev --no-install-project"],
 )
-service = create_service(Engine(load, config.serving), image=image)
+service = create_service(Engine(load, serving), image=image)

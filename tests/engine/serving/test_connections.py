@@ -37,9 +37,7 @@ def served_here(bundle: Bundle) -> Generator[HTTPConnection]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     engine = Engine(lambda: Predictor(bundle), ServingConfig(port=port))
-    server = Thread(
-        target=run, args=(create_app(engine), engine), kwargs={"documented_at": "/docs"}
-    )
+    server = Thread(target=run, args=(create_app(engine), engine), kwargs={"note": ""})
     server.start()
     connection = HTTPConnection("127.0.0.1", port, timeout=10)
     try:

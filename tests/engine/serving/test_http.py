@@ -61,7 +61,7 @@ def test_health_and_readiness_before_and_after_the_model_is_loaded(predictor, co
         predict = client.post("/predict", json={"text": "a"})
         for refused in (client.get("/ready"), client.get("/model"), predict):
             assert refused.status_code == 503
-            assert refused.json() == {"detail": "the model is being loaded"}
+            assert refused.json()["detail"] == "the model is being loaded"
             assert refused.headers["Retry-After"] == "1"
         may_load.set()
         wait_until_ready(client)
@@ -87,7 +87,7 @@ def test_the_lineage_of_the_model(client, bundle):
         ('{"text": null}', ["body", "text"]),
         ('{"text": "\\ud800"}', ["body"]),
         (json.dumps({"text": "a" * 1001}), ["body", "text"]),
-        ('{"text": "a", "language": "en"}', ["body", "language"]),
+        ('{"text": "a", "language": "en"}', ["body"]),
         ("{}", ["body", "text"]),
         ("[]", ["body"]),
         ("NaN", ["body"]),
@@ -100,7 +100,7 @@ def test_the_lineage_of_the_model(client, bundle):
 def test_a_bad_request_is_told_where_it_is_wrong(client, body, where):
     answer = client.post("/predict", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
-    [problem] = answer.json()["detail"]
+    [problem] = answer.json()["errors"]
     assert problem.keys() == {"type", "loc", "msg"}
     assert problem["loc"] == where
 
@@ -111,7 +111,7 @@ def test_what_is_not_called_json_is_not_read_as_json(client, content_type):
         "/predict", content='{"text": "a"}', headers={"Content-Type": content_type}
     )
     assert answer.status_code == 422
-    [problem] = answer.json()["detail"]
+    [problem] = answer.json()["errors"]
     assert problem["loc"] == ["body"]
     assert problem["msg"] == "Content-Type must be application/json"
 
@@ -126,17 +126,17 @@ def test_json_has_several_names(client, content_type):
 def test_a_batch_has_its_limits(client, number):
     answer = client.post("/predict/batch", json={"inputs": [{"text": "a"}] * number})
     assert answer.status_code == 422
-    assert answer.json()["detail"][0]["loc"] == ["body", "inputs"]
+    assert answer.json()["errors"][0]["loc"] == ["body", "inputs"]
 
 
 def test_a_bad_input_of_a_batch_is_told_by_its_place(client):
     inputs = [{"text": "a"}, {"text": ""}, {"text": "b"}, {"txt": "c"}]
     answer = client.post("/predict/batch", json={"inputs": inputs})
     assert answer.status_code == 422
-    assert [(problem["type"], problem["loc"]) for problem in answer.json()["detail"]] == [
+    assert [(problem["type"], problem["loc"]) for problem in answer.json()["errors"]] == [
         ("string_too_short", ["body", "inputs", 1, "text"]),
         ("missing", ["body", "inputs", 3, "text"]),
-        ("extra_forbidden", ["body", "inputs", 3, "txt"]),
+        ("extra_forbidden", ["body", "inputs", 3]),
     ]
 
 
@@ -173,8 +173,8 @@ def test_a_row_that_the_encoder_refuses_fails_its_own_request(bundle, config, ki
         inputs = [{"text": text} for text in ("dog", "cat")]
         batch = client.post("/predict/batch", json={"inputs": inputs})
     assert [answer.status_code for answer in answers] == [422, 200] * 16
-    assert answers[0].json()["detail"][0]["loc"] == ["body"]
-    [problem] = batch.json()["detail"]
+    assert answers[0].json()["errors"][0]["loc"] == ["body"]
+    [problem] = batch.json()["errors"]
     assert (problem["type"], problem["loc"]) == ("value_error", ["body", "inputs", 1])
     assert problem["msg"].startswith("the text is a cat") and len(problem["msg"]) == 100
     assert (kind.threads == {"reader_0"}) is kind.row_is_slow
@@ -187,7 +187,7 @@ def test_the_answer_to_a_bad_request_is_small(client, body):
     for path in ("/predict", "/predict/batch"):
         answer = client.post(path, json=body)
         assert answer.status_code == 422
-        assert len(answer.content) < 5_000
+        assert len(answer.content) < 2_000
 
 
 def test_a_body_that_is_too_large_is_not_read(client):
@@ -222,7 +222,7 @@ def test_a_full_queue_is_answered_503_at_once(bundle, config):
         predictor.may_go_on.set()
         statuses = {post.result().status_code for post in posts}
     assert refused.status_code == 503
-    assert refused.json() == {"detail": "too many inputs are waiting"}
+    assert refused.json()["detail"] == "too many inputs are waiting"
     assert refused.headers["Retry-After"] == "1"
     assert statuses == {200, 503}
 
@@ -243,7 +243,7 @@ def test_a_request_that_would_wait_too_long_is_answered_503_at_once(bundle, conf
         predictor.may_go_on.set()
         assert second.result().status_code == 200
     assert refused.status_code == 503
-    assert refused.json() == {"detail": "the wait would be longer than 0.25 s"}
+    assert refused.json()["detail"] == "the wait would be longer than 0.25 s"
     assert refused.headers["Retry-After"] == "1"
 
 

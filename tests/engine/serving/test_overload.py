@@ -18,7 +18,7 @@ def send(served: Served, document: object) -> socket.socket:
     """Return a connection on which a batch was sent, and nothing read."""
     body = json.dumps(document).encode()
     head = (
-        "POST /predict/batch HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+        "POST /predict/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     connection = socket.create_connection((served.host, served.port))
@@ -81,7 +81,7 @@ def test_nobody_waits_much_longer_than_the_longest_wait(serve: Serve, warm: bool
     assert set(statuses) == {200, 503}
     assert made == 64 * statuses.count(200)
     for answer in (answer for answer, _ in answers if answer.status == 503):
-        assert re.fullmatch(r'{"detail":"the wait (was|would be) longer than 1 s"}', answer.body)
+        assert re.search(r'"detail": "the wait (was|would be) longer than 1 s"', answer.body)
         assert answer.headers["Retry-After"] == "1"
     full_batch_s = min(seconds for answer, seconds in answers if answer.status == 200)
     assert max(seconds for _, seconds in answers) < 1 + 4 * full_batch_s

@@ -6,6 +6,26 @@ from typing import Annotated
 from ..config import Config
 from ..rules import Checked, Name, PositiveFloat, PositiveInt, require, within
 
+OPEN_PATHS = ("/health", "/ready", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
+
+
+@dataclass(frozen=True)
+class SecurityConfig(Checked, section="serving.security"):
+    """Who may use the server."""
+
+    api_keys_file: str | None = None
+    """A file with the SHA-256 of an API key in each line, which is read again when it changes. With
+    it, or with digests in the environment variable SERVING_API_KEYS, each request needs a key."""
+    open_paths: list[str] = field(default_factory=lambda: list(OPEN_PATHS))
+    """Paths that need no key."""
+    max_requests_per_key: PositiveInt = 256
+    """Requests with the same key that are answered at once; one more gets a 429."""
+    allowed_hosts: list[str] = field(default_factory=list)
+    """Names that a request's header `Host` may have, as `api.example.org` or `*.example.org`. If
+    empty: those of loopback if the server listens there, else all."""
+    cors_origins: list[str] = field(default_factory=list)
+    """Sites whose pages may use the server, as `https://example.org`; `*` for all."""
+
 
 @dataclass(frozen=True)
 class ServingConfig(Checked, section="serving"):
@@ -27,10 +47,17 @@ class ServingConfig(Checked, section="serving"):
     """Characters of one text, at most."""
     max_body_bytes: PositiveInt = 8_000_000
     """Bytes of one request, at most; a larger one gets a 413."""
+    header_timeout_s: PositiveFloat = 10.0
+    """Seconds until a request's head is complete; then the connection is closed."""
+    body_timeout_s: PositiveFloat = 30.0
+    """Seconds until a request's body is complete; then it gets a 408."""
     max_queue_size: int = 1024
     """Inputs that may wait; a request that exceeds it gets a 503."""
     max_wait_s: PositiveFloat = 10.0
     """Seconds that an input may wait for the model; one that would wait longer gets a 503."""
+    docs: bool = False
+    """Serve the documentation of requests and answers at /docs."""
+    security: SecurityConfig = field(default_factory=SecurityConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()

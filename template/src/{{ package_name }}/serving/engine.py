@@ -15,24 +15,16 @@ from starlette.requests import ClientDisconnect, Request
 
 from ..data.rows import Values
 from .config import ServingConfig
-from .schema import InvalidError, Schema
+from .problems import CLIENT_GONE, InvalidError, Reason, UnavailableError
+from .schema import Schema
 
 if TYPE_CHECKING:
     from .predictor import Predictor
 
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 JSON = re.compile(r"application/([^/;]+\+)?json\s*(;.*)?", re.IGNORECASE)
-CLIENT_GONE = 499
-"""The status, as in nginx, of a request whose client disconnected before the answer."""
 
 log = logging.getLogger(__name__)
-
-
-class UnavailableError(HTTPException):
-    """The server is temporarily unavailable: a 503 with `Retry-After`."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(503, detail, headers={"Retry-After": "1"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +98,8 @@ class Engine:
         served = self.require_loaded()
         batches_ahead = (num_ahead + self._num_reading) / self.config.max_batch_size
         if batches_ahead * self._seconds_per_batch > self.config.max_wait_s:
-            raise UnavailableError(f"the wait would be longer than {self.config.max_wait_s:g} s")
+            detail = f"the wait would be longer than {self.config.max_wait_s:g} s"
+            raise UnavailableError(detail, Reason.deadline)
         if not JSON.fullmatch(request.headers.get("Content-Type", "")):
             message = "Content-Type must be application/json"
             raise InvalidError([{"type": "json_type", "loc": (), "msg": message}])
@@ -121,12 +114,13 @@ class Engine:
     async def _slow_rows(self, schema: Schema, body: bytes, *, is_batch: bool) -> list[Values]:
         """Return the rows of a body, after those of the bodies that came before it."""
         if self._num_reading >= self.config.max_queue_size:
-            raise UnavailableError("too many inputs are waiting")
+            raise UnavailableError("too many inputs are waiting", Reason.queue_full)
         deadline = monotonic() + self.config.max_wait_s
 
         def read() -> list[Values]:
             if monotonic() > deadline:
-                raise UnavailableError(f"the wait was longer than {self.config.max_wait_s:g} s")
+                detail = f"the wait was longer than {self.config.max_wait_s:g} s"
+                raise UnavailableError(detail, Reason.deadline)
             return schema.rows(body, is_batch=is_batch)
 
         self._num_reading += 1

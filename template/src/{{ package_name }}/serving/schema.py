@@ -1,37 +1,21 @@
 """The bodies of requests and responses, for the encoder and the objective of a bundle."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
-from starlette.exceptions import HTTPException
 
 from ..data.encoder import Field as RequestField
 from ..data.rows import Values
 from .config import ServingConfig
+from .problems import InvalidError
 
 if TYPE_CHECKING:
     from ..data.spec import DataSpec
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, val_json_bytes="base64")
-MAX_ERRORS, MAX_ERROR_CHARACTERS, MAX_LISTED = 10, 100, 1000
-"""Limits of a 422's body, which keep it small for a bad request of any size. More errors than
-`MAX_LISTED` are only counted, since listing a million takes seconds."""
-
-
-class InvalidError(HTTPException):
-    """A request cannot be predicted: a 422 with pydantic's errors, without the input."""
-
-    def __init__(self, errors: Sequence[Any]) -> None:
-        super().__init__(422)
-        self.detail: Any = [
-            {
-                "type": error["type"],
-                "loc": ["body", *map(_short, error["loc"])],
-                "msg": _short(error["msg"]),
-            }
-            for error in errors[:MAX_ERRORS]
-        ]
+MAX_ERRORS = 1000
+"""More errors of a request than this are only counted, since listing a million takes seconds."""
 
 
 class Health(BaseModel):
@@ -66,9 +50,8 @@ class Schema:
         try:
             request = (self.batch_request if is_batch else self.request).model_validate_json(body)
         except ValidationError as error:
-            if (count := error.error_count()) > MAX_LISTED:
-                problem = {"type": "too_many_errors", "loc": (), "msg": f"there are {count:,}"}
-                raise InvalidError([problem]) from None
+            if (count := error.error_count()) > MAX_ERRORS:
+                raise InvalidError([], count=count) from None
             raise InvalidError(error.errors(include_url=False, include_input=False)) from None
         rows = []
         for number, one in enumerate(request.inputs if is_batch else [request]):
@@ -107,7 +90,3 @@ def _annotation(name: str, field: RequestField, max_length: int) -> Any:
     elif kind is bytes:
         limits["json_schema_extra"] = {"contentEncoding": "base64"}
     return Annotated[kind, Field(**{**limits, **field.limits})]
-
-
-def _short(part: int | str) -> int | str:
-    return part if isinstance(part, int) else part[:MAX_ERROR_CHARACTERS]

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import socket
 from contextlib import suppress
-from time import perf_counter
+from time import monotonic, perf_counter
+from typing import Any
 
 import uvicorn
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -70,7 +71,10 @@ class Server(uvicorn.Server):
     on its connection.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, config: ServingConfig) -> None:
+        self._header_timeout_s = config.header_timeout_s
+        self._awaited: dict[Any, tuple[Any, float]] = {}
+
         async def announcing(scope: Scope, receive: Receive, send: Send) -> None:
             async def announce(message: Message) -> None:
                 if self.should_exit and message["type"] == "http.response.start":
@@ -86,9 +90,32 @@ class Server(uvicorn.Server):
                 log_config=None,
                 log_level="warning",
                 access_log=False,
+                ws="none",
                 timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
             )
         )
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what uvicorn does ten times a second, and look for slow clients once a second."""
+        if counter % 10 == 0:
+            self._close_slow_connections()
+        return await super().on_tick(counter)
+
+    def _close_slow_connections(self) -> None:
+        """Close connections on which the head of a request has not been complete for too long.
+
+        uvicorn closes idle ones, on which nothing was sent since the last answer.
+        """
+        now, awaited = monotonic(), {}
+        for connection in self.server_state.connections:
+            is_idle = connection.timeout_keep_alive_task is not None
+            if not is_idle and (connection.cycle is None or connection.cycle.response_complete):
+                last, since = self._awaited.get(connection, (None, now))
+                since = since if last is connection.cycle else now
+                awaited[connection] = connection.cycle, since
+                if now - since > self._header_timeout_s:
+                    connection.transport.close()
+        self._awaited = awaited
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept no more connections, and close those that stay idle for `GRACE_S`."""
@@ -101,19 +128,21 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run(app: ASGIApp, engine: Engine, *, documented_at: str) -> None:
+def run(app: ASGIApp, engine: Engine, *, note: str) -> None:
     """Answer requests until SIGINT or SIGTERM, and finish those that are being answered.
+
+    The line that tells the address ends with `note`.
 
     Raises:
         ServingError: The server cannot listen on its address.
         ProjectError: The model could not be loaded, and the server has stopped.
     """
     listener = _listen(engine.config)
-    server = Server(app)
+    server = Server(app, engine.config)
     engine.on_error = lambda: setattr(server, "should_exit", True)
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    log.info("serving on %s, documented at %s", url, documented_at)
+    log.info("serving on %s, %s", url, note)
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     if engine.error:

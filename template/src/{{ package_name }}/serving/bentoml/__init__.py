@@ -15,17 +15,18 @@ import bentoml
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import create_model
 from starlette.applications import Starlette
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ...data.rows import Values
-from ..engine import Engine, Served, UnavailableError
+from ..engine import Engine, Served
+from ..guard import protect
+from ..problems import UnavailableError, answer
 from ..schema import Health
 from ..server import RequestMetrics, run
-from .gate import Gate, answer_error
+from .gate import Gate
 
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 
@@ -37,7 +38,7 @@ which are slow after a cold start, so `max_queue_size` and `max_wait_s` are the 
 def serve(engine: Engine) -> None:
     """Answer requests until SIGINT or SIGTERM."""
     logging.getLogger("bentoml").setLevel(logging.WARNING)
-    run(create_app(engine), engine, documented_at="/")
+    run(create_app(engine), engine, note="documented at /")
 
 
 def create_app(engine: Engine) -> ASGIApp:
@@ -90,7 +91,7 @@ def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
 
     add_middleware: Any = PredictionService.add_asgi_middleware  # wrongly annotated in BentoML
     add_middleware(RequestMetrics, registry=engine.registry)
-    add_middleware(RequestBodyLimitMiddleware, max_body_size=engine.config.max_body_bytes)
+    add_middleware(protect, config=engine.config)
     add_middleware(Gate, engine=engine)
     return PredictionService
 
@@ -163,12 +164,8 @@ def _status_app(engine: Engine) -> Starlette:
     async def metrics(request: Request) -> Response:
         return Response(generate_latest(engine.registry), media_type=CONTENT_TYPE_LATEST)
 
-    async def unavailable(request: Request, error: Exception) -> Response:
-        assert isinstance(error, UnavailableError)
-        return answer_error(error)
-
     endpoints = (health, ready, model, metrics)
     return Starlette(
         routes=[Route(f"/{endpoint.__name__}", endpoint) for endpoint in endpoints],
-        exception_handlers={UnavailableError: unavailable},
+        exception_handlers={UnavailableError: answer},
     )

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..engine import Engine, UnavailableError
+from ..engine import Engine
+from ..problems import ProblemResponse, Reason, UnavailableError
 
 ROUTES = {path: SimpleNamespace(path=path) for path in ("/predict", "/predict/batch")}
 
@@ -35,17 +35,12 @@ class Gate:
             ahead = self._inside
             served, rows = await self._engine.rows(request, is_batch=is_batch, num_ahead=ahead)
             if self._inside + len(rows) > self._max_inside:
-                raise UnavailableError("too many inputs are waiting")
+                raise UnavailableError("too many inputs are waiting", Reason.queue_full)
         except HTTPException as error:
-            return await answer_error(error)(scope, receive, send)
+            return await ProblemResponse(error)(scope, receive, send)
         request.state.rows = [(served, row) for row in rows]
         self._inside += len(rows)
         try:
             return await self.app(scope, receive, send)
         finally:
             self._inside -= len(rows)
-
-
-def answer_error(error: HTTPException) -> JSONResponse:
-    """Return the answer that every server gives to a request that it refuses."""
-    return JSONResponse({"detail": error.detail}, error.status_code, error.headers)

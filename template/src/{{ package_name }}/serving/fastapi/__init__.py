@@ -6,12 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
-from ..engine import CLIENT_GONE, Engine
+from ..engine import Engine
+from ..guard import protect
+from ..problems import CLIENT_GONE, answer
 from ..schema import Health, Schema
 from ..server import RequestMetrics, run
 from .batching import Batcher
@@ -36,10 +41,11 @@ class MetricsResponse(Response):
 
 def serve(engine: Engine) -> None:
     """Answer requests until SIGINT or SIGTERM."""
-    run(create_app(engine), engine, documented_at="/docs")
+    docs = "documented at /docs" if engine.config.docs else "/docs is off (serving.docs=true)"
+    run(create_app(engine), engine, note=docs)
 
 
-def create_app(engine: Engine) -> FastAPI:
+def create_app(engine: Engine) -> ASGIApp:
     """Return the app; the model has a thread of its own as long as the app runs."""
     batcher = Batcher(engine.config)
 
@@ -55,12 +61,18 @@ def create_app(engine: Engine) -> FastAPI:
             yield
             working.cancel()
 
-    limit = engine.config.max_body_bytes
-    app = App(title="Predictions", lifespan=lifespan, max_body_size=limit)
+    docs = engine.config.docs
+    app = App(
+        title="Predictions",
+        lifespan=lifespan,
+        openapi_url="/openapi.json" if docs else None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={HTTPException: answer, RequestValidationError: answer},
+    )
     app.state.engine = engine
-    app.add_middleware(RequestMetrics, registry=engine.registry)
     app.include_router(_routes(engine, batcher))
-    return app
+    return RequestMetrics(protect(app, engine.config), engine.registry)
 
 
 def _routes(engine: Engine, batcher: Batcher) -> APIRouter:

@@ -8,7 +8,8 @@ from itertools import repeat
 from typing import Any, NamedTuple
 
 from ..config import ServingConfig
-from ..engine import Served, UnavailableError
+from ..engine import Served
+from ..problems import Reason, UnavailableError
 
 
 class Item(NamedTuple):
@@ -48,7 +49,7 @@ class Batcher:
             UnavailableError: There is no room for all of them, or they have waited too long.
         """
         if len(self._waiting) + len(inputs) > self.config.max_queue_size:
-            raise UnavailableError("too many inputs are waiting")
+            raise UnavailableError("too many inputs are waiting", Reason.queue_full)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self.config.max_wait_s
         futures: list[asyncio.Future[Any]] = [loop.create_future() for _ in inputs]
@@ -90,8 +91,8 @@ class Batcher:
                 break
             item = self._waiting.popleft()
             if item.deadline < now and not item.output.done():
-                error = UnavailableError(f"the wait was longer than {self.config.max_wait_s:g} s")
-                item.output.set_exception(error)
+                detail = f"the wait was longer than {self.config.max_wait_s:g} s"
+                item.output.set_exception(UnavailableError(detail, Reason.deadline))
             if not item.output.done():
                 batch.append(item)
         if not self._waiting:

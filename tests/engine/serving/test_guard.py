@@ -1,0 +1,293 @@
+"""Who may use the server, and how large and how slow a request may be: real requests."""
+
+import hashlib
+import json
+import socket
+import time
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+import httpx2
+import pytest
+from toy_project.errors import ProjectError
+from toy_project.serving.config import SecurityConfig, ServingConfig
+from toy_project.serving.engine import Engine
+from toy_project.serving.fastapi import create_app
+from toy_project.serving.predictor import Predictor
+
+from .conftest import Serve, Served, running, wait_until_ready
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside the server
+
+PROBLEM = "application/problem+json"
+SECRET = "a text of the client's, which no answer may repeat"
+JSON = {"Content-Type": "application/json"}
+
+
+def digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+@contextmanager
+def guarded(predictor: Predictor, config: ServingConfig) -> Generator[httpx2.Client]:
+    """Give a client of a server that is ready, whatever keys it asks for."""
+    with running(lambda: predictor, config) as client:
+        wait_until_ready(client)
+        yield client
+
+
+def assert_problem(answer: httpx2.Response, status: int) -> str:
+    """Return the detail of an answer, which must be as RFC 9457 wants it."""
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, PROBLEM)
+    assert len(answer.content) < 2_000
+    assert SECRET not in answer.text
+    problem = answer.json()
+    assert problem.keys() - {"errors"} == {"type", "title", "status", "detail"}
+    assert (problem["type"], problem["status"]) == ("about:blank", status)
+    return problem["detail"]
+
+
+def test_errors_of_the_framework_have_the_format_of_all_others(client):
+    assert_problem(client.get(f"/{SECRET}"), 404)
+    assert_problem(client.post("/predict/"), 404)
+    wrong_method = client.delete("/predict")
+    assert_problem(wrong_method, 405)
+    assert "POST" in wrong_method.headers["Allow"]
+    assert client.head("/no/such/path").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"text": SECRET * 100},
+        {SECRET: "a"},
+        {"inputs": [{SECRET: SECRET}] * 30},
+        {"text": [SECRET]},
+        {"text": "a", SECRET: {SECRET: SECRET}},
+    ],
+    ids=lambda body: str(len(str(body))),
+)
+def test_no_answer_repeats_what_a_client_sent(client, body):
+    for path in ("/predict", "/predict/batch"):
+        assert_problem(client.post(path, json=body), 422)
+
+
+def test_more_errors_than_fit_are_counted(client):
+    answer = client.post("/predict/batch", json={"inputs": [{"x": 1}] * 20})
+    listed = len(answer.json()["errors"])
+    assert 5 <= listed < 40
+    assert assert_problem(answer, 422) == f"the request has 40 errors; {listed} are listed"
+    many = client.post("/predict/batch", json={"inputs": [{"x": 1}] * 9_000})
+    assert assert_problem(many, 422).startswith("the request has ")
+
+
+class FailingPredictor(Predictor):
+    """Predicts its warm-up, and nothing else."""
+
+    def predict(self, rows):
+        raise RuntimeError(SECRET)
+
+
+def test_an_error_of_the_server_says_nothing_about_it(bundle, config):
+    with guarded(FailingPredictor(bundle), config) as client:
+        assert assert_problem(client.post("/predict", json={"text": "a"}), 500)
+        assert client.get("/health").status_code == 200
+
+
+def test_all_answers_have_security_headers(client):
+    for answer in (client.get("/health"), client.post("/predict", json={}), client.get("/nothing")):
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_the_documentation_is_off_by_default(predictor):
+    with guarded(predictor, ServingConfig()) as client:
+        for path in ("/docs", "/redoc", "/openapi.json"):
+            assert_problem(client.get(path), 404)
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("localhost", 200), ("127.0.0.1:8000", 200), ("[::1]:8000", 200), ("evil.example", 421)],
+)
+def test_a_server_on_loopback_answers_to_names_of_loopback(client, name, status):
+    answer = client.get("/health", headers={"Host": name})
+    assert answer.status_code == status
+    if status == 421:
+        assert "serving.security.allowed_hosts" in assert_problem(answer, status)
+
+
+def test_the_names_of_a_server(predictor, config):
+    named = SecurityConfig(allowed_hosts=["API.example.org", "*.example.com"])
+    names = {"api.example.org:80": 200, "a.example.com": 200, "example.com": 421, "localhost": 421}
+    with running(lambda: predictor, replace(config, security=named)) as client:
+        found = {name: client.get("/health", headers={"Host": name}).status_code for name in names}
+    assert found == names
+    with running(lambda: predictor, replace(config, host="0.0.0.0")) as client:
+        assert client.get("/health", headers={"Host": "any.example"}).status_code == 200
+
+
+def test_pages_of_other_sites_get_nothing_unless_they_are_listed(predictor, config):
+    listed = SecurityConfig(cors_origins=["https://page.example"])
+    with guarded(predictor, replace(config, security=listed)) as client:
+        for origin, is_listed in (("https://page.example", True), ("https://evil.example", False)):
+            headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+            ahead = client.options("/predict", headers=headers)
+            assert (ahead.status_code == 200) is is_listed
+            answer = client.post("/predict", json={}, headers={"Origin": origin})
+            allowed = answer.headers.get("Access-Control-Allow-Origin")
+            assert allowed == (origin if is_listed else None)
+
+
+def test_a_request_needs_one_of_the_keys(predictor, config, monkeypatch):
+    keys = f"{digest('one')}, {digest('two').upper()} admin"
+    monkeypatch.setenv("SERVING_API_KEYS", keys)
+    with guarded(predictor, config) as client:
+        for headers in ({}, {"X-API-Key": "three"}, {"Authorization": "Basic one"}):
+            refused = client.post("/predict", json={"text": "a"}, headers=headers)
+            assert "API key" in assert_problem(refused, 401)
+            assert refused.headers["WWW-Authenticate"] == "Bearer"
+        for headers in ({"X-API-Key": "one"}, {"Authorization": "bearer two"}):
+            answer = client.post("/predict", json={"text": "a"}, headers=headers)
+            assert answer.status_code == 200
+        assert_problem(client.get("/metrics"), 401)
+        assert client.get("/health").status_code == 200
+        assert_problem(client.post("/admin/x", headers={"X-API-Key": "one"}), 403)
+        assert_problem(client.post("/admin/x", headers={"X-API-Key": "two"}), 404)
+
+
+def test_an_administrator_needs_a_key_even_where_others_need_none(client):
+    assert_problem(client.post("/admin/x"), 401)
+
+
+def test_keys_are_read_again_when_their_file_changes(predictor, config, tmp_path, caplog):
+    file = tmp_path / "keys"
+    file.write_text(f"# keys of teams\n{digest('old')}  # until May\n")
+    security = SecurityConfig(api_keys_file=str(file))
+    with guarded(predictor, replace(config, security=security)) as client:
+
+        def status(key: str) -> int:
+            return client.get("/model", headers={"X-API-Key": key}).status_code
+
+        assert (status("old"), status("new")) == (200, 401)
+        file.write_text(f"{digest('new')}\n")
+        time.sleep(1.1)
+        assert (status("old"), status("new")) == (401, 200)
+        for damage in ("new\n", None):
+            file.write_text(damage) if damage else file.unlink()
+            time.sleep(1.1)
+            assert (status("old"), status("new")) == (401, 200)
+            assert caplog.messages[-1].startswith("the API keys stay as they were: ")
+        assert "SHA-256" in caplog.messages[-2]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("my secret\n", "line 1 of keys is no SHA-256 in hexadecimal; `printf %s KEY | sha256sum`"),
+        (None, "serving.security.api_keys_file: keys cannot be read (No such file or directory)"),
+    ],
+)
+def test_a_file_without_keys_is_refused_in_one_line(
+    predictor, config, tmp_path, monkeypatch, text, message
+):
+    monkeypatch.chdir(tmp_path)
+    if text:
+        (tmp_path / "keys").write_text(text)
+    security = SecurityConfig(api_keys_file="keys")
+    with pytest.raises(ProjectError) as raised:
+        create_app(Engine(lambda: predictor, replace(config, security=security)))
+    assert str(raised.value).startswith(message)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_key_has_so_many_requests_at_once(predictor, config, monkeypatch):
+    monkeypatch.setenv("SERVING_API_KEYS", f"{digest('a')},{digest('b')}")
+    limited = replace(config, security=SecurityConfig(max_requests_per_key=2))
+    with guarded(predictor, limited) as client:
+        slow = [half_sent(client, {"X-API-Key": "a"}) for _ in range(2)]
+        time.sleep(0.2)
+        refused = client.get("/model", headers={"X-API-Key": "a"})
+        assert_problem(refused, 429)
+        assert refused.headers["Retry-After"] == "1"
+        assert client.get("/model", headers={"X-API-Key": "b"}).status_code == 200
+        for connection in slow:
+            connection.close()
+        time.sleep(0.2)
+        assert client.get("/model", headers={"X-API-Key": "a"}).status_code == 200
+
+
+def half_sent(client: httpx2.Client, headers: dict[str, str]) -> socket.socket:
+    """Return a connection on which the head of a request and a part of its body were sent."""
+    host, port = client.base_url.host, client.base_url.port
+    connection = socket.create_connection((host, port))
+    lines = [f"{name}: {value}\r\n" for name, value in (headers | JSON).items()]
+    head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n{''.join(lines)}\r\n"
+    connection.sendall(f'{head}{{"text": '.encode())
+    return connection
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/nothing"])
+def test_a_large_body_is_refused_from_its_header(client, path):
+    answer = client.post(path, content=b" " * 1_000_001, headers=JSON)
+    detail = assert_problem(answer, 413)
+    assert detail == "the body has more than 1000000 bytes"
+
+
+def test_a_large_body_without_a_length_is_refused_while_it_comes(client):
+    def chunks() -> Iterator[bytes]:
+        yield from [b" " * 100_000] * 11
+
+    assert_problem(client.post("/predict", content=chunks(), headers=JSON), 413)
+
+
+def test_a_slow_body_gets_an_answer_and_the_connection_is_closed(predictor, config):
+    with guarded(predictor, replace(config, body_timeout_s=0.5)) as client:
+        connection = half_sent(client, {})
+        connection.settimeout(5)
+        received = b"".join(iter(lambda: connection.recv(65_536), b""))
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(body)["detail"] == "the body was not complete after 0.5 s"
+
+
+HALF_OPEN = (b"", b"POST /predict HT", b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+
+
+def test_half_open_connections_do_not_stop_others_and_are_closed(serve: Serve) -> None:
+    with serve("serving.header_timeout_s=2") as served:
+        address = served.host, served.port
+        connections = [socket.create_connection(address) for _ in range(500)]
+        for number, connection in enumerate(connections):
+            connection.sendall(HALF_OPEN[number % len(HALF_OPEN)])
+        used = socket.create_connection(address)  # its second request is the slow one
+        used.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        used.sendall(HALF_OPEN[2])
+        deadline, waited = time.monotonic() + 10, []
+        with ThreadPoolExecutor(4) as clients:
+            while not all(map(is_closed, [*connections, used])):
+                assert time.monotonic() < deadline
+                used.sendall(b"x") if not is_closed(used) else None
+                waited += clients.map(seconds_to_answer, [served] * 8)
+        assert max(waited) < 1
+        assert len(waited) >= 8
+
+
+def seconds_to_answer(served: Served) -> float:
+    started = time.monotonic()
+    assert served.ask("POST", "/predict", {"text": "cat"}).status == 200
+    return time.monotonic() - started
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the server has closed a connection; its answers are read."""
+    connection.setblocking(False)
+    with suppress(BlockingIOError):
+        while data := connection.recv(65_536):
+            assert data.startswith(b"HTTP/1.1 200")
+        return True
+    return False
