@@ -1,13 +1,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from math import ceil
 from threading import Event
+from time import monotonic
+from typing import cast
 
 import pytest
+from starlette.exceptions import HTTPException
+from toy_project.serving.admission import MARGIN, Admission, Admitted, Deadline
+from toy_project.serving.batching import Batcher
 from toy_project.serving.config import ServingConfig
-from toy_project.serving.engine import Served, UnavailableError
-from toy_project.serving.fastapi.batching import Batcher
+from toy_project.serving.engine import Engine, Served, UnavailableError
 
 
 class Doubler:
@@ -25,30 +28,45 @@ class Doubler:
         return [2 * number for number in numbers]
 
 
-def with_batcher(test: Callable[[Batcher, Doubler], Awaitable[None]]) -> None:
-    """Run `test` beside a batcher of four at a time that queues eight."""
+async def stays_connected() -> None:
+    await asyncio.Event().wait()
+
+
+class Submit:
+    """Submits numbers to a batcher of four at a time, as a request of a client that stays."""
+
+    def __init__(self, doubler: Doubler) -> None:
+        engine = Engine(lambda: pytest.fail("nothing is loaded"), ServingConfig(max_batch_size=4))
+        self.admission = Admission(engine)
+        self.batcher = Batcher(doubler, self.admission)
+
+    def __call__(
+        self,
+        *numbers: int,
+        served: object = "first",
+        timeout_s: float = 10,
+        disconnected: Callable[[], Awaitable[object]] = stays_connected,
+    ) -> "asyncio.Task[list[int]]":
+        deadline = Deadline(timeout_s, monotonic() + timeout_s)
+        request = Admitted(cast(Served, served), list(numbers), deadline)
+        return asyncio.create_task(self.batcher.submit(request, disconnected))
+
+
+def with_batcher(test: Callable[[Submit, Doubler], Awaitable[None]]) -> None:
+    """Run `test` beside a batcher."""
 
     async def body() -> None:
         doubler = Doubler()
-        batcher = Batcher(ServingConfig(max_batch_size=4, max_queue_size=8))
-        with ThreadPoolExecutor(1) as executor:
-            running = asyncio.create_task(batcher.run(doubler, executor))
-            try:
-                await asyncio.wait_for(test(batcher, doubler), timeout=10)
-            finally:
-                doubler.may_go_on.set()
-                running.cancel()
-                with suppress(asyncio.CancelledError):
-                    await running
+        submit = Submit(doubler)
+        submit.batcher.start()
+        try:
+            await asyncio.wait_for(test(submit, doubler), timeout=10)
+            assert submit.admission.num_inside == 0
+        finally:
+            doubler.may_go_on.set()
+            submit.batcher.stop()
 
     asyncio.run(body())
-
-
-OLD, NEW = Served(None, None), Served(None, None)
-
-
-def submit(batcher: Batcher, *numbers: int, served: Served = OLD) -> "asyncio.Task[list[int]]":
-    return asyncio.create_task(batcher.submit(served, list(numbers)))
 
 
 async def until_busy(doubler: Doubler) -> None:
@@ -56,59 +74,50 @@ async def until_busy(doubler: Doubler) -> None:
         await asyncio.sleep(0.001)
 
 
-def test_what_comes_while_the_model_is_busy_is_one_batch():
-    async def test(batcher, doubler):
-        first = submit(batcher, 1)
+def test_what_comes_while_the_model_is_busy_is_one_batch_of_whole_requests():
+    async def test(submit, doubler):
+        first = submit(1)
         await until_busy(doubler)
-        others = [submit(batcher, 2), submit(batcher, 3, 4), submit(batcher, 5, 6)]
+        others = [submit(2), submit(3, 4), submit(5, 6)]
         await asyncio.sleep(0)
+        assert submit.admission.num_inside == 6
         doubler.may_go_on.set()
         assert await asyncio.gather(first, *others) == [[2], [4], [6, 8], [10, 12]]
-        assert doubler.batches == [[1], [2, 3, 4, 5], [6]]
+        assert doubler.batches == [[1], [2, 3, 4], [5, 6]]
 
     with_batcher(test)
 
 
-def test_the_inputs_of_a_batch_are_of_one_model():
-    async def test(batcher, doubler):
-        first = submit(batcher, 1)
-        await until_busy(doubler)
-        others = [submit(batcher, 2), submit(batcher, 3, 4, served=NEW), submit(batcher, 5)]
-        await asyncio.sleep(0)
+def test_what_comes_at_once_to_an_idle_model_is_one_batch():
+    async def test(submit, doubler):
         doubler.may_go_on.set()
-        assert await asyncio.gather(first, *others) == [[2], [4], [6, 8], [10]]
-        assert doubler.batches == [[1], [2], [3, 4], [5]]
+        assert await asyncio.gather(submit(1), submit(2)) == [[2], [4]]
+        assert doubler.batches == [[1, 2]]
 
     with_batcher(test)
 
 
-def test_a_full_queue_refuses_a_request_as_a_whole_and_recovers():
-    async def test(batcher, doubler):
-        first = submit(batcher, 1)
-        await until_busy(doubler)
-        waiting = submit(batcher, *range(7))
-        await asyncio.sleep(0)
-        with pytest.raises(UnavailableError, match="too many inputs are waiting"):
-            await submit(batcher, 7, 8)
-        last = submit(batcher, 9)
+def test_a_batch_is_for_one_model():
+    async def test(submit, doubler):
         doubler.may_go_on.set()
-        answers = await asyncio.gather(first, waiting, last)
-        assert answers == [[2], [0, 2, 4, 6, 8, 10, 12], [18]]
-        assert await submit(batcher, *range(8)) == list(range(0, 16, 2))
+        await asyncio.gather(submit(1), submit(2, served="second"), submit(3, served="second"))
+        assert doubler.batches == [[1], [2, 3]]
 
     with_batcher(test)
 
 
 def test_a_client_that_leaves_takes_no_one_along():
-    async def test(batcher, doubler):
-        in_the_model = submit(batcher, 1)
+    async def test(submit, doubler):
+        leave = asyncio.Event()
+        in_the_model = submit(1, disconnected=leave.wait)
         await until_busy(doubler)
-        leaving, staying = submit(batcher, 2), submit(batcher, 3)
+        leaving, staying = submit(2, disconnected=leave.wait), submit(3)
         await asyncio.sleep(0)
-        in_the_model.cancel()
-        leaving.cancel()
-        await asyncio.gather(leaving, return_exceptions=True)
-        assert batcher.num_inside == 2
+        leave.set()
+        for client in (in_the_model, leaving):
+            with pytest.raises(HTTPException, match="499: the client has disconnected"):
+                await client
+        assert submit.admission.num_inside == 1
         doubler.may_go_on.set()
         assert await staying == [6]
         assert doubler.batches == [[1], [3]]
@@ -116,11 +125,39 @@ def test_a_client_that_leaves_takes_no_one_along():
     with_batcher(test)
 
 
-def test_an_error_reaches_its_batch_and_no_other():
-    async def test(batcher, doubler):
+def test_no_work_is_done_after_the_deadline():
+    async def test(submit, doubler):
+        first = submit(1)
+        await until_busy(doubler)
+        hurried, patient = submit(2, timeout_s=0.05), submit(3)
+        await asyncio.sleep(0.1)
         doubler.may_go_on.set()
-        with pytest.raises(ValueError, match="13 cannot be doubled"):
-            await submit(batcher, 12, 13)
-        assert await submit(batcher, 14) == [28]
+        with pytest.raises(UnavailableError, match=r"the wait was longer than 0\.05 s"):
+            await hurried
+        assert await asyncio.gather(first, patient) == [[2], [6]]
+        assert doubler.batches == [[1], [3]]
 
     with_batcher(test)
+
+
+def test_an_error_reaches_its_batch_and_no_other():
+    async def test(submit, doubler):
+        doubler.may_go_on.set()
+        with pytest.raises(ValueError, match="13 cannot be doubled"):
+            await submit(12, 13)
+        assert await submit(14) == [28]
+
+    with_batcher(test)
+
+
+def test_the_queue_is_as_long_as_the_deadline_at_the_measured_capacity():
+    admission, deadline = Submit(Doubler()).admission, Deadline(10, monotonic() + 10)
+    admission.measure(num_inputs=200, seconds=5)  # 40 a second
+    admission.num_inside = int(40 * 10 * MARGIN) - 10
+    admission.require_room(1, deadline)
+    admission.num_inside += 20
+    with pytest.raises(UnavailableError, match="the wait would be longer than 10 s") as refused:
+        admission.require_room(1, deadline)
+    assert refused.value.headers == {"Retry-After": str(ceil(admission.num_inside / 40))}
+    admission.num_inside = 0  # then it is tried, whatever was measured
+    admission.require_room(1, Deadline(0.001, monotonic() + 0.001))

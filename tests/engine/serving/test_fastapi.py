@@ -1,6 +1,13 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
+from time import sleep
+
+import jsonschema
+import pytest
 
 from .conftest import running, wait_until_ready
+from .test_http import BusyPredictor
 
 
 def test_the_documentation_is_complete_once_the_model_is_loaded(predictor, config):
@@ -34,3 +41,45 @@ def test_the_documentation_names_the_limits(client):
 def test_the_documentation_names_the_content_type_of_the_metrics(client):
     answers = client.get("/openapi.json").json()["paths"]["/metrics"]["get"]["responses"]
     assert list(answers["200"]["content"]) == [client.get("/metrics").headers["Content-Type"]]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/predict", {"text": "a"}), ("/predict/batch", {"inputs": [{"text": "a"}] * 3})],
+)
+def test_the_documentation_describes_the_answers(client, path, body):
+    """FastAPI writes it, and does not answer itself."""
+    document = client.get("/openapi.json").json()
+    described = document["paths"][path]["post"]["responses"]["200"]
+    schemas = document["components"]["schemas"]
+    for schema in schemas.values():
+        schema["additionalProperties"] = False  # nothing is undocumented
+        schema["required"] = list(schema["properties"])
+    answer = client.post(path, json=body)
+    assert answer.status_code == 200
+    [(content_type, content)] = described["content"].items()
+    assert answer.headers["Content-Type"] == content_type
+    jsonschema.validate(answer.json(), {**content["schema"], "components": document["components"]})
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+def test_predictions_are_posted(client, path):
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize(("given", "kept"), [("0.25", "0.25"), ("1e9", "1")])
+def test_a_client_can_shorten_its_wait_and_not_lengthen_it(bundle, config, given, kept):
+    predictor = BusyPredictor(bundle)
+    hurried = replace(config, max_wait_s=1)
+    with running(lambda: predictor, hurried) as client, ThreadPoolExecutor(2) as clients:
+        wait_until_ready(client)
+        first = clients.submit(client.post, "/predict", json={"text": "a"})
+        sleep(0.2)  # it is in the model by then
+        headers = {"X-Request-Timeout": given}
+        second = clients.submit(client.post, "/predict", json={"text": "a"}, headers=headers)
+        sleep(float(kept) + 0.2)
+        predictor.may_go_on.set()
+        assert first.result().status_code == 200
+    assert second.result().status_code == 503
+    assert second.result().json()["detail"] == f"the wait was longer than {kept} s"

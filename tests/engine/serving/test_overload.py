@@ -40,7 +40,7 @@ def timed(served: Served, path: str, document: object) -> tuple[Answer, float]:
 
 
 def test_no_work_is_done_for_clients_that_have_gone(serve: Serve) -> None:
-    with serve("serving.max_queue_size=960", "serving.max_wait_s=60") as served:
+    with serve("serving.max_queue_size=960", "serving.max_wait_s=600") as served:
         _, full_batch_s = timed(served, "/predict/batch", FULL_BATCH)
         clients = [send(served, FULL_BATCH) for _ in range(15)]
         time.sleep(full_batch_s)
@@ -82,6 +82,6 @@ def test_nobody_waits_much_longer_than_the_longest_wait(serve: Serve, warm: bool
     assert made == 64 * statuses.count(200)
     for answer in (answer for answer, _ in answers if answer.status == 503):
         assert re.search(r'"detail": "the wait (was|would be) longer than 1 s"', answer.body)
-        assert answer.headers["Retry-After"] == "1"
+        assert int(answer.headers["Retry-After"]) >= 1
     full_batch_s = min(seconds for answer, seconds in answers if answer.status == 200)
     assert max(seconds for _, seconds in answers) < 1 + 4 * full_batch_s

@@ -4,7 +4,15 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from ..config import Config
-from ..rules import Checked, Name, PositiveFloat, PositiveInt, require, within
+from ..rules import (
+    Checked,
+    Name,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    require,
+    within,
+)
 
 OPEN_PATHS = ("/health", "/ready", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
 
@@ -51,16 +59,24 @@ class ServingConfig(Checked, section="serving"):
     """Seconds until a request's head is complete; then the connection is closed."""
     body_timeout_s: PositiveFloat = 30.0
     """Seconds until a request's body is complete; then it gets a 408."""
-    max_queue_size: int = 1024
+    max_queue_size: int = 4096
     """Inputs that may wait; a request that exceeds it gets a 503."""
     max_wait_s: PositiveFloat = 10.0
-    """Seconds that an input may wait for the model; one that would wait longer gets a 503."""
+    """Seconds that a client waits for its answer; a request that would take longer gets a 503."""
+    drain_s: NonNegativeFloat = 1.0
+    """Seconds from SIGTERM in which connections are still accepted, while /ready answers 503: the
+    time that a load balancer needs to notice."""
+    shutdown_timeout_s: PositiveFloat = 30.0
+    """Seconds from SIGTERM until the process ends; requests that are still open then get a 503."""
     docs: bool = False
     """Serve the documentation of requests and answers at /docs."""
     security: SecurityConfig = field(default_factory=SecurityConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        expected = f"> serving.drain_s={self.drain_s:g}"
+        timeout_s = self.shutdown_timeout_s
+        require(timeout_s > self.drain_s, "serving.shutdown_timeout_s", expected, timeout_s)
         room = self.max_queue_size >= self.max_batch_size
         expected = f">= serving.max_batch_size={self.max_batch_size}"
         require(room, "serving.max_queue_size", expected, self.max_queue_size)

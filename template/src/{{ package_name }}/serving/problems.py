@@ -31,6 +31,7 @@ class Reason(StrEnum):
     key = "key"
     not_loaded = "not_loaded"
     queue_full = "queue_full"
+    stopping = "stopping"
     too_many_of_key = "too_many_of_key"
 
 

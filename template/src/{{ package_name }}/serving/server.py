@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+import os
+import signal
 import socket
-from contextlib import suppress
+import threading
 from time import monotonic, perf_counter
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -13,12 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import ProjectError
 from .config import ServingConfig
-from .engine import Engine
+from .engine import MODEL_THREAD, Engine
 
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-SHUTDOWN_TIMEOUT_S = 30
 GRACE_S = 1.0
-"""How long an idle connection stays open after the signal: a request may be on its way."""
+"""How long an idle connection stays open at the end: a request may be on its way."""
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +67,15 @@ class RequestMetrics:
 
 
 class Server(uvicorn.Server):
-    """A server that loses no request on a kept-alive connection when it stops.
+    """A server that loses no request when it stops.
 
-    After the signal each answer says `Connection: close`, so that the client sends no other request
-    on its connection.
+    After the signal, /ready answers 503, and each answer says `Connection: close`, so that the
+    client sends no other request on its connection. For `serving.drain_s`, connections are still
+    accepted: load balancers take a while to send none.
     """
 
-    def __init__(self, app: ASGIApp, config: ServingConfig) -> None:
-        self._header_timeout_s = config.header_timeout_s
+    def __init__(self, app: ASGIApp, engine: Engine) -> None:
+        self._header_timeout_s = engine.config.header_timeout_s
         self._awaited: dict[Any, tuple[Any, float]] = {}
 
         async def announcing(scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,14 +87,13 @@ class Server(uvicorn.Server):
 
             await app(scope, receive, announce)
 
+        self.ends_at = 0.0
+        """When the process must have ended, on the clock of `monotonic`."""
+        self._engine = engine
+        self._drain_s = 0.0
         super().__init__(
             uvicorn.Config(
-                announcing,
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                ws="none",
-                timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
+                announcing, log_config=None, log_level="warning", access_log=False, ws="none"
             )
         )
 
@@ -117,15 +119,32 @@ class Server(uvicorn.Server):
                     connection.transport.close()
         self._awaited = awaited
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; a second SIGINT stops at once.
+
+        uvicorn would raise the signal again at the end, and the exit code would not be 0.
+        """
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self._drain_s = 0.0 if sig == signal.SIGINT else self._engine.config.drain_s
+        self.should_exit = self._engine.is_stopping = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more connections, and close those that stay idle for `GRACE_S`."""
-        for server in self.servers:
-            server.close()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_S):
-                while self.server_state.connections and not self.force_exit:
-                    await asyncio.sleep(0.05)
+        """Accept no more connections, and answer the requests that are there."""
+        self.ends_at = monotonic() + self._engine.config.shutdown_timeout_s
+        await self._wait(self._drain_s)
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        await self._wait(GRACE_S, for_connections=True)
+        self.config.timeout_graceful_shutdown = max(0, int(self.ends_at - monotonic()))
         await super().shutdown(sockets)
+
+    async def _wait(self, seconds: float, *, for_connections: bool = False) -> None:
+        """Return after that time, or earlier if told to stop at once, or no connection is open."""
+        end = monotonic() + seconds
+        while monotonic() < end and not self.force_exit:
+            if for_connections and not self.server_state.connections:
+                return
+            await asyncio.sleep(0.05)
 
 
 def run(app: ASGIApp, engine: Engine, *, note: str) -> None:
@@ -138,15 +157,27 @@ def run(app: ASGIApp, engine: Engine, *, note: str) -> None:
         ProjectError: The model could not be loaded, and the server has stopped.
     """
     listener = _listen(engine.config)
-    server = Server(app, engine.config)
+    server = Server(app, engine)
     engine.on_error = lambda: setattr(server, "should_exit", True)
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     log.info("serving on %s, %s", url, note)
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
+    server.run(sockets=[listener])
     if engine.error:
         raise engine.error
+    _wait_for_the_model(server.ends_at)
+
+
+def _wait_for_the_model(ends_at: float) -> None:
+    """Return when its last batch is done; exit if that takes too long.
+
+    Python would abort the process when it ends while a thread is in PyTorch's code.
+    """
+    for thread in threading.enumerate():
+        if thread.name == MODEL_THREAD:
+            thread.join(max(0, ends_at - monotonic()))
+            if thread.is_alive():
+                os._exit(0)
 
 
 def _listen(config: ServingConfig) -> socket.socket:

@@ -9,6 +9,7 @@ import os
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
+from time import perf_counter
 from typing import Any
 
 import bentoml
@@ -21,6 +22,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ...data.rows import Values
+from ..admission import Admission
 from ..engine import Engine, Served
 from ..guard import protect
 from ..problems import UnavailableError, answer
@@ -48,6 +50,7 @@ def create_app(engine: Engine) -> ASGIApp:
 
 def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
     """Return the service; `options` are those of `bentoml.service`."""
+    admission = Admission(engine)
     batched = partial(
         bentoml.api,
         batchable=engine.config.max_batch_size > 1,
@@ -82,17 +85,17 @@ def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
         @batched(route="/predict", output_spec=ToOne)
         def predict(self, rows: list[Any]) -> list[dict[str, Any]]:
             """Predict one input."""
-            return _predict(engine, rows)
+            return _predict(engine, admission, rows)
 
         @batched(route="/predict/batch", output_spec=ToBatch)
         def predict_batch(self, rows: list[Any]) -> list[dict[str, Any]]:
             """Predict several inputs."""
-            return _predict(engine, rows)
+            return _predict(engine, admission, rows)
 
     add_middleware: Any = PredictionService.add_asgi_middleware  # wrongly annotated in BentoML
     add_middleware(RequestMetrics, registry=engine.registry)
     add_middleware(protect, config=engine.config)
-    add_middleware(Gate, engine=engine)
+    add_middleware(Gate, admission=admission)
     return PredictionService
 
 
@@ -130,11 +133,14 @@ class ToBatch(bentoml.IODescriptor):
         return JSONResponse({"predictions": obj})
 
 
-def _predict(engine: Engine, inputs: list[tuple[Served, Values]]) -> list[dict[str, Any]]:
+def _predict(
+    engine: Engine, admission: Admission, inputs: list[tuple[Served, Values]]
+) -> list[dict[str, Any]]:
     """Return an answer for each row; those of one model are predicted together."""
-    answers = []
+    started, answers = perf_counter(), []
     for served, of_one in groupby(inputs, key=itemgetter(0)):
         answers += engine.predict(served, [row for _, row in of_one])
+    admission.measure(len(answers), perf_counter() - started)
     return answers
 
 
@@ -155,7 +161,7 @@ def _status_app(engine: Engine) -> Starlette:
         return JSONResponse(Health(model_loaded=engine.loaded).model_dump())
 
     async def ready(request: Request) -> Response:
-        engine.require_loaded()
+        engine.require_ready()
         return JSONResponse(Health(model_loaded=True).model_dump())
 
     async def model(request: Request) -> Response:

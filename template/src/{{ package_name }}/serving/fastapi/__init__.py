@@ -1,25 +1,25 @@
 """The FastAPI server, which batches requests in its own process."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from ..admission import Admission
+from ..batching import Batcher
 from ..engine import Engine
 from ..guard import protect
-from ..problems import CLIENT_GONE, answer
+from ..problems import answer
 from ..schema import Health, Schema
 from ..server import RequestMetrics, run
-from .batching import Batcher
+from .lean import LeanPath
 
 
 class App(FastAPI):
@@ -47,22 +47,20 @@ def serve(engine: Engine) -> None:
 
 def create_app(engine: Engine) -> ASGIApp:
     """Return the app; the model has a thread of its own as long as the app runs."""
-    batcher = Batcher(engine.config)
-
-    async def work() -> None:
-        with ThreadPoolExecutor(1, "model") as executor:
-            await engine.load(executor)
-            await batcher.run(engine.predict, executor)
+    admission = Admission(engine)
+    batcher = Batcher(engine.predict, admission)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         async with asyncio.TaskGroup() as tasks:
-            working = tasks.create_task(work())
+            loading = tasks.create_task(engine.load())
+            batcher.start()
             yield
-            working.cancel()
+            batcher.stop()
+            loading.cancel()
 
     docs = engine.config.docs
-    app = App(
+    api = App(
         title="Predictions",
         lifespan=lifespan,
         openapi_url="/openapi.json" if docs else None,
@@ -70,27 +68,14 @@ def create_app(engine: Engine) -> ASGIApp:
         redirect_slashes=False,
         exception_handlers={HTTPException: answer, RequestValidationError: answer},
     )
-    app.state.engine = engine
-    app.include_router(_routes(engine, batcher))
-    return RequestMetrics(protect(app, engine.config), engine.registry)
+    api.state.engine = engine
+    api.include_router(_routes(engine))
+    lean = LeanPath(api, admission, batcher)
+    return RequestMetrics(protect(lean, engine.config), engine.registry)
 
 
-def _routes(engine: Engine, batcher: Batcher) -> APIRouter:
+def _routes(engine: Engine) -> APIRouter:
     router = APIRouter()
-
-    async def predict(request: Request, *, is_batch: bool) -> list[Any]:
-        ahead = batcher.num_inside
-        served, rows = await engine.rows(request, is_batch=is_batch, num_ahead=ahead)
-        return await _while_connected(request, batcher.submit(served, rows))
-
-    @router.post("/predict", include_in_schema=False)
-    async def predict_one(request: Request) -> Response:
-        [answer] = await predict(request, is_batch=False)
-        return JSONResponse(answer)
-
-    @router.post("/predict/batch", include_in_schema=False)
-    async def predict_batch(request: Request) -> Response:
-        return JSONResponse({"predictions": await predict(request, is_batch=True)})
 
     @router.get("/health")
     async def health() -> Health:
@@ -99,8 +84,8 @@ def _routes(engine: Engine, batcher: Batcher) -> APIRouter:
 
     @router.get("/ready")
     async def ready() -> Health:
-        """Check that the model is loaded; 503 until then."""
-        engine.require_loaded()
+        """Check that the model is loaded; 503 until then, and while the server stops."""
+        engine.require_ready()
         return Health(model_loaded=True)
 
     @router.get("/model")
@@ -129,22 +114,3 @@ def _documentation(schema: Schema) -> APIRouter:
         """Predict several inputs."""
 
     return router
-
-
-async def _while_connected(request: Request, work: Coroutine[Any, Any, list[Any]]) -> list[Any]:
-    """Return what `work` returns, or cancel it when the client disconnects."""
-    working, leaving = asyncio.create_task(work), asyncio.create_task(_disconnected(request))
-    try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise HTTPException(CLIENT_GONE, "the client has disconnected")
-        return working.result()
-    finally:
-        working.cancel()
-        leaving.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    """Return when the client has disconnected; the request's body must have been read."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

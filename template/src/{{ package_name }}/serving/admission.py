@@ -1,0 +1,154 @@
+"""Which requests are admitted: those that can be answered in time, judging by recent batches."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from math import ceil
+from time import monotonic
+from typing import NamedTuple
+
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope
+
+from ..data.rows import Values
+from .config import ServingConfig
+from .engine import Engine, Served
+from .problems import CLIENT_GONE, InvalidError, Reason, UnavailableError
+
+TIMEOUT_HEADER = b"x-request-timeout"
+"""Seconds that the client waits for its answer; it can shorten `serving.max_wait_s`."""
+JSON_TYPE = b"application/json"
+JSON = re.compile(rb"application/([^/;]+\+)?json\s*(;.*)?", re.IGNORECASE)
+MARGIN = 0.8
+"""The share of its time that a request may be expected to take, since what is expected may be less
+than what it takes."""
+WEIGHT = 0.9
+"""The weight of a batch in the measured capacity is this times that of the batch after it."""
+
+
+class Deadline(NamedTuple):
+    """Until when a client waits for its answer."""
+
+    timeout_s: float
+    at: float
+    """On the clock of `time.monotonic`."""
+
+    def require_time(self) -> None:
+        """Raise `UnavailableError` if it has passed."""
+        if monotonic() > self.at:
+            detail = f"the wait was longer than {self.timeout_s:g} s"
+            raise UnavailableError(detail, Reason.deadline)
+
+
+class Admitted(NamedTuple):
+    """A request that has been read."""
+
+    served: Served
+    """The model that has read it, and must answer it."""
+    rows: list[Values]
+    deadline: Deadline
+
+
+class Admission:
+    """Reads requests if the queue, at the measured capacity, leaves them the time.
+
+    A request is refused before its body is read. One that finds the server idle is always admitted,
+    so that a capacity that was measured in a bad moment is measured again.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.config: ServingConfig = engine.config
+        self.num_inside = 0
+        """Inputs that were read and are not answered. Whoever keeps them counts them here."""
+        self._engine = engine
+        self._inputs, self._seconds = 0.0, 0.0
+        self._reader = ThreadPoolExecutor(1, "reader")
+
+    def measure(self, num_inputs: int, seconds: float) -> None:
+        """Take note that a batch took that long."""
+        self._inputs = WEIGHT * self._inputs + num_inputs
+        self._seconds = WEIGHT * self._seconds + seconds
+
+    def require_room(self, num_inputs: int, deadline: Deadline) -> None:
+        """Return if so many more inputs can be answered in time.
+
+        Raises:
+            UnavailableError: There are too many others, as a number or for the deadline.
+        """
+        if not self.num_inside:
+            return
+        num_inputs += self.num_inside
+        queue_s = self.num_inside * self._seconds / max(self._inputs, 1)
+        if num_inputs > self.config.max_queue_size + self.config.max_batch_size:
+            detail, reason = "too many inputs are waiting", Reason.queue_full
+        elif queue_s > MARGIN * (deadline.at - monotonic()):
+            detail = f"the wait would be longer than {deadline.timeout_s:g} s"
+            reason = Reason.deadline
+        else:
+            return
+        raise UnavailableError(detail, reason, retry_after_s=max(1, ceil(queue_s)))
+
+    async def read(self, scope: Scope, receive: Receive, *, is_batch: bool) -> Admitted:
+        """Return the rows that a request asks to predict.
+
+        Raises:
+            UnavailableError: The model is not loaded, or there is no room for the request.
+            HTTPException: The request is invalid, or its client has disconnected.
+        """
+        served, headers = self._engine.require_loaded(), dict(scope["headers"])
+        deadline = self._deadline(headers)
+        self.require_room(1, deadline)
+        content_type = headers.get(b"content-type", b"")
+        if content_type != JSON_TYPE and not JSON.fullmatch(content_type):
+            message = "Content-Type must be application/json"
+            raise InvalidError([{"type": "json_type", "loc": (), "msg": message}])
+        body = await _body(receive)
+        deadline.require_time()
+        schema = served.schema
+        if not schema.encoder.row_is_slow:
+            rows = schema.rows(body, is_batch=is_batch)
+        else:
+            rows = await self._slow_rows(served, body, deadline, is_batch=is_batch)
+        self.require_room(len(rows), deadline)
+        return Admitted(served, rows, deadline)
+
+    def _deadline(self, headers: Mapping[bytes, bytes]) -> Deadline:
+        timeout_s = self.config.max_wait_s
+        if (given := headers.get(TIMEOUT_HEADER)) is not None:
+            with suppress(ValueError):
+                asked_s = float(given)
+                if asked_s > 0:  # which NaN is not
+                    timeout_s = min(timeout_s, asked_s)
+                    return Deadline(timeout_s, monotonic() + timeout_s)
+            message = "the value must be a number of seconds > 0"
+            problem = {"type": "timeout", "loc": (), "msg": message}
+            raise InvalidError([problem], part=("header", "X-Request-Timeout"))
+        return Deadline(timeout_s, monotonic() + timeout_s)
+
+    async def _slow_rows(
+        self, served: Served, body: bytes, deadline: Deadline, *, is_batch: bool
+    ) -> list[Values]:
+        """Return the rows of a body, after those of the bodies that came before it."""
+
+        def read() -> list[Values]:
+            deadline.require_time()
+            return served.schema.rows(body, is_batch=is_batch)
+
+        self.num_inside += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._reader, read)
+        finally:
+            self.num_inside -= 1
+
+
+async def _body(receive: Receive) -> bytes:
+    message = await receive()
+    chunks = [message.get("body", b"")]
+    while message.get("more_body"):
+        message = await receive()
+        chunks.append(message.get("body", b""))
+    if message["type"] == "http.disconnect":
+        raise HTTPException(CLIENT_GONE, "the client has disconnected")
+    return b"".join(chunks)

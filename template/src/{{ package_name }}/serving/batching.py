@@ -1,0 +1,146 @@
+"""Batches that form while the model is busy."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from itertools import islice
+from queue import SimpleQueue
+from threading import Thread
+from time import monotonic
+from typing import Any
+
+from starlette.exceptions import HTTPException
+
+from .admission import Admission, Admitted
+from .engine import MODEL_THREAD, Served
+from .problems import CLIENT_GONE, UnavailableError
+
+Call = Callable[[Served, list[Any]], list[Any]]
+
+
+class Waiting:
+    """A request whose answers are awaited."""
+
+    __slots__ = ("answers", "request")
+
+    def __init__(self, request: Admitted, answers: asyncio.Future[list[Any]]) -> None:
+        self.request = request
+        self.answers = answers
+
+    def resolve(self, outcome: list[Any] | Exception) -> None:
+        """Give the answers, or the reason why there are none, unless that was done before."""
+        if self.answers.done():
+            return
+        if isinstance(outcome, Exception):
+            self.answers.set_exception(outcome)
+        else:
+            self.answers.set_result(outcome)
+
+
+class Batcher:
+    """Calls a function in a thread with the inputs of all the requests that came while it was busy.
+
+    There is no timer: an idle model answers at once, and the busier it is, the fuller its batches.
+    A batch is of whole requests that one model has read. Call all methods in one event loop.
+    """
+
+    def __init__(self, call: Call, admission: Admission) -> None:
+        self._call = call
+        self._admission = admission
+        self._max_batch_size = admission.config.max_batch_size
+        self._queue: deque[Waiting] = deque()
+        self._batches: SimpleQueue[list[Waiting] | None] = SimpleQueue()
+        self._is_busy = False
+        self._started_at = 0.0
+
+    def start(self) -> None:
+        """Start the model's thread, which does not keep the process alive if a call hangs."""
+        self._loop = asyncio.get_running_loop()
+        Thread(target=self._work, name=MODEL_THREAD, daemon=True).start()
+
+    def stop(self) -> None:
+        """Let the thread end when it has done its batch."""
+        self._batches.put(None)
+
+    async def submit(
+        self, request: Admitted, disconnected: Callable[[], Awaitable[Any]]
+    ) -> list[Any]:
+        """Return an answer for each row, or raise the error of the batch.
+
+        Args:
+            request: What to answer.
+            disconnected: Returns when the client has disconnected, or has its answer.
+
+        Raises:
+            UnavailableError: The request's deadline passed before the model was free.
+            HTTPException: The client has disconnected.
+        """
+        waiting = Waiting(request, self._loop.create_future())
+        watch = asyncio.ensure_future(disconnected())
+        watch.add_done_callback(lambda _: self._drop(waiting))
+        self._admission.num_inside += len(request.rows)
+        self._queue.append(waiting)
+        if not self._is_busy:
+            self._is_busy = True
+            self._loop.call_soon(self._next)  # not now: others may come in this round of the loop
+        try:
+            return await waiting.answers
+        finally:
+            self._admission.num_inside -= len(request.rows)
+
+    def _drop(self, waiting: Waiting) -> None:
+        """Forget a request whose client has disconnected."""
+        if not waiting.answers.done():
+            waiting.resolve(HTTPException(CLIENT_GONE, "the client has disconnected"))
+            with suppress(ValueError):  # it is in the model
+                self._queue.remove(waiting)
+
+    def _next(self) -> None:
+        """Give the model its next batch, if requests wait."""
+        batch = self._take()
+        self._is_busy = bool(batch)
+        if batch:
+            self._started_at = monotonic()
+            self._batches.put(batch)
+
+    def _take(self) -> list[Waiting]:
+        """Return the oldest requests, without those that have waited too long."""
+        batch: list[Waiting] = []
+        room = self._max_batch_size
+        while self._queue:
+            served, rows, deadline = self._queue[0].request
+            if batch and (len(rows) > room or served is not batch[0].request.served):
+                break
+            waiting = self._queue.popleft()
+            try:
+                deadline.require_time()
+            except UnavailableError as error:
+                waiting.resolve(error)
+            if not waiting.answers.done():
+                batch.append(waiting)
+                room -= len(rows)
+        return batch
+
+    def _work(self) -> None:
+        """Call the model for one batch after the other, in its thread."""
+        while batch := self._batches.get():
+            rows = [row for waiting in batch for row in waiting.request.rows]
+            try:
+                outcome: list[Any] | Exception = self._call(batch[0].request.served, rows)
+            except Exception as error:
+                outcome = error
+            with suppress(RuntimeError):  # the server has stopped before the batch was done
+                self._loop.call_soon_threadsafe(self._finish, batch, outcome)
+
+    def _finish(self, batch: list[Waiting], outcome: list[Any] | Exception) -> None:
+        seconds = monotonic() - self._started_at
+        self._next()  # first, so that the model is not idle while answers are sent
+        if isinstance(outcome, Exception):
+            for waiting in batch:
+                waiting.resolve(outcome)
+            return
+        self._admission.measure(len(outcome), seconds)
+        answers = iter(outcome)
+        for waiting in batch:
+            waiting.resolve(list(islice(answers, len(waiting.request.rows))))

@@ -1,0 +1,53 @@
+"""The way of a prediction past FastAPI, which would take longer than all the rest but the model."""
+
+import asyncio
+from types import SimpleNamespace
+
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..admission import Admission
+from ..batching import Batcher
+from ..problems import ProblemResponse, Reason, UnavailableError
+
+ONE, BATCH = SimpleNamespace(path="/predict"), SimpleNamespace(path="/predict/batch")
+ROUTES = {route.path: route for route in (ONE, BATCH)}
+CONTENT_TYPE = (b"content-type", b"application/json")
+
+
+class LeanPath:
+    """ASGI app that answers `POST /predict` and `/predict/batch`, and passes the others on.
+
+    The OpenAPI document that FastAPI makes of the same models describes its requests and answers.
+    """
+
+    def __init__(self, app: ASGIApp, admission: Admission, batcher: Batcher) -> None:
+        self.app = app
+        self._admission = admission
+        self._batcher = batcher
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request, or pass it on."""
+        route = ROUTES.get(scope["path"]) if scope["type"] == "http" else None
+        if route is None:
+            return await self.app(scope, receive, send)
+        scope["route"] = route  # where FastAPI would put it, for RequestMetrics
+        try:
+            if scope["method"] != "POST":
+                raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
+            body = await self._answer(scope, receive, is_batch=route is BATCH)
+        except HTTPException as error:
+            return await ProblemResponse(error)(scope, receive, send)
+        headers = [CONTENT_TYPE, (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        return await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive, *, is_batch: bool) -> bytes:
+        """Return the body of an answer."""
+        try:
+            request = await self._admission.read(scope, receive, is_batch=is_batch)
+            answers = await self._batcher.submit(request, receive)
+        except asyncio.CancelledError as error:  # by uvicorn, at the end of its shutdown
+            raise UnavailableError("the server is stopping", Reason.stopping) from error
+        return to_json({"predictions": answers} if is_batch else answers[0])
