@@ -15,6 +15,7 @@ from .compose import one_line_errors, read_config
 from .serving.bentoml import create_service
 from .serving.config import ServeConfig
 from .serving.engine import Engine
+from .serving.watcher import Source
 
 if TYPE_CHECKING:
     from .serving.predictor import Predictor
@@ -43,4 +44,4 @@ image = Image(
     build_include_paths=["pyproject.toml", "uv.lock"],
     post_commands=["uv sync --directory src --active --locked --no-dev --no-install-project"],
 )
-service = create_service(Engine(load, serving), image=image)
+service = create_service(Engine(Source(load), serving), image=image)

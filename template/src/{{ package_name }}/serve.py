@@ -1,5 +1,6 @@
 """Last stage: serve predictions over HTTP, from models/bundle/ or the registry's champion."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +11,10 @@ from .serving.config import ServeConfig
 
 if TYPE_CHECKING:
     from .serving.predictor import Predictor
+    from .serving.watcher import Found, Source
+    from .tracking.registry import RegisteredModel, Registry
 
-CHAMPION = "champion"
+ALIASES = ("champion", "challenger")
 
 
 @stage(ServeConfig, "serve")
@@ -19,33 +22,68 @@ def main(config: ServeConfig) -> None:
     """Serve until interrupted."""
     from .serving.engine import Engine
 
-    name = config.serving.name
-    serve = find_function("serve", folder="serving", name=name, setting="serving.name")
-    serve(Engine(partial(load_predictor, config), config.serving))
+    serving, challenger = config.serving, None
+    if serving.shadow.model:
+        shadow = replace(serving, model=serving.shadow.model)
+        challenger = model_source(replace(config, serving=shadow))
+    serve = find_function("serve", folder="serving", name=serving.name, setting="serving.name")
+    serve(Engine(model_source(config), serving, challenger))
+
+
+def model_source(config: ServeConfig) -> "Source":
+    """Return where the model comes from that `serving.model` names."""
+    from .serving.watcher import Source
+
+    return Source(partial(load_predictor, config), partial(find_model, config))
+
+
+def find_model(config: ServeConfig) -> "Found":
+    """Return what `load_predictor` would load.
+
+    Raises:
+        TrackingError: No version has the alias, or the registry does not answer.
+    """
+    from .serving.watcher import Found, find_in_folder
+
+    if config.serving.model not in ALIASES:
+        return find_in_folder(Path(config.serving.model))
+    _, model = _aliased(config)
+    return Found(f"version {model.version} of {model.name}", model)
 
 
 def load_predictor(config: ServeConfig) -> "Predictor":
     """Return the model that `serving.model` names.
 
     Raises:
-        TrackingError: There is no champion, or it cannot be fetched.
+        TrackingError: No version has the alias, or it cannot be fetched.
         BundleError: The bundle is missing or damaged.
     """
     from .models.bundle import Bundle
     from .serving.predictor import Predictor
+
+    serving = config.serving
+    if serving.model not in ALIASES:
+        bundle = Bundle.load(Path(serving.model))
+        return Predictor(bundle, num_threads=serving.num_threads)
+    registry, model = _aliased(config)
+    bundle = registry.load(model)
+    return Predictor(bundle, version=model.version, num_threads=serving.num_threads)
+
+
+def _aliased(config: ServeConfig) -> "tuple[Registry, RegisteredModel]":
     from .tracking.base import TrackingError
     from .tracking.registry import create_registry
 
-    serving, model_name = config.serving, config.registry.model_name
-    if serving.model != CHAMPION:
-        bundle = Bundle.load(Path(serving.model))
-        return Predictor(bundle, num_threads=serving.num_threads)
-    registry = create_registry(config.tracking)
-    champion = registry.champion(model_name)
-    if champion is None:
-        raise TrackingError(f"{model_name} has no champion; run `make register`")
-    bundle = registry.load(champion)
-    return Predictor(bundle, version=champion.version, num_threads=serving.num_threads)
+    registry, name, alias = (
+        create_registry(config.tracking),
+        config.registry.model_name,
+        config.serving.model,
+    )
+    model = registry.aliased(name, alias)
+    if model is None:
+        way_out = "run `make register`" if alias == "champion" else "set it in the registry"
+        raise TrackingError(f"{name} has no {alias}; {way_out}")
+    return registry, model
 
 
 if __name__ == "__main__":

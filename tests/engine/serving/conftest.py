@@ -31,6 +31,7 @@ from toy_project.serving.config import (
 )
 from toy_project.serving.engine import Engine
 from toy_project.serving.predictor import Predictor
+from toy_project.serving.watcher import Source
 
 from ..conftest import DATA, has, make_config, process
 
@@ -50,11 +51,14 @@ def compose(*overrides: str) -> ServeConfig:
 
 
 @contextmanager
-def running(load: Callable[[], Predictor], config: ServingConfig) -> Generator[httpx2.Client]:
+def running(
+    load: Callable[[], Predictor] | Source, config: ServingConfig
+) -> Generator[httpx2.Client]:
     """Run a server in a thread; give a client for it."""
+    source = load if isinstance(load, Source) else Source(load)
     name = compose().serving.name
     module = import_module(f"toy_project.serving.{name}")
-    app = module.create_app(Engine(load, config))
+    app = module.create_app(Engine(source, config))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, log_level="warning"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -11,6 +11,7 @@ from toy_project.serving.admission import MARGIN, Admission, Admitted, Deadline
 from toy_project.serving.batching import Batcher
 from toy_project.serving.config import ServingConfig
 from toy_project.serving.engine import Engine, Served, UnavailableError
+from toy_project.serving.watcher import Source
 
 
 class Doubler:
@@ -36,7 +37,8 @@ class Submit:
     """Submits numbers to a batcher of four at a time, as a request of a client that stays."""
 
     def __init__(self, doubler: Doubler) -> None:
-        engine = Engine(lambda: pytest.fail("nothing is loaded"), ServingConfig(max_batch_size=4))
+        config = ServingConfig(max_batch_size=4)
+        engine = Engine(Source(lambda: pytest.fail("nothing is loaded")), config)
         self.admission = Admission(engine)
         self.batcher = Batcher(doubler, self.admission)
 

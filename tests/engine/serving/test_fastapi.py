@@ -8,6 +8,7 @@ import pytest
 
 from .conftest import running, wait_until_ready
 from .test_http import BusyPredictor
+from .test_swap import of_numbers, source_of, until
 
 
 def test_the_documentation_is_complete_once_the_model_is_loaded(predictor, config):
@@ -30,6 +31,19 @@ def test_the_documentation_is_complete_once_the_model_is_loaded(predictor, confi
             assert schema == {"$ref": f"#/components/schemas/{one}{what}"}
     answer = document["components"]["schemas"]["PredictResponse"]["properties"]
     assert answer["confidence"]["type"] == "number"
+
+
+def test_the_documentation_is_of_the_model_that_is_served(bundle, bundle_folder, config):
+    def fields() -> set[str]:
+        schemas = client.get("/openapi.json").json()["components"]["schemas"]
+        return set(schemas["PredictResponse"]["properties"])
+
+    quick = replace(config, watch_interval_s=0.05)
+    with running(source_of(bundle_folder), quick) as client:
+        wait_until_ready(client)
+        assert fields() == {"prediction", "confidence", "model_version"}
+        of_numbers(bundle).save(bundle_folder)
+        until(lambda: fields() == {"prediction", "model_version"})
 
 
 def test_the_documentation_names_the_limits(client):

@@ -16,6 +16,7 @@ from toy_project.serving.config import SecurityConfig, ServingConfig
 from toy_project.serving.engine import Engine
 from toy_project.serving.fastapi import create_app
 from toy_project.serving.predictor import Predictor
+from toy_project.serving.watcher import Source
 
 from .conftest import Serve, Served, running, wait_until_ready
 
@@ -200,7 +201,7 @@ def test_a_file_without_keys_is_refused_in_one_line(
         (tmp_path / "keys").write_text(text)
     security = SecurityConfig(api_keys_file="keys")
     with pytest.raises(ProjectError) as raised:
-        create_app(Engine(lambda: predictor, replace(config, security=security)))
+        create_app(Engine(Source(lambda: predictor), replace(config, security=security)))
     assert str(raised.value).startswith(message)
     assert "secret" not in str(raised.value)
 

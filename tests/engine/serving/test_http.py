@@ -74,6 +74,7 @@ def test_the_lineage_of_the_model(client, bundle):
         "model_version": "3",
         "labels": list(bundle.spec.objective.labels),
         **asdict(bundle.lineage),
+        **{"previous_version": None, "pinned": False, "refused": None},
     }
 
 

@@ -10,9 +10,22 @@ from ..rules import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    Rule,
     require,
     within,
 )
+
+
+@dataclass(frozen=True)
+class ShadowConfig(Checked, section="serving.shadow"):
+    """A challenger, whose answers are compared with those of the model and never sent."""
+
+    model: Name | None = None
+    """A bundle's folder, or `challenger` for the registry's version with that alias; null for
+    none."""
+    share: Annotated[float, Rule("in (0, 1]", lambda share: 0 < share <= 1)] = 0.1
+    """The share of batches that it gets; those that come while it is busy are left out."""
+
 
 OPEN_PATHS = ("/health", "/ready", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
 
@@ -43,6 +56,10 @@ class ServingConfig(Checked, section="serving"):
     """The folder in serving/ that holds the server."""
     model: Name = "models/bundle"
     """A bundle's folder, or `champion` for the registry's."""
+    watch_interval_s: NonNegativeFloat = 10.0
+    """Seconds between two looks for a new version of the model; 0 serves the first one forever."""
+    shadow: ShadowConfig = field(default_factory=ShadowConfig)
+    """What runs beside the model."""
     host: Name = "127.0.0.1"
     """Address to listen on; 0.0.0.0 is every network interface."""
     port: Annotated[int, within(0, 65_535)] = 8000

@@ -1,17 +1,23 @@
-"""The model that a server serves: loaded in a thread, then called for one batch at a time."""
+"""The model that a server serves, and how another takes its place while requests are answered."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from threading import Lock
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.exceptions import HTTPException
 
 from ..data.rows import Values
+from ..tracking.base import TrackingError
 from .config import ServingConfig
 from .problems import Reason, UnavailableError
 from .schema import Schema
+from .shadow import Batch, Shadow
+from .watcher import Source, Watcher
 
 if TYPE_CHECKING:
     from .predictor import Predictor
@@ -21,6 +27,13 @@ MODEL_THREAD = "model"
 """The name of the thread that calls the model."""
 
 log = logging.getLogger(__name__)
+
+
+class ConflictError(HTTPException):
+    """What an administrator asks for cannot be done now: a 409."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(409, detail)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +53,33 @@ class Served:
         return self.predictor.version
 
 
-class Engine:
-    """The model of a server, which starts before the model is loaded."""
+@dataclass(frozen=True)
+class Refused:
+    """A version that cannot be served."""
 
-    def __init__(self, load: Callable[[], "Predictor"], config: ServingConfig) -> None:
+    name: str
+    reason: str
+
+
+class Engine:
+    """The model of a server, which starts before the model is loaded.
+
+    A new version is loaded beside the current one and replaces it for the requests that come then.
+    The one before it stays in memory, for `rollback`.
+    """
+
+    def __init__(
+        self, source: Source, config: ServingConfig, challenger: Source | None = None
+    ) -> None:
         self.config = config
         self.current: Served | None = None
         """What reads and answers new requests; `None` until it is loaded."""
+        self.previous: Served | None = None
+        """What was served before."""
+        self.pinned = False
+        """Whether no newer version is served until `reload`."""
+        self.refused: Refused | None = None
+        """The newest version, if it cannot be served."""
         self.error: Exception | None = None
         """Why the model cannot be loaded."""
         self.is_stopping = False
@@ -60,7 +93,18 @@ class Engine:
         self._predictions = Counter(
             "predictions", "Inputs that were predicted.", ("label",), registry=registry
         )
-        self._load = load
+        self._versions = Gauge(
+            "model_info",
+            "The models that are current, previous and refused.",
+            ("state", "model_version"),
+            registry=registry,
+        )
+        self._loads = Counter("model_loads", "Models loaded.", ("outcome",), registry=registry)
+        self._watcher = Watcher(
+            source, accept=self._swap, refuse=self._refuse, interval_s=config.watch_interval_s
+        )
+        self._shadow = Shadow(challenger, config, registry) if challenger else None
+        self._changing = Lock()
 
     @property
     def loaded(self) -> bool:
@@ -90,29 +134,111 @@ class Engine:
             raise UnavailableError("the server is stopping", Reason.stopping)
 
     async def load(self) -> None:
-        """Load the model in a thread; call `on_error` if that fails."""
+        """Load the model in a thread, and watch for another; call `on_error` if it cannot be."""
         try:
-            predictor = await asyncio.to_thread(self._load)
-            self.current = Served(predictor, Schema(predictor.spec, self.config))
-        except Exception as error:
+            await asyncio.to_thread(self._watcher.look, always=True)
+        except TrackingError as error:
+            self._refuse("", error)
+        if self.current:
+            for part in filter(None, (self._watcher, self._shadow)):
+                part.start()
+
+    def close(self) -> None:
+        """Look for no other model."""
+        for part in filter(None, (self._watcher, self._shadow)):
+            part.stop()
+
+    def reload(self) -> None:
+        """Load the newest version, even if it was refused, or another is pinned.
+
+        Raises:
+            UnavailableError: No model is loaded yet, or the registry does not answer.
+            ConflictError: The version cannot be served; the current one stays.
+        """
+        self.require_loaded()
+        self.pinned = False
+        try:
+            self._watcher.look(always=True)
+        except TrackingError as error:
+            raise UnavailableError(str(error)) from error
+        if self.refused:
+            raise ConflictError(f"{self.refused.name} is refused: {self.refused.reason}")
+
+    def rollback(self) -> None:
+        """Serve the version that was served before, and none that is newer until `reload`.
+
+        Raises:
+            UnavailableError: No model is loaded yet.
+            ConflictError: There is no version before the current one.
+        """
+        current = self.require_loaded()
+        with self._changing:
+            if self.previous is None:
+                raise ConflictError(f"no model was served before {current.version}")
+            self.current, self.previous, self.pinned = self.previous, None, True
+            log.warning("model %s is served again and pinned", self.current.version)
+            self._count("rolled_back")
+
+    def _swap(self, predictor: "Predictor") -> None:
+        new = Served(predictor, Schema(predictor.spec, self.config))
+        commit = predictor.lineage.git_commit or "unknown"
+        with self._changing:
+            old, self.refused = self.current, None
+            if old and self.pinned:
+                log.warning("model %s waits for a reload: %s is pinned", new.version, old.version)
+                outcome = "waits"
+            else:
+                self.current = new
+                if old and old.version != new.version:
+                    self.previous = old
+                log.info("model %s of commit %s is ready", new.version, commit[:12])
+                outcome = "served"
+            self._count(outcome)
+
+    def _refuse(self, name: str, error: Exception) -> None:
+        if self.current is None:
             self.error = error
             self.on_error()
-        else:
-            commit = predictor.lineage.git_commit or "unknown"
-            log.info("model %s of commit %s is ready", predictor.version, commit[:12])
+            return
+        with self._changing:
+            version, reason = self.current.version, " ".join(str(error).split())
+            self.refused = Refused(name, reason)
+            log.error("%s is refused, model %s stays: %s", name, version, reason)
+            self._count("refused")
+
+    def _count(self, outcome: str) -> None:
+        self._loads.labels(outcome).inc()
+        self._versions.clear()
+        for state, served in (("current", self.current), ("previous", self.previous)):
+            if served:
+                self._versions.labels(state, served.version).set(1)
+        if self.refused:
+            self._versions.labels("refused", self.refused.name).set(1)
 
     def predict(self, served: Served, rows: Sequence[Values]) -> list[dict[str, Any]]:
         """Return the answer of `served` for each row, in order. Not thread-safe."""
         self._batch_size.observe(len(rows))
-        answers = []
-        for prediction in served.predictor.predict(rows):
+        started = perf_counter()
+        predictions = served.predictor.predict(rows)
+        answers = [
+            {**prediction._asdict(), "model_version": served.version} for prediction in predictions
+        ]
+        seconds = perf_counter() - started
+        for prediction in predictions:
             label = prediction[0] if isinstance(prediction[0], str) else ""
             self._predictions.labels(label).inc()
-            answers.append({**prediction._asdict(), "model_version": served.version})
+        if self._shadow:
+            self._shadow.offer(Batch(rows, predictions, seconds))
         return answers
 
     def about(self) -> dict[str, Any]:
-        """Return the version and the lineage of the model."""
+        """Return the version and the lineage of the model, and of others what became of them."""
         predictor = self.require_loaded().predictor
         about = {"model_version": predictor.version, **predictor.spec.objective.about()}
-        return about | asdict(predictor.lineage)
+        return {
+            **about,
+            **asdict(predictor.lineage),
+            "previous_version": self.previous.version if self.previous else None,
+            "pinned": self.pinned,
+            "refused": asdict(self.refused) if self.refused else None,
+        }

@@ -46,8 +46,12 @@ class Registry(ABC):
         """
 
     @abstractmethod
+    def aliased(self, name: str, alias: str) -> RegisteredModel | None:
+        """Return the version with the alias, if there is one."""
+
     def champion(self, name: str) -> RegisteredModel | None:
         """Return the version with the alias `champion`, if there is one."""
+        return self.aliased(name, CHAMPION)
 
     @abstractmethod
     def promote(self, model: RegisteredModel, *, run: Tracker) -> None:

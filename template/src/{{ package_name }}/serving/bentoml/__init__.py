@@ -16,6 +16,7 @@ import bentoml
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import create_model
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -25,7 +26,7 @@ from ...data.rows import Values
 from ..admission import Admission
 from ..engine import Engine, Served
 from ..guard import protect
-from ..problems import UnavailableError, answer
+from ..problems import answer
 from ..schema import Health
 from ..server import RequestMetrics, run
 from .gate import Gate
@@ -167,11 +168,22 @@ def _status_app(engine: Engine) -> Starlette:
     async def model(request: Request) -> Response:
         return JSONResponse(engine.about())
 
+    def reload(request: Request) -> Response:
+        engine.reload()
+        return JSONResponse(engine.about())
+
+    def rollback(request: Request) -> Response:
+        engine.rollback()
+        return JSONResponse(engine.about())
+
     async def metrics(request: Request) -> Response:
         return Response(generate_latest(engine.registry), media_type=CONTENT_TYPE_LATEST)
 
-    endpoints = (health, ready, model, metrics)
+    gets, posts = (health, ready, model, metrics), (reload, rollback)
     return Starlette(
-        routes=[Route(f"/{endpoint.__name__}", endpoint) for endpoint in endpoints],
-        exception_handlers={UnavailableError: answer},
+        routes=[
+            *(Route(f"/{endpoint.__name__}", endpoint) for endpoint in gets),
+            *(Route(f"/admin/{one.__name__}", one, methods=["POST"]) for one in posts),
+        ],
+        exception_handlers={HTTPException: answer},
     )

@@ -57,6 +57,7 @@ def create_app(engine: Engine) -> ASGIApp:
             batcher.start()
             yield
             batcher.stop()
+            engine.close()
             loading.cancel()
 
     docs = engine.config.docs
@@ -91,6 +92,18 @@ def _routes(engine: Engine) -> APIRouter:
     @router.get("/model")
     async def model() -> dict[str, Any]:
         """Return the version of the model, and where it comes from."""
+        return engine.about()
+
+    @router.post("/admin/reload")
+    def reload() -> dict[str, Any]:
+        """Serve the newest version of the model, also if another is pinned."""
+        engine.reload()
+        return engine.about()
+
+    @router.post("/admin/rollback")
+    def rollback() -> dict[str, Any]:
+        """Serve the version that was served before, and pin it."""
+        engine.rollback()
         return engine.about()
 
     @router.get("/metrics", response_class=MetricsResponse)

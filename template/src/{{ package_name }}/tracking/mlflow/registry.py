@@ -38,9 +38,9 @@ class MlflowRegistry(Registry):
         return _registered(version)
 
     @translated()
-    def champion(self, name: str) -> RegisteredModel | None:
+    def aliased(self, name: str, alias: str) -> RegisteredModel | None:
         for model in self._client.search_registered_models(f"name = '{name}'"):
-            if number := model.aliases.get(CHAMPION):
+            if number := model.aliases.get(alias):
                 return _registered(self._client.get_model_version(name, number))
         return None
 

@@ -50,8 +50,8 @@ class WandbRegistry(Registry):
         return RegisteredModel(name, artifact.version, dict(tags))
 
     @translated()
-    def champion(self, name: str) -> RegisteredModel | None:
-        path = f"{name}:{CHAMPION}"
+    def aliased(self, name: str, alias: str) -> RegisteredModel | None:
+        path = f"{name}:{alias}"
         if not self._api.artifact_exists(path, MODEL):
             return None
         artifact = self._api.artifact(path, MODEL)
@@ -105,9 +105,9 @@ class OfflineRegistry(Registry):
         return self._model(name, version)
 
     @translated()
-    def champion(self, name: str) -> RegisteredModel | None:
-        alias = self._folder / name / CHAMPION
-        return self._model(name, alias.read_text("utf-8")) if alias.exists() else None
+    def aliased(self, name: str, alias: str) -> RegisteredModel | None:
+        file = self._folder / name / alias
+        return self._model(name, file.read_text("utf-8")) if file.exists() else None
 
     @translated()
     def promote(self, model: RegisteredModel, *, run: Tracker) -> None:

@@ -1,0 +1,124 @@
+"""A challenger, which predicts a share of the inputs: its answers are compared and never sent."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from queue import Full, Queue
+from random import random
+from threading import Thread, get_native_id
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Summary
+
+from ..data.rows import Values
+from .config import ServingConfig
+from .watcher import Source, Watcher
+
+if TYPE_CHECKING:
+    from .predictor import Predictor
+
+NICENESS = 19
+"""The lowest priority of a thread, so that requests get the processor first (Linux only)."""
+
+log = logging.getLogger(__name__)
+
+
+class Batch(NamedTuple):
+    """Rows that the served model has predicted."""
+
+    rows: Sequence[Values]
+    predictions: Sequence[Any]
+    seconds: float
+    """How long that took."""
+
+
+class Shadow:
+    """Compares a challenger with the served model, in a thread of its own.
+
+    `offer` never waits: what comes while the challenger is busy is dropped.
+    """
+
+    def __init__(self, source: Source, config: ServingConfig, registry: CollectorRegistry) -> None:
+        self._share = config.shadow.share
+        self._challenger: Predictor | None = None
+        self._offered: Queue[Batch] = Queue(maxsize=1)
+        self._watcher = Watcher(
+            source,
+            accept=self._accept,
+            refuse=self._refuse,
+            interval_s=config.watch_interval_s,
+        )
+        self._inputs = Counter(
+            "shadow_inputs", "Inputs of the challenger.", ("outcome",), registry=registry
+        )
+        self._difference = Summary(
+            "shadow_difference", "Of a number from the challenger's.", registry=registry
+        )
+        self._seconds = Summary(
+            "shadow_seconds", "Time of the same batches.", ("model",), registry=registry
+        )
+
+    def start(self) -> None:
+        """Load the challenger, and compare what is offered from then on."""
+        self._watcher.start()
+        Thread(target=self._run, name="shadow", daemon=True).start()
+
+    def stop(self) -> None:
+        """Look for no other challenger."""
+        self._watcher.stop()
+
+    def offer(self, batch: Batch) -> None:
+        """Have the challenger predict the batch too, if chance takes it."""
+        if self._challenger is None or random() >= self._share:
+            return
+        try:
+            self._offered.put_nowait(batch)
+        except Full:
+            self._inputs.labels("dropped").inc(len(batch.rows))
+
+    def _run(self) -> None:
+        if sys.platform == "linux":
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, get_native_id(), NICENESS)
+        while True:
+            batch, challenger = self._offered.get(), self._challenger
+            if challenger is None:
+                continue
+            started = perf_counter()
+            try:
+                theirs = challenger.predict(batch.rows)
+            except Exception as error:  # its inputs may have other fields
+                self._inputs.labels("failed").inc(len(batch.rows))
+                self._refuse(challenger.version, error)
+                continue
+            self._seconds.labels("served").observe(batch.seconds)
+            self._seconds.labels("challenger").observe(perf_counter() - started)
+            for one, other in zip(batch.predictions, theirs, strict=True):
+                self._compare(one[0], other[0])
+
+    def _compare(self, one: Any, other: Any) -> None:
+        """Compare two predictions: labels by equality, numbers by their difference."""
+        numbers, others = _numbers(one), _numbers(other)
+        if numbers and numbers.keys() == others.keys():
+            self._inputs.labels("compared").inc()
+            for name, number in numbers.items():
+                self._difference.observe(abs(number - others[name]))
+        else:
+            self._inputs.labels("agreed" if one == other else "differed").inc()
+
+    def _accept(self, challenger: "Predictor") -> None:
+        self._challenger = challenger
+        log.info("model %s is the challenger, unseen by clients", challenger.version)
+
+    def _refuse(self, name: str, error: Exception) -> None:
+        self._challenger = None
+        log.error("%s cannot be the challenger: %s", name, error)
+
+
+def _numbers(prediction: Any) -> dict[str, float]:
+    if isinstance(prediction, float):
+        return {"": prediction}
+    return prediction if isinstance(prediction, dict) else {}
