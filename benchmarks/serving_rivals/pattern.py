@@ -1,21 +1,19 @@
-"""The server of the pattern document, completed by the encoding of texts as tokens."""
+"""The server of the pattern document, completed by the encoding of a request."""
 
 import sys
-from importlib import import_module
-from pathlib import Path
 
 import torch
 import uvicorn
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 
-PACKAGE, PORT = sys.argv[1], int(sys.argv[2])
+from serving_rivals.model import REQUESTS, Model
 
 app = FastAPI()
 
 
-class PredictRequest(BaseModel):
-    text: str
+class PredictRequest(REQUESTS[sys.argv[2]]):
+    pass
 
 
 class PredictResponse(BaseModel):
@@ -24,24 +22,23 @@ class PredictResponse(BaseModel):
 
 
 # Load model at startup
-bundle = None
+model = None
 
 
 @app.on_event("startup")
 async def load_model():
-    global bundle
-    torch.set_num_threads(1)
-    bundle = import_module(f"{PACKAGE}.models.bundle").Bundle.load(Path("models/bundle"))
-    bundle.model.eval()
+    global model
+    model = Model()
+    model.model.eval()
 
 
 @app.post("/predict", response_model=PredictResponse)
 async def predict(request: PredictRequest):
-    if bundle is None:
+    if model is None:
         raise HTTPException(503, "Model not loaded")
 
     with torch.no_grad():
-        output = bundle.model(torch.tensor([bundle.spec.encoder.encode({"text": request.text})]))
+        output = model.model(model.encode(request.model_dump()).unsqueeze(0))
         prediction = output.argmax().item()
         confidence = output.softmax(-1).max().item()
 
@@ -53,7 +50,7 @@ async def predict(request: PredictRequest):
 
 @app.get("/health")
 async def health():
-    return {"status": "healthy", "model_loaded": bundle is not None}
+    return {"status": "healthy", "model_loaded": model is not None}
 
 
-uvicorn.run(app, port=PORT, log_level="warning", access_log=False)
+uvicorn.run(app, port=int(sys.argv[1]), log_level="warning", access_log=False)

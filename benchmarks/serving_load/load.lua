@@ -14,7 +14,7 @@ end
 
 function done(summary, latency, _)
   local errors = summary.errors
-  print(string.format("figures %f %f %f %d",
+  print(string.format("figures %f %f %f %d %d",
     summary.requests / summary.duration * 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
-    errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+    errors.connect + errors.read + errors.write + errors.status + errors.timeout, summary.requests))
 end

@@ -1,0 +1,1 @@
+"""What loads the servers of a benchmark, and what reads their costs."""
