@@ -1,6 +1,7 @@
 """Many projects at a time: rows as they come, nobody stopped by another, renders shared."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from evolving import evolving_template
+from evolving import evolving_template, template_of
 from templates import commit, commit_template, git
 
 from mlscaffold.fleet import update_all
@@ -212,3 +213,27 @@ def test_eight_at_a_time_come_out_as_one_at_a_time(
         together, alone = (git(tmp_path / at / name, "write-tree") for at in ("together", "alone"))
         assert together == alone
         assert git(tmp_path / "together" / name, "diff", "--name-only") == ""
+
+
+def test_one_more_project_of_a_fleet_costs_few_processes_of_git(tmp_path: Path) -> None:
+    template = template_of(
+        tmp_path / "template", {"v1.0.0": {"a.txt": "1\n"}, "v2.0.0": {"a.txt": "2\n"}}
+    )
+    first = made(tmp_path / "0", template, "v1.0.0")
+    for number in (1, 2):
+        shutil.copytree(first, tmp_path / str(number), symlinks=True)
+    log, counting = tmp_path / "log", tmp_path / "bin" / "git"
+    counting.parent.mkdir()
+    counting.write_text(f'#!/bin/sh\necho >>"{log}"\nexec "{shutil.which("git")}" "$@"\n')
+    counting.chmod(0o755)
+
+    def processes(*projects: str) -> int:
+        log.write_text("")
+        path = f"{counting.parent}{os.pathsep}{os.environ['PATH']}"
+        command = [*MLSCAFFOLD, "update", "--dry-run", *projects]
+        subprocess.run(command, cwd=tmp_path, env={**os.environ, "PATH": path}, check=True)
+        return len(log.read_text())
+
+    processes("0")  # renders both releases, for all
+    # Four of the project, and four in the sandbox of its template.
+    assert processes("0", "1", "2") - processes("0", "1") <= 8

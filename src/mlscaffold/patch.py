@@ -76,7 +76,7 @@ def _patch(
             written = template.blobs([old.id])[old.id]
             content, problems = _content(change, place, written, blobs)
             left_out |= problems
-            id = template.line("hash-object", "-w", "--stdin", stdin=content)
+            id = template.write_blob(content)
             is_same_mode = change.old and change.old.mode == change.new.mode
             after[source] = Entry(old.mode if is_same_mode else change.new.mode, id)
             added = b"\n".join({*content.splitlines()} - {*written.splitlines()})

@@ -1,6 +1,5 @@
 """The process of a command: its signals, its streams, and the code that it exits with."""
 
-import gc
 import json
 import os
 import signal
@@ -22,8 +21,6 @@ BROKEN_PIPE = 141
 
 def run(app: Callable[[], object]) -> None:
     """Run the application and exit; SIGINT and SIGTERM end it after its cleanup."""
-    # What a command imports is not garbage: looking for some takes up to a tenth of its time.
-    gc.set_threshold(50_000)
     try:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _end)

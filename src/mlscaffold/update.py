@@ -22,6 +22,7 @@ from .repository.scratch import Scratch, open_scratch
 from .repository.worktree import Worktree, open_worktree
 from .updating import branch, publication, transaction, wording
 from .updating.incomplete import without_missing
+from .updating.keep import FILE as KEEP_FILE
 from .updating.keep import read_patterns, without_kept
 from .updating.merge import Merge, merge
 from .updating.project_answers import answers_at, recorded_answers, recorded_release
@@ -134,6 +135,7 @@ def _updated(
     is_current = (old, before.key) == (new, after.key)
     if is_current and not (project.is_incomplete or releases.skips(new)):
         return done
+    worktree.read_committed(project.answers_file, KEEP_FILE)
     require_ready = partial(_require_ready, worktree, request, project, is_begun=is_begun)
     if not is_current:
         require_ready()

@@ -21,6 +21,8 @@ TEMPLATE_PATHS = (
     "reserved-names.txt",
     "template",
 )
+# Those of them that nearly every command reads.
+SETTINGS = ("components.yml", "copier.yml", "reserved-names.txt")
 
 _LEFT_BEHIND = {"__pycache__", ".venv", ".ruff_cache", ".pytest_cache", ".DS_Store"}
 _COMMITTER = "mlscaffold <mlscaffold@users.noreply.github.com> 1700000000 +0000"

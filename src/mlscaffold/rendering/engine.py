@@ -16,6 +16,7 @@ from packaging.version import Version
 
 from ..errors import CommandError, MlscaffoldError, TemplateError
 from ..repository import git
+from . import dialog_libraries
 from .releases import Releases, version_of
 from .short_cuts import replaced, short_cuts
 
@@ -46,6 +47,7 @@ def write(
     data, such as the answers to other templates, is read from the existing `project`, if any. The
     tasks of a template that may run code are left to `run_commands`.
     """
+    _load_copier()
     import copier
     from copier._main import Worker, _operation
 
@@ -72,6 +74,12 @@ def write(
             _operation.reset(token)
 
 
+def _load_copier() -> None:
+    """Import copier, which asks nothing here."""
+    with dialog_libraries.replaced_by_stand_ins():
+        import copier._main  # noqa: F401
+
+
 def _external_data_of(project: str) -> Callable[["Worker"], Any]:
     """Return copier's method that finds external data, with the project as the destination."""
     from copier._main import Worker
@@ -92,6 +100,7 @@ def open_worker(releases: Releases, *, ref: str, project: str = "") -> "Generato
 
     `project` is the folder that exists or will: expressions see its name and its external data.
     """
+    _load_copier()
     from copier._main import Worker
     from copier._settings import SettingsModel
 
@@ -210,6 +219,7 @@ def run_commands(
     As copier does, but those migrations that come before an update come after it too. What the
     commands print goes to stderr. Raises CommandError when one fails.
     """
+    _load_copier()
     from copier._main import Worker, _operation
     from copier._settings import SettingsModel
     from copier._types import Phase

@@ -17,7 +17,7 @@ from ..errors import GitError, TemplateError, shown
 from ..repository import git
 from ..repository.git import without_secrets
 from ..version import installed_version
-from . import bundle, sandbox
+from . import bundle
 from .components import Components, read_components
 from .questions import Answers, Question, Value, read_questions, read_yaml
 from .validators import Validators
@@ -124,20 +124,20 @@ class Releases:
 
     def read(self, ref: str, path: str) -> str:
         """Return the text of a file of a release, empty if it has no such file."""
-        key = ref, path
-        if key not in self._read:
-            read = self._read_here if self.trusted else self._read_in_sandbox
-            self._read[key] = read(ref, path)
-        return self._read[key]
+        if (ref, path) not in self._read:
+            if self.trusted:
+                self._read_here(ref, {path, *bundle.SETTINGS})
+            else:
+                self._read[ref, path] = self.in_sandbox("read", ref=ref, path=path)
+        return self._read[ref, path]
 
-    def _read_here(self, ref: str, path: str) -> str:
-        asked = f"{ref}:{path}".encode()
-        found = git.run("cat-file", "--batch", cwd=self.repository, stdin=asked)
-        head, _, content = found.partition("\n")
-        return content.removesuffix("\n") if " blob " in head else ""
-
-    def _read_in_sandbox(self, ref: str, path: str) -> str:
-        return self.in_sandbox("read", ref=ref, path=path)
+    def _read_here(self, ref: str, paths: Collection[str]) -> None:
+        """Read files of a release in one process."""
+        asked = "".join(f"{ref}:{path}\n" for path in paths).encode()
+        printed = git.output("cat-file", "--batch", cwd=self.repository, stdin=asked)
+        for path, (_, kind, content) in zip(paths, git.objects(printed), strict=True):
+            text = content.decode(errors="replace").removesuffix("\n")
+            self._read[ref, path] = text if kind == "blob" else ""
 
     def read_yaml(self, ref: str, path: str) -> Any:
         """Parse a YAML file of a release; raises TemplateError if it is invalid."""
@@ -207,6 +207,8 @@ class Releases:
             "repository": self.repository,
             "may_run_code": self.may_run_code,
         }
+        from . import sandbox  # The bundled template needs none.
+
         written = [self.checkouts, *([writes] if writes else [])]
         return sandbox.call(function, writes=written, releases=place, **arguments)
 

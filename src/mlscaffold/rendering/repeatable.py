@@ -29,6 +29,7 @@ _OF_THE_MOMENT = (
 _RENDERERS = {"copier", "jinja2", "jinja2_ansible_filters", "pathspec", "pyyaml"}
 _OUR_PART = (
     "rendering/answers.py",
+    "rendering/dialog_libraries.py",
     "rendering/engine.py",
     "rendering/questions.py",
     "rendering/render.py",

@@ -3,7 +3,8 @@
 import os
 import re
 import subprocess
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 from ..errors import GitError
@@ -123,6 +124,19 @@ def output(
         lines = [without_secrets(line) for line in lines]
         raise GitError(f"git {_verb(arguments)} failed: {lines[-1]}", lines)
     return done.stdout
+
+
+def objects(printed: bytes) -> Iterator[tuple[str, str, bytes]]:
+    """Yield the id, kind and content of each object that `git cat-file --batch` has printed.
+
+    They are empty for an object that does not exist.
+    """
+    lines = BytesIO(printed)
+    for line in lines:
+        if found := re.fullmatch(rb"(\w+) (\w+) (\d+)\n", line):
+            yield found[1].decode(), found[2].decode(), lines.read(int(found[3]) + 1)[:-1]
+        else:
+            yield "", "", b""
 
 
 def without_secrets(text: str) -> str:

@@ -1,10 +1,11 @@
 """A temporary git repository, in which trees are made, merged and compared."""
 
+import hashlib
 import os
+import zlib
 from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -12,15 +13,7 @@ from typing import TypeVar
 from . import git
 from .worktree import names
 
-_IDENTITY = {
-    f"GIT_{role}_{key}": value
-    for role in ("AUTHOR", "COMMITTER")
-    for key, value in (
-        ("NAME", "mlscaffold"),
-        ("EMAIL", "mlscaffold@users.noreply.github.com"),
-        ("DATE", "1700000000 +0000"),
-    )
-}
+_SIGNATURE = "mlscaffold <mlscaffold@users.noreply.github.com> 1700000000 +0000"
 _SETTINGS = tuple(
     word
     for setting in (
@@ -67,6 +60,7 @@ Known = TypeVar("Known")
 # of which only adds to them.
 _entries: dict[str, Mapping[str, Entry]] = {}
 _changes: dict[tuple[str, str], tuple[Change, ...]] = {}
+_ignored: dict[tuple[str, frozenset[str]], set[str]] = {}
 _MAX_REMEMBERED = 100
 
 
@@ -77,6 +71,7 @@ class Scratch:
         self, folder: Path, *, object_format: str, alternates: Iterable[Path] = ()
     ) -> None:
         self.repository = folder
+        self._object_format = object_format
         _init(folder, object_format)
         file = folder / "objects" / "info" / "alternates"
         file.write_bytes(b"".join(os.fsencode(objects) + b"\n" for objects in alternates))
@@ -99,7 +94,7 @@ class Scratch:
             *arguments,
             cwd=self.repository,
             stdin=stdin,
-            env={**_IDENTITY, "GIT_DIR": str(self.repository), **(env or {})},
+            env={"GIT_DIR": str(self.repository), **(env or {})},
             may_exit=may_exit,
         )
 
@@ -138,13 +133,11 @@ class Scratch:
     def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
         """Return the contents of files, by their ids."""
         wanted = sorted(set(ids))
+        if not wanted:
+            return {}
         asked = "".join(f"{id}\n" for id in wanted).encode()
-        printed = BytesIO(self.git("cat-file", "--batch", stdin=asked))
-        contents = {}
-        for id in wanted:
-            size = int(printed.readline().rsplit(b" ", 1)[1])
-            contents[id] = printed.read(size + 1)[:size]
-        return contents
+        printed = self.git("cat-file", "--batch", stdin=asked)
+        return {id: content for id, _, content in git.objects(printed)}
 
     def paths(self, tree: str) -> set[str]:
         """Return every file in the tree."""
@@ -152,8 +145,13 @@ class Scratch:
 
     def ignored(self, tree: str, paths: Collection[str]) -> set[str]:
         """Return those of the paths that the tree's own .gitignore files ignore."""
+        key = tree, frozenset(paths)
+        found = _ignored.get(key)
+        return _remember(_ignored, key, self._ignored(*key)) if found is None else found
+
+    def _ignored(self, tree: str, paths: Collection[str]) -> set[str]:
         rules = [path for path in self.paths(tree) if path.rpartition("/")[2] == ".gitignore"]
-        if not rules:
+        if not (rules and paths):
             return set()
         with (
             TemporaryDirectory(dir=self.repository, prefix="rules-") as folder,
@@ -183,12 +181,32 @@ class Scratch:
 
     def branches(self, base: str, trees: Mapping[str, str]) -> tuple[str, ...]:
         """Commit a tree, and one on top of it for each branch; return the ids of all."""
-        stream = _commit("refs/heads/base", "", base, mark=1)
-        for mark, (branch, tree) in enumerate(trees.items(), start=2):
-            stream += _commit(f"refs/heads/{branch}", "from :1\n", tree, mark=mark)
-        stream += "".join(f"get-mark :{mark}\n" for mark in range(1, len(trees) + 2))
-        made = self.git("fast-import", "--quiet", "--force", stdin=stream.encode())
-        return tuple(made.decode().split())
+        root = self._write_commit(base)
+        tips = {branch: self._write_commit(tree, parent=root) for branch, tree in trees.items()}
+        heads = self.repository / "refs" / "heads"
+        heads.mkdir(exist_ok=True)
+        for branch, tip in tips.items():
+            (heads / branch).write_text(f"{tip}\n")
+        return root, *tips.values()
+
+    def write_blob(self, content: bytes) -> str:
+        """Return the id of a new file with this content."""
+        return self._write_object("blob", content)
+
+    def _write_commit(self, tree: str, *, parent: str = "") -> str:
+        above = f"parent {parent}\n" if parent else ""
+        signed = f"author {_SIGNATURE}\ncommitter {_SIGNATURE}\n"
+        return self._write_object("commit", f"tree {tree}\n{above}{signed}\nMerge\n".encode())
+
+    def _write_object(self, kind: str, content: bytes) -> str:
+        """Write an object as git does, which would have to be run for each; return its id."""
+        whole = f"{kind} {len(content)}\0".encode() + content
+        id = hashlib.new(self._object_format, whole, usedforsecurity=False).hexdigest()
+        file = self.objects / id[:2] / id[2:]
+        if not file.exists():
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(zlib.compress(whole, level=1))
+        return id
 
     def changes(self, old: str, new: str) -> tuple[Change, ...]:
         """Return the changes from one tree to the other."""
@@ -282,15 +300,6 @@ def _init(folder: Path, object_format: str) -> None:
     version = 0 if is_default else 1
     core = f"[core]\n\trepositoryformatversion = {version}\n\tbare = true\n"
     (folder / "config").write_text(core + extension)
-
-
-def _commit(ref: str, parent: str, tree: str, *, mark: int) -> str:
-    """Return how git's fast-import is told of a commit of a tree."""
-    return (
-        f"commit {ref}\nmark :{mark}\n"
-        "committer mlscaffold <mlscaffold@users.noreply.github.com> 1700000000 +0000\n"
-        f"data 5\nMerge\n{parent}M 040000 {tree} \n\n"
-    )
 
 
 def _change(record: str, path: str) -> Change:

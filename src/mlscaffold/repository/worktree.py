@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from functools import cached_property, partial
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ..errors import (
@@ -52,6 +52,9 @@ class Worktree:
     object_format: str
     head: str
     """The commit that is checked out."""
+    _committed: dict[str, tuple[str, bytes]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def folder(self) -> Path:
@@ -83,30 +86,37 @@ class Worktree:
 
     def tree(self) -> str:
         """Return the id of the project's tree in HEAD; raise NotCommittedError if it has none."""
-        return self._tree
+        id, _ = self._read("")
+        if not id:
+            raise NotCommittedError(self.folder, "to git")
+        return id
 
-    @cached_property
-    def _tree(self) -> str:
-        try:
-            found = self.git("rev-parse", "--verify", f"{self.head}:{self.prefix.rstrip('/')}")
-        except GitError as error:
-            raise NotCommittedError(self.folder, "to git") from error
-        return found.decode().strip()
+    def read_committed(self, *paths: str) -> None:
+        """Read the project's tree and some of its files in HEAD: later, git is not run for them."""
+        wanted = ("", *paths)
+        asked = [f"{self.head}:{self.prefix}{path}".removesuffix("/") for path in wanted]
+        stdin = b"".join(os.fsencode(one) + b"\n" for one in asked)
+        printed = self.git("cat-file", "--batch", stdin=stdin)
+        for path, (id, kind, content) in zip(wanted, git.objects(printed), strict=True):
+            is_found = kind == ("blob" if path else "tree")
+            self._committed[path] = (id, content) if is_found else ("", b"")
+
+    def _read(self, path: str) -> tuple[str, bytes]:
+        """Return the id and the content of a file in HEAD, both empty if there is none."""
+        if path not in self._committed:
+            self.read_committed(*([path] if path else []))
+        return self._committed[path]
 
     def require_committed(self, path: str) -> None:
         """Raise NotCommittedError unless HEAD has the file of the project as it is on disk."""
-        try:
-            committed = self.git("cat-file", "blob", f"{self.head}:{self.prefix}{path}")
-        except GitError:
-            committed = b""
+        _, committed = self._read(path)
         present = (self.folder / path).read_bytes()
         if committed.replace(b"\r\n", b"\n") != present.replace(b"\r\n", b"\n"):
             raise NotCommittedError(self.folder / path, "as it is on disk")
 
     def has_committed(self, path: str) -> bool:
         """Return whether HEAD has a file of the project."""
-        listed = self.git("ls-tree", "-z", "--name-only", self.head, "--", self.prefix + path)
-        return bool(listed)
+        return bool(self._read(path)[0])
 
     def require_clean(self) -> None:
         """Raise ProjectError if a merge or the like is unfinished, or files are not committed."""
@@ -121,10 +131,10 @@ class Worktree:
         if changed:
             raise DirtyTreeError(self.folder, changed)
 
-    def ignored(self, paths: Iterable[str]) -> set[str]:
+    def ignored(self, paths: Collection[str]) -> set[str]:
         """Return those of the paths, given from the project's folder, that git ignores."""
         # "./", since git reads a leading colon as a pattern.
-        own = self.own(paths)
+        own = self.own(paths) if paths else []
         asked = b"".join(b"./" + os.fsencode(self.prefix + path) + b"\0" for path in own)
         if not asked:
             return set()

@@ -52,7 +52,7 @@ def relabelled(
         mode, _, id = scratch.line("ls-tree", "--full-tree", tree, "--", path).split()[:3]
         text = scratch.git("cat-file", "blob", id)
         text = named.sub(rb"\1 " + label.encode(), text)
-        entries[path] = Entry(mode, scratch.line("hash-object", "-w", "--stdin", stdin=text))
+        entries[path] = Entry(mode, scratch.write_blob(text))
     return scratch.edited(tree, entries)
 
 

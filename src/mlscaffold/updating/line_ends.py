@@ -22,7 +22,7 @@ def with_line_ends_of(scratch: Scratch, ours: str, old: str, new: str) -> tuple[
         if {end, line_end(blobs[before.id])} == {b"\n", b"\r\n"}:
             for entries, entry in ((olds, before), (news, after)):
                 text = blobs[entry.id].replace(b"\r\n", b"\n").replace(b"\n", end)
-                id = scratch.line("hash-object", "-w", "--stdin", stdin=text)
+                id = scratch.write_blob(text)
                 entries[path] = Entry(entry.mode, id)
     return scratch.edited(old, olds), scratch.edited(new, news)
 

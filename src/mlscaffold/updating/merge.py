@@ -151,7 +151,7 @@ def _placeholders_of(scratch: Scratch, old: str, new: str, ours: str) -> dict[st
 
     If these paths exist in both trees, git sees no rename.
     """
-    empty = Entry("100644", scratch.line("hash-object", "-w", "--stdin"))
+    empty = Entry("100644", scratch.write_blob(b""))
     placeholders: dict[str, Entry | None] = {}
     taken = [f"{path}/" for path in scratch.paths(ours)]
     while True:

@@ -51,7 +51,7 @@ def settle(
             text, new = _written(one.path, parts, labels)
             if new:
                 blob = text.encode(errors="surrogateescape")
-                id = scratch.line("hash-object", "-w", "--stdin", stdin=blob)
+                id = scratch.write_blob(blob)
                 edited[one.path] = Entry(entry.mode, id)
                 found += new
         if not new or any(isinstance(part, Hunk) for part in parts):
