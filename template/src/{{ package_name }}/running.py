@@ -21,8 +21,8 @@ class RunningError(ProjectError):
 
 
 @contextmanager
-def running(stage: str) -> Generator[None]:
-    """Run a block, or a decorated function, as the only stage in this folder.
+def running(stage: str, lock: Path = LOCK) -> Generator[None]:
+    """Run a block, or a decorated function, as the only stage in this folder, or with this lock.
 
     It is a POSIX lock: NFS supports it, and the system releases it when the process ends or is
     killed. Closing another handle of its file would release it too. Windows, and a disk without
@@ -31,8 +31,8 @@ def running(stage: str) -> Generator[None]:
     Raises:
         RunningError: Another stage is running here; the message names its process.
     """
-    with LOCK.open("a+", encoding="utf-8") as file:
-        _lock(file)
+    with lock.open("a+", encoding="utf-8") as file:
+        _lock(file, lock)
         since = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         file.truncate(0)
         file.write(f"{stage}, pid {os.getpid()} on {socket.gethostname()}, since {since}")
@@ -44,7 +44,7 @@ def running(stage: str) -> Generator[None]:
             file.truncate(0)
 
 
-def _lock(file: TextIO) -> None:
+def _lock(file: TextIO, path: Path) -> None:
     if os.name == "nt":
         return
     import fcntl
@@ -52,8 +52,8 @@ def _lock(file: TextIO) -> None:
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError) as error:
-        holder = LOCK.read_text("utf-8") or "another stage has just begun"
+        holder = path.read_text("utf-8") or "another stage has just begun"
         message = f"this folder is in use: {holder}; wait until it ends, or use a copy of it"
         raise RunningError(message) from error
     except OSError as error:
-        log.warning("%s: %s; two stages at once are not noticed", LOCK, error.strerror)
+        log.warning("%s: %s; two stages at once are not noticed", path, error.strerror)

@@ -9,16 +9,16 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import chain, islice, zip_longest
+from itertools import chain, islice, tee, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..config import Config, SplitBy
+from ..config import Config, DataConfig, SplitBy
 from ..lookup import find_function
 from ..objectives.base import objective_class, target_columns
 from ..rules import require, require_known
 from .encoder import Encoder, encoder_class, files_in
-from .rows import DataError, Row, Values
+from .rows import DataError, Input, Row, Values
 
 MAX_FIELD_SIZE = 10_000_000
 """Characters of one field, at most; the csv module's own limit is 131,072."""
@@ -74,6 +74,26 @@ def dataset(config: Config) -> Iterator[Row]:
             yield row if split is None else row._replace(split=split)
 
 
+def inputs(path: Path, data: DataConfig, encoder: Encoder, *, setting: str) -> Iterator[Input]:
+    """Yield the rows of a file or a folder with the columns that a fitted encoder reads.
+
+    Those of a folder have their file and line among the user's columns, as `source`.
+
+    Raises:
+        ConfigError: `path`, the value of `setting`, is no such file or folder.
+        DataError: A file cannot be read, or lacks a column.
+    """
+    names = {name: data.columns.get(name, name) for name in encoder.example}
+    columns = Columns(names, {}, takes_others=False, unused=frozenset())
+    is_folder = path.is_dir()
+    for origin, found in _tables(path, data.encoding, type(encoder), setting=setting):
+        originals, copies = tee(found)
+        rows = _renamed(copies, origin, columns)
+        for (source, original), row in zip(originals, rows, strict=True):
+            shown = {"source": source, **original} if is_folder else original
+            yield Input(row.values, shown, source, origin.parent)
+
+
 def _columns(config: Config, encoder: type[Encoder]) -> Columns:
     needed = (*encoder.columns, *objective_class(config.objective["name"]).columns)
     chosen, by = config.data.columns, config.data.split
@@ -95,29 +115,41 @@ def _columns(config: Config, encoder: type[Encoder]) -> Columns:
 
 def _of_path(path: Path, encoding: str, columns: Columns, encoder: type[Encoder]) -> Iterator[Row]:
     """Yield the rows of a file, or of a folder of tables or of examples."""
+    for origin, found in _tables(path, encoding, encoder, setting="data.path"):
+        for row in _renamed(found, origin, columns):
+            try:
+                yield row._replace(values=encoder.load(row.values, origin.parent))
+            except ValueError as error:
+                raise DataError(row.source, 0, f"cannot be used: {error}") from error
+
+
+def _tables(
+    path: Path, encoding: str, encoder: type[Encoder], *, setting: str
+) -> Iterator[tuple[Path, Found]]:
+    """Yield the rows of each table after its path; a folder of examples is one table."""
     if path.is_dir() and (examples := encoder.read_folder(path)) is not None:
-        yield from _renamed(examples, str(path), columns)
+        yield path, examples
         return
     files = [path]
     if path.is_dir():
         files = [file for file in files_in(path) if _kind(file) in KINDS]
     is_there = bool(files) and files[0].is_file()
-    require(is_there, "data.path", "a file, or a folder with files, of rows", str(path))
+    require(is_there, setting, "a file, or a folder with files, of rows", str(path))
+    is_known = _kind(files[0]) in KINDS
+    require(is_known, setting, f"a file whose name ends in {', '.join(KINDS)}", str(path))
     for file in files:
-        found = ((f"{file}:{line}", values) for line, values in read_file(file, encoding=encoding))
-        for row in _renamed(found, str(file), columns, num_peeked=_PEEKED):
-            try:
-                yield row._replace(values=encoder.load(row.values, file.parent))
-            except ValueError as error:
-                raise DataError(row.source, 0, f"cannot be used: {error}") from error
+        lines = read_file(file, encoding=encoding)
+        yield file, ((f"{file}:{line}", values) for line, values in lines)
 
 
-def _renamed(found: Found, origin: str, columns: Columns, *, num_peeked: int = 1) -> Iterator[Row]:
+def _renamed(found: Found, origin: Path | str, columns: Columns) -> Iterator[Row]:
     """Yield the rows under the names that pieces know; `origin` is their file or module.
 
-    The columns are those of the first rows, one of which may be an image of many megabytes.
+    The columns of a table are those of its first rows. Others have them all in the first row, which
+    may be an image of many megabytes.
     """
-    first = list(islice(found, num_peeked))
+    is_table = isinstance(origin, Path) and origin.is_file()
+    first = list(islice(found, _PEEKED if is_table else 1))
     there = list(dict.fromkeys(name for _, values in first for name in values))
     facts = {name: column for name, column in columns.facts.items() if column in there}
     _check_present(columns, there, origin)
@@ -131,7 +163,7 @@ def _renamed(found: Found, origin: str, columns: Columns, *, num_peeked: int = 1
         yield Row(row, source=source, **{"id": source, **known})
 
 
-def _check_present(columns: Columns, there: list[str], origin: str) -> None:
+def _check_present(columns: Columns, there: list[str], origin: Path | str) -> None:
     """Raise a DataError if the data lacks a column without which no row can be used."""
     if not there:
         raise DataError(origin, 0, "has no rows")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ Values = Mapping[str, Any]
 `None` if one is missing.
 
 A column that stands for several of the user's holds a mapping from their names to their values."""
+
+R = TypeVar("R", "Row", "Input")
 
 ROWS_PER_BATCH, BYTES_PER_BATCH = 8192, 2**25
 """The size of the batches that are held in memory, at most; one row may be larger."""
@@ -39,6 +41,19 @@ class Row(NamedTuple):
     """When the example arose."""
 
 
+class Input(NamedTuple):
+    """A row to predict."""
+
+    values: Values
+    """The columns that an encoder reads."""
+    columns: Values
+    """The user's columns."""
+    source: str
+    """Where the row comes from, as `data/external/mine.csv:17`."""
+    folder: Path
+    """What files that the row names are relative to."""
+
+
 _INTERNAL = {f"_{name}": name for name in Row._fields[1:]}
 """The fields of a row by their columns in the file, beside those of its values."""
 
@@ -49,6 +64,10 @@ class DataError(ProjectError):
     def __init__(self, path: Path | str, line: int, reason: str) -> None:
         super().__init__(f"{path}:{line}: {reason}" if line else f"{path} {reason}")
         self.path, self.line, self.reason = path, line, reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process raise it."""
+        return type(self), (self.path, self.line, self.reason)
 
 
 @dataclass(frozen=True)
@@ -102,7 +121,7 @@ def write_rows(rows: Iterable[Row], path: Path) -> int:
 
     number, schema, writer = 0, pa.schema([]), None
     try:
-        for some in _in_batches(rows):
+        for some in in_batches(rows):
             batch, source = _to_batch(some), some[0].source
             widened = _unified(schema, batch.schema, source)
             if writer is None or widened != schema:
@@ -118,7 +137,8 @@ def write_rows(rows: Iterable[Row], path: Path) -> int:
     return number
 
 
-def _in_batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def in_batches(rows: Iterable[R]) -> Iterator[list[R]]:
+    """Yield lists of rows that are no larger than `ROWS_PER_BATCH` and `BYTES_PER_BATCH`."""
     batch, size = [], 0
     for row in rows:
         batch.append(row)

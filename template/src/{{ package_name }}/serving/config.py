@@ -1,6 +1,7 @@
 """The settings of the server."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 from ..config import Config
@@ -104,3 +105,28 @@ class ServeConfig(Config):
     """The configuration of all stages and of the server: configs/serve.yaml."""
 
     serving: ServingConfig = field(default_factory=ServingConfig)
+
+
+FORMATS = (".csv", ".jsonl", ".parquet")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig(ServeConfig):
+    """The configuration of `predict`: that of the server, which names the model, and its own."""
+
+    input: Name
+    """A file or folder of rows: all that `data.path` can be, with the names of `data.columns`."""
+    output: Annotated[
+        str, Rule(f"a file {' or '.join(FORMATS)}", lambda name: Path(name).suffix in FORMATS)
+    ]
+    """The file to write. It appears when it is complete; an interrupted run continues, or starts
+    over with `resume=never`."""
+    keep: list[str] | None = None
+    """Columns of the input that the output has; null for all, except those of bytes."""
+    rejects: str | None = None
+    """A file for JSON lines of the rows that cannot be predicted, as those without a text; null
+    ends with an error at the first."""
+    batch_size: PositiveInt = 64
+    """Rows that are predicted together."""
+    num_workers: Annotated[int, within(1, 256)] = 1
+    """Processes that share the rows, with `serving.num_threads` threads each."""
