@@ -158,7 +158,7 @@ def _updated(
             if trees[0] == trees[1]:
                 return done
             require_ready()
-        *trees, kept = without_kept(
+        *trees, kept, unused = without_kept(
             *(scratch, worktree, *trees), patterns=patterns, answers_file=project.answers_file
         )
         merged = merge(
@@ -171,7 +171,8 @@ def _updated(
         )
         if merged.changes or merged.conflicts:
             merged = replace(merged, left_out={**left_out, **merged.left_out})
-            done = replace(described(done, merged, deselects=old == new), kept=kept)
+            done = described(done, merged, deselects=old == new)
+            done = replace(done, kept=kept, unused=unused)
             if request.dry_run:
                 diff = scratch.diff(worktree.tree(), merged.tree)
                 return replace(done, outcome=Outcome.PREVIEWED, diff=diff)
