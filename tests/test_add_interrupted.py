@@ -117,6 +117,17 @@ def test_what_a_crash_leaves_is_undone_by_the_next_command(
     assert (done.exit_code, files_of(project)) == (0, before)
 
 
+def test_an_update_undoes_what_a_crash_left(project: Path) -> None:
+    before = files_of(project)
+    command = [sys.executable, "-c", KILLED, str(project), "place", "3"]
+    assert subprocess.run(command, check=False).returncode == 9
+    assert cli("set", "ci=none", "--project", project, "--dry-run").exit_code == 0
+    assert files_of(project) != before
+    done = cli("set", "ci=none", "--project", project)
+    assert (done.exit_code, files_of(project)) == (0, before)
+    assert done.stdout.startswith(f"{project}: an addition that was interrupted has been undone\n")
+
+
 DIGEST = f"file - {hashlib.sha256(b'theirs').hexdigest()}"
 
 

@@ -140,6 +140,50 @@ def test_what_is_adopted_already_stays_as_it_is(toys: Toys, tmp_path: Path) -> N
     assert snapshot(toy) == before
 
 
+@pytest.mark.parametrize(
+    ("given", "fix"),
+    [
+        (
+            ["-d", "store=database"],
+            "`mlscaffold set store=database --project {}` changes its answers",
+        ),
+        (["--ref", "v1.1.0"], "`mlscaffold update --to v1.1.0 {}` changes its release"),
+    ],
+)
+def test_what_is_given_for_what_is_adopted_already_is_not_ignored(
+    given: list[str], fix: str, toys: Toys, tmp_path: Path
+) -> None:
+    toy = toys.make(tmp_path / "toy")
+    as_it_is = ("-d", "project_name=toy", "--ref", "v1.0.0")
+    assert cli("adopt", toy, "--template", toys.template, *as_it_is).exit_code == 0
+    done = cli("adopt", toy, "--template", toys.template, *given)
+    assert (done.exit_code, done.stdout) == (1, "")
+    records = f"{toy}: {ANSWERS} records v1.0.0 of its template already"
+    assert done.stderr == f"error: {records}; {fix.format(toy)}\n"
+
+
+def test_the_password_of_a_template_is_not_shown(
+    toys: Toys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = "https://me:pass0word@git.example/template.git"
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", f"url.{toys.template.as_uri()}.insteadOf")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", source)
+    toy = make(tmp_path / "toy", {"src/main.py": "mine\n"})
+    options = ("--template", source)
+    for arguments in (
+        ("new", tmp_path / "new", "--defaults", *options),
+        ("new", tmp_path / "other", "--dry-run", "--json", *options),
+        ("options", *options),
+        ("adopt", toy, *options),
+        ("adopt", toy, "--json", *options),
+    ):
+        done = cli(*arguments)
+        assert (done.exit_code, done.stderr) == (0, "")
+        assert "pass0word" not in done.stdout
+    assert recorded(toy)["_src_path"] == source
+
+
 def test_what_an_answers_file_still_says_is_believed(toys: Toys, tmp_path: Path) -> None:
     toy = toys.make(tmp_path / "toy", release="v2.0.0", project_name="bird")
     kept = [line for line in (toy / ANSWERS).read_text().splitlines() if "_commit" not in line]
@@ -163,10 +207,11 @@ def test_a_recorded_answer_may_be_of_any_type(tmp_path: Path) -> None:
     assert (found["answers"], found["changed"]) == ({"big": True}, {})
 
 
-def test_an_answers_file_without_a_last_line_end_is_recorded_rightly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("filters", ["to_nice_yaml | trim", "to_json", "to_nice_json"])
+def test_an_answers_file_of_any_layout_is_recorded_rightly(filters: str, tmp_path: Path) -> None:
     template = template_of(tmp_path / "template", {"v1.0.0": {"a.txt": "a\n"}})
     [file] = (template / "template").glob("*answers*")
-    file.write_text("{{ _copier_answers | to_nice_yaml | trim }}")
+    file.write_text(f"{{{{ _copier_answers | {filters} }}}}")
     commit(template, tag="v2.0.0")
     toy = make(tmp_path / "toy", {"mine.txt": "mine\n"})
     found = adopt(toy, "--template", template)

@@ -70,7 +70,7 @@ def template(tmp_path: Path) -> Path:
 def mlscaffold(*arguments: str | Path, cwd: Path, code: int = 0) -> str:
     """What a command printed, on both streams."""
     done = subprocess.run(
-        [sys.executable, "-m", "mlscaffold", *map(str, arguments)],
+        [sys.executable, "-W", "always::ResourceWarning", "-m", "mlscaffold", *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, "NETRC": str(cwd / "netrc")},
         capture_output=True,
@@ -83,6 +83,7 @@ def mlscaffold(*arguments: str | Path, cwd: Path, code: int = 0) -> str:
 
 def test_each_command_works_and_refuses_nothing(template: Path, tmp_path: Path) -> None:
     said = mlscaffold("new", "toy", f"--template={template}", cwd=tmp_path)
+    assert said.startswith("Made toy from ")  # without a warning
     assert said.endswith("\n\nNext:\n  cd toy\n")
     toy = tmp_path / "toy"
     assert (toy / "name.txt").read_text() == "toy torch quiet\n"

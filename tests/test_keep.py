@@ -67,6 +67,20 @@ def test_what_is_kept_is_in_json_and_in_a_dry_run(toy: Path) -> None:
     assert snapshot(toy) == before
 
 
+def test_a_pattern_that_matches_no_file_is_named(toy: Path) -> None:
+    keep(toy, "src/main.py", "sources/*.py", "!/src/tool.py", "!logo.bin", "/guide/one.md")
+    unused = [
+        "  unused    sources/*.py: it is in .mlscaffold.yml, and no file matches\n",
+        "  unused    !/src/tool.py: it is in .mlscaffold.yml, and no file matches\n",
+    ]
+    done = cli("update", toy, "--dry-run")
+    assert [one for one in done.stdout.splitlines(keepends=True) if "unused" in one] == unused
+    [row] = json.loads(cli("update", toy, "--json", "--branch=new").stdout)
+    assert row["unused"] == ["sources/*.py", "!/src/tool.py"]
+    said = git(toy, "show", "--no-patch", "--format=%b", "new")
+    assert "without effect:\n\n- `sources/*.py`: matches no file\n" in said
+
+
 def test_folders_are_kept_and_exceptions_are_not(toys: Toys, toy: Path) -> None:
     (toy / "docs" / "own.md").write_text("my own\n")
     keep(toy, "docs/", "/src/*", "!/src/main.py")

@@ -315,6 +315,17 @@ def test_a_user_without_a_home_has_no_cache(toy: Path, monkeypatch: pytest.Monke
     assert not (toy / "~").exists()
 
 
+def test_its_folder_may_begin_with_the_home_of_the_user(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MLSCAFFOLD_CACHE_DIR", "~/kept")
+    monkeypatch.chdir(toy)
+    updated(toy)
+    assert len(list((tmp_path / "home" / "kept" / "renders").iterdir())) == 2
+    assert not (toy / "~").exists()
+
+
 def test_it_is_where_the_user_keeps_caches(
     toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ from .rendering.pieces import Lines, Piece, kinds, read_piece
 from .rendering.releases import Releases
 from .rendering.render_cache import open_render_cache
 from .repository import files
+from .repository.git import without_secrets
 from .repository.worktree import open_worktree
 from .updating import addition, transaction
 from .updating.project_answers import recorded_answers, recorded_release
@@ -126,7 +127,8 @@ def _require_kind(kind: str, project: Project, releases: Releases, release: str)
             f"{project.path} has release {project.commit} of its template, which has no pieces to "
             f"add; {latest} has them: run `mlscaffold update` first"
         )
-    raise TemplateError(f"the template {project.template} has no pieces to add at {release}")
+    template = without_secrets(project.template)
+    raise TemplateError(f"the template {template} has no pieces to add at {release}")
 
 
 def _module_name(name: str) -> str:

@@ -1,10 +1,14 @@
 """Record the release and the answers that come closest to a project which records none."""
 
+import json
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from .clues import read_clues
 from .errors import (
@@ -23,9 +27,11 @@ from .project import (
     partly_recorded,
     require_relative,
 )
+from .rendering.answers import text_of
 from .rendering.releases import is_same_template, recorded_source
 from .rendering.render_cache import RenderCache, open_render_cache
 from .repository import files
+from .repository.git import without_secrets
 from .repository.scratch import open_scratch
 from .repository.worktree import Worktree, open_worktree
 from .updating import transaction
@@ -55,6 +61,7 @@ class Adopted:
     project: Path
     outcome: Adoption
     template: str
+    """Its address, without a password."""
     release: str
     answers: Mapping[str, Any]
     answers_file: str
@@ -105,11 +112,14 @@ def adopt(
         if recorded:
             source = recorded
             try:
-                return _current(path, answers_file, cache)
+                current = _current(path, answers_file, cache)
             except UnknownReleaseError:
                 raise
             except ProjectError:
                 pass
+            else:
+                _require_as_recorded(current, given, ref and cache.releases(source).find(ref))
+                return current
         answers_file = answers_file or ANSWERS_FILE
         _require_place(worktree, answers_file)
         if not dry_run and is_project(path, answers_file):
@@ -137,7 +147,7 @@ def adopt(
     return Adopted(
         project=path,
         outcome=Adoption.PREVIEWED if dry_run else Adoption.ADOPTED,
-        template=source,
+        template=without_secrets(source),
         release=found.release,
         answers=found.answered.answers,
         answers_file=answers_file,
@@ -154,11 +164,27 @@ def _current(path: Path, answers_file: str, cache: RenderCache) -> Adopted:
     return Adopted(
         project=path,
         outcome=Adoption.CURRENT,
-        template=project.template,
+        template=without_secrets(project.template),
         release=recorded_release(project, cache.releases(project.template)),
         answers=project.answers,
         answers_file=project.answers_file,
     )
+
+
+def _require_as_recorded(current: Adopted, given: Mapping[str, str], ref: str | None) -> None:
+    """Raise ProjectError if other answers or another release are given than a project records."""
+    recorded = {name: text_of(value) for name, value in current.answers.items()}
+    others = [f"{name}={value}" for name, value in given.items() if recorded.get(name) != value]
+    project = shlex.quote(str(current.project))
+    if others:
+        pairs = " ".join(map(shlex.quote, others))
+        fix = f"`mlscaffold set {pairs} --project {project}` changes its answers"
+    elif ref and ref != current.release:
+        fix = f"`mlscaffold update --to {ref} {project}` changes its release"
+    else:
+        return
+    records = f"{current.answers_file} records {current.release} of its template already"
+    raise ProjectError(f"{current.project}: {records}; {fix}")
 
 
 def _require_place(worktree: Worktree, answers_file: str) -> None:
@@ -175,14 +201,21 @@ def _answers_of(search: Search, found: Candidate) -> bytes:
     entry = search.scratch.entries(found.tree).get(search.answers_file)
     if entry is None:
         raise TemplateError(
-            f"{search.template} {found.release} does not record its answers in "
+            f"{without_secrets(search.template)} {found.release} does not record its answers in "
             f"{search.answers_file}: if it does elsewhere, name that file with -a PATH"
         )
     content = search.scratch.blobs([entry.id])[entry.id]
     if found.likeness.is_kin:
         return content
     # The last line of a file may have no end.
-    return content.removesuffix(b"\n") + b"\n" + _INCOMPLETE.encode()
+    text = content.decode().removesuffix("\n") + "\n" + _INCOMPLETE
+    try:
+        yaml.safe_load(text)
+    except yaml.YAMLError:
+        # The file is one mapping in braces, as in JSON, which YAML includes.
+        recorded = {**yaml.safe_load(content), INCOMPLETE: True}
+        text = json.dumps(recorded, indent=2, ensure_ascii=False, default=str) + "\n"
+    return text.encode()
 
 
 def _write(worktree: Worktree, answers_file: str, content: bytes) -> None:

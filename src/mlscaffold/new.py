@@ -18,6 +18,7 @@ from .rendering.engine import run_commands
 from .rendering.releases import Releases, open_releases
 from .rendering.render import render
 from .repository import git
+from .repository.git import without_secrets
 from .repository.worktree import enclosing
 
 # Called with a line that names the current step.
@@ -33,6 +34,7 @@ class NewProject:
 
     path: Path
     template: str
+    """Its address, without a password."""
     release: str
     answers: Mapping[str, Any]
     files: tuple[str, ...] = ()
@@ -101,7 +103,7 @@ def new(
         )
         project = NewProject(
             path=target,
-            template=releases.source,
+            template=without_secrets(releases.source),
             release=release,
             answers=answered.answers,
             repository=str(enclosing(target) or "") if with_git else "",

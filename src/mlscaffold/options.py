@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from .rendering.components import Choices
 from .rendering.questions import Question
 from .rendering.releases import open_releases
+from .repository.git import without_secrets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +26,7 @@ def options(*, template: str | None = None, ref: str | None = None) -> Options:
         release = releases.find(ref)
         components = releases.components(release)
         return Options(
-            template=releases.source,
+            template=without_secrets(releases.source),
             release=release,
             questions=releases.questions(release),
             components=components.choices,

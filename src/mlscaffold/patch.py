@@ -110,8 +110,9 @@ def _content(
 
 def _header(found: Comparison) -> str:
     """Return lines before the first file, which git skips."""
+    template = git.without_secrets(found.project.template)
     return (
-        f"A patch against the template {found.project.template}, release {found.release}.\n"
+        f"A patch against the template {template}, release {found.release}.\n"
         "In a clone of it: git apply FILE\n\n"
     )
 

@@ -209,6 +209,8 @@ def _lines_of_updated(one: "UpdateResult") -> Iterator[str]:
         yield f"  left out  {wording.plain(path)}: {reason}"
     for file in one.kept:
         yield f"  kept      {wording.plain(file.path)}: {wording.change_of(file)}"
+    for pattern in one.unused:
+        yield f"  unused    {wording.plain(pattern)}: it is in .mlscaffold.yml, and no file matches"
     for hunk in one.settled:
         yield f"  settled   {wording.place_of(hunk)}: {wording.rules_of(hunk)}"
     for path, reason in one.conflicts.items():

@@ -20,7 +20,7 @@ from .rendering.releases import Releases
 from .rendering.render_cache import RenderCache, open_render_cache
 from .repository.scratch import Scratch, open_scratch
 from .repository.worktree import Worktree, open_worktree
-from .updating import branch, publication, transaction, wording
+from .updating import addition, branch, publication, transaction, wording
 from .updating.incomplete import without_missing
 from .updating.keep import FILE as KEEP_FILE
 from .updating.keep import read_patterns, without_kept
@@ -82,11 +82,16 @@ def update(
     if request.dry_run or request.branch:
         _require_finished(worktree)
         return _updated(path, worktree, request, cache, is_begun=bool(onto))
-    with transaction.locked(worktree), _recovering(worktree) as recovery:
+    with (
+        transaction.locked(worktree),
+        _recovering(worktree) as recovery,
+        _without_addition(path) as undone,
+    ):
         _require_finished(worktree)
         # Its HEAD may have moved before the lock was taken.
         worktree = open_worktree(path)
-        return _updated(path, worktree, request, cache, recovered=_RECOVERED[recovery])
+        recovered = "; ".join(filter(None, (_RECOVERED[recovery], undone)))
+        return _updated(path, worktree, request, cache, recovered=recovered)
 
 
 def resume(path: Path) -> UpdateResult:
@@ -153,7 +158,7 @@ def _updated(
             if trees[0] == trees[1]:
                 return done
             require_ready()
-        *trees, kept = without_kept(
+        *trees, kept, unused = without_kept(
             *(scratch, worktree, *trees), patterns=patterns, answers_file=project.answers_file
         )
         merged = merge(
@@ -166,7 +171,8 @@ def _updated(
         )
         if merged.changes or merged.conflicts:
             merged = replace(merged, left_out={**left_out, **merged.left_out})
-            done = replace(described(done, merged, deselects=old == new), kept=kept)
+            done = described(done, merged, deselects=old == new)
+            done = replace(done, kept=kept, unused=unused)
             if request.dry_run:
                 diff = scratch.diff(worktree.tree(), merged.tree)
                 return replace(done, outcome=Outcome.PREVIEWED, diff=diff)
@@ -292,11 +298,29 @@ _RECOVERED = {
 def _recovering(worktree: Worktree) -> Generator[Recovery]:
     """Recover from an interrupted update first; an error in the block mentions it."""
     recovery = transaction.recover(worktree)
-    try:
+    with _saying(_RECOVERED[recovery]):
         yield recovery
+
+
+@contextmanager
+def _without_addition(project: Path) -> Generator[str]:
+    """Undo an addition that was interrupted, and yield that; an error in the block mentions it."""
+    undone = ""
+    if addition.is_interrupted(project):
+        with addition.locked(project):
+            undone = "an addition that was interrupted has been undone"
+    with _saying(undone):
+        yield undone
+
+
+@contextmanager
+def _saying(done: str) -> Generator[None]:
+    """Let an error in the block begin with what was done before."""
+    try:
+        yield
     except MlscaffoldError as error:
-        if recovery is not Recovery.NOTHING:
-            error.args = (f"{_RECOVERED[recovery]}; now: {error}",)
+        if done:
+            error.args = (f"{done}; now: {error}",)
         raise
 
 

@@ -119,11 +119,11 @@ def open_disk_cache() -> DiskCache | None:
 
 def _place() -> Path | None:
     """Return the user's folder for what can be made again; `None` if the user has no home."""
-    if chosen := os.environ.get(DIR):
-        return Path(chosen).absolute()
     import platformdirs
 
     try:
+        if chosen := os.environ.get(DIR):
+            return Path(chosen).expanduser().absolute()
         found = platformdirs.user_cache_path("mlscaffold", appauthor=False)
     except RuntimeError:
         return None

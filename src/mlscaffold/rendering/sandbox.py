@@ -83,7 +83,7 @@ class _Process:
     def __init__(self) -> None:
         self._lock = Lock()
         self._popen: subprocess.Popen[bytes] | None = None
-        self._socket = socket.socket()
+        self._socket: socket.socket
 
     def answer(self, request: dict[str, Any], written: Iterable[Path]) -> dict[str, Any]:
         """Send a request and return the reply; one at a time."""

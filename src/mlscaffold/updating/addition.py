@@ -2,8 +2,8 @@
 
 1. The new content and a journal are written to a folder in the project.
 2. Each old file is moved there, and the new one is put in its place, as an update does.
-3. The folder is removed, the journal first. While there is a journal, the next addition begins
-   with undoing what it describes.
+3. The folder is removed, the journal first. While there is a journal, the next addition or update
+   begins with undoing what it describes.
 
 No file that has changed in the meantime is replaced or removed. Git is not needed, and its index
 is left alone.
@@ -22,6 +22,11 @@ from ..errors import AdditionStateError, ChangedMeanwhileError, ConcurrentUpdate
 from ..repository import files, git
 
 _STATE = ".mlscaffold-add"
+
+
+def is_interrupted(top: Path) -> bool:
+    """Return whether an addition to a project is running or was interrupted."""
+    return os.path.lexists(top / _STATE)
 
 
 @contextmanager
@@ -89,7 +94,7 @@ def _write_journal(top: Path, contents: Mapping[str, bytes], before: Mapping[str
 def _undo(top: Path) -> None:
     """Take back what an unfinished addition has written; do nothing if there is none."""
     state = top / _STATE
-    if os.path.lexists(state):
+    if is_interrupted(top):
         if journal := _read_journal(state):
             _restore(top, journal)
         _remove(state)

@@ -17,6 +17,7 @@ from ..rendering.answers import Answered, answer, text_of
 from ..rendering.questions import Question, Value
 from ..rendering.releases import Releases
 from ..rendering.render_cache import RenderCache
+from ..repository.git import without_secrets
 from ..repository.scratch import Scratch
 from ..repository.worktree import Worktree
 
@@ -137,7 +138,7 @@ def _best(
         if best is None or found.likeness.score > best.likeness.score:
             best = found
     if best is None:
-        raise problem or TemplateError(f"{search.template} has no release")
+        raise problem or TemplateError(f"{without_secrets(search.template)} has no release")
     return best
 
 

@@ -70,16 +70,18 @@ def without_kept(
     *,
     patterns: Sequence[str],
     answers_file: str,
-) -> tuple[str, str, tuple[KeptFile, ...]]:
+) -> tuple[str, str, tuple[KeptFile, ...], tuple[str, ...]]:
     """Return two renders in which kept files are as in the project, and what that leaves out.
 
     A merge of these can't change them. A file that the project has deleted needs no help, and its
-    new name is not added again.
+    new name is not added again. The last value are patterns that match no file.
     """
     if not patterns:
-        return old, new, ()
+        return old, new, (), ()
     before, after, ours = map(scratch.entries, (old, new, worktree.tree()))
-    kept = scratch.matching(patterns, {*before, *after, *ours})
+    known = {*before, *after, *ours}
+    kept = scratch.matching(patterns, known)
+    unused = tuple(one for one in patterns if not scratch.matching([one.removeprefix("!")], known))
     if answers_file in kept:
         problem = f"keeps {answers_file}, which records what an update has done"
         fix = f"add '!/{answers_file}' at the end of the list"
@@ -96,7 +98,7 @@ def without_kept(
             change = _change(path, before, after, renamed)
             found.append(KeptFile(place, change, renamed.get(path, "")))
     as_ours = {path: ours.get(path) for path in sorted(kept, key=lambda path: path in ours)}
-    return scratch.edited(old, as_ours), scratch.edited(new, as_ours), tuple(found)
+    return scratch.edited(old, as_ours), scratch.edited(new, as_ours), tuple(found), unused
 
 
 _EXPECTED = "must hold `keep`, a list of paths and patterns"

@@ -47,6 +47,8 @@ class UpdateResult:
     """By path, why the project does not get what the template adds or changes."""
     kept: tuple[KeptFile, ...] = ()
     """What the template changes in files that the project keeps."""
+    unused: tuple[str, ...] = ()
+    """The patterns of what the project keeps that match no file."""
     settled: tuple[SettledHunk, ...] = ()
     """What both sides changed in one place and a rule has merged."""
     branch: str = ""

@@ -111,6 +111,8 @@ def _lines_of(done: "UpdateResult") -> Iterator[str]:
     yield from _listed("Left out of what the template changes:", done.left_out)
     kept = {file.path: change_of(file) for file in done.kept}
     yield from _listed("Kept by the project's `.mlscaffold.yml`:", kept)
+    unused = dict.fromkeys(done.unused, "matches no file")
+    yield from _listed("Patterns of the project's `.mlscaffold.yml` without effect:", unused)
     yield f"Files: {counted(done)}."
     yield ""
     kinds = _by_kind(done)
