@@ -82,7 +82,8 @@ def wait_until_ready(client: httpx2.Client) -> None:
 def assert_refused(client: httpx2.Client, bodies: Iterable[str]) -> None:
     """Assert that each body, and others that describe nothing, are refused in few words."""
     headers = {"Content-Type": "application/json"}
-    for body in ("", "{", "[]", "{}", "null", "1", '"text"', "[" * 100_000, *bodies):
+    nested = ("[" * 100_000, "[" * 300 + "]" * 300, '{"a":' * 300 + "1" + "}" * 300)
+    for body in ("", "{", "[]", "{}", "null", "1", '"text"', *nested, *bodies):
         for path in ("/predict", "/predict/batch"):
             answer = client.post(path, content=body, headers=headers)
             assert answer.status_code == 422, (path, body[:100])

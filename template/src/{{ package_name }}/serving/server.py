@@ -76,7 +76,10 @@ class Server(uvicorn.Server):
         uvicorn closes idle ones, on which nothing was sent since the last answer.
         """
         now, awaited = monotonic(), {}
-        for connection in self.server_state.connections:
+        connections: Any = (
+            self.server_state.connections
+        )  # of protocols that uvicorn may choose from
+        for connection in connections:
             is_idle = connection.timeout_keep_alive_task is not None
             if not is_idle and (connection.cycle is None or connection.cycle.response_complete):
                 last, since = self._awaited.get(connection, (None, now))
