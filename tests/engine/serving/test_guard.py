@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 
 import httpx2
 import pytest
@@ -250,7 +251,7 @@ def test_a_slow_body_gets_an_answer_and_the_connection_is_closed(predictor, conf
     with guarded(predictor, replace(config, body_timeout_s=0.5)) as client:
         connection = half_sent(client, {})
         connection.settimeout(5)
-        received = b"".join(iter(lambda: connection.recv(65_536), b""))
+        received = b"".join(iter(partial(connection.recv, 65_536), b""))
     head, _, body = received.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 408 ")
     assert json.loads(body)["detail"] == "the body was not complete after 0.5 s"
@@ -276,6 +277,29 @@ def test_half_open_connections_do_not_stop_others_and_are_closed(serve: Serve) -
                 waited += clients.map(seconds_to_answer, [served] * 8)
         assert max(waited) < 1
         assert len(waited) >= 8
+
+
+HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"
+NOT_HTTP = [
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",  # of TLS
+    b"GET /health\r\n\r\n",
+    HEAD + b"Content-Length: 1x\r\n\r\n",
+    HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
+    HEAD + b"X : a\r\n\r\n",
+]
+
+
+def test_what_is_not_http_is_answered_like_all_errors(serve: Serve) -> None:
+    with serve() as served:
+        for sent in NOT_HTTP:
+            connection = socket.create_connection((served.host, served.port), timeout=5)
+            connection.sendall(sent)
+            received = b"".join(iter(partial(connection.recv, 65_536), b""))
+            head, _, body = received.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n"), sent
+            assert f"content-type: {PROBLEM}".encode() in head
+            assert json.loads(body)["status"] == 400
+        assert served.ask("GET", "/health").status == 200
 
 
 def seconds_to_answer(served: Served) -> float:

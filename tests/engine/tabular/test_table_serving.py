@@ -45,7 +45,7 @@ def bundle() -> Bundle:
 @pytest.fixture(scope="module")
 def client(bundle: Bundle) -> Generator[httpx2.Client]:
     """A client of a server of the model."""
-    with running(lambda: Predictor(bundle), ServingConfig()) as client:
+    with running(lambda: Predictor(bundle), ServingConfig(docs=True)) as client:
         wait_until_ready(client)
         yield client
 

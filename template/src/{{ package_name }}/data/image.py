@@ -18,6 +18,9 @@ from .rows import Values
 FILE_FORMATS, REQUEST_FORMATS = ("PNG", "JPEG", "TIFF"), ("PNG", "JPEG")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 MAX_SIDE = 4096
+MAX_SCANS = 32
+"""Scans of a progressive JPEG in a request, at most. To decode one of 30 bytes takes as long as a
+whole image. Encoders write about ten."""
 MAX_BASELINE_SIDE = 32
 """Pixels of each side of the images that a baseline gets, at most."""
 
@@ -244,14 +247,22 @@ def _decoded(
     """
     try:
         image = Image.open(io.BytesIO(content), formats=formats)  # reads the header alone
-        if max_pixels is not None and image.width * image.height > max_pixels:
-            raise ValueError(f"{image.width} x {image.height} pixels are more than {max_pixels:,}")
+        if max_pixels is not None:
+            _check_cost(image, content, max_pixels)
         image.draft(None, (side, side))
         return _opaque(ImageOps.exif_transpose(image))
     except UnidentifiedImageError as error:
         raise ValueError(f"the image is not {' or '.join(formats)}") from error
     except Exception as error:  # decoders raise errors of many types
         raise ValueError(f"the image cannot be read: {error!s:.200}") from error
+
+
+def _check_cost(image: Image.Image, content: bytes, max_pixels: int) -> None:
+    """Raise a ValueError if it would take long to decode a small file."""
+    if image.width * image.height > max_pixels:
+        raise ValueError(f"{image.width} x {image.height} pixels are more than {max_pixels:,}")
+    if image.format == "JPEG" and (num_scans := content.count(b"\xff\xda")) > MAX_SCANS:
+        raise ValueError(f"the JPEG has {num_scans} scans, more than {MAX_SCANS}")
 
 
 def _opaque(image: Image.Image) -> Image.Image:

@@ -60,6 +60,7 @@ class Admission:
 
     def __init__(self, engine: Engine) -> None:
         self.config: ServingConfig = engine.config
+        self.telemetry = engine.telemetry
         self.num_inside = 0
         """Inputs that were read and are not answered. Whoever keeps them counts them here."""
         self._engine = engine
@@ -68,6 +69,7 @@ class Admission:
 
     def measure(self, num_inputs: int, seconds: float) -> None:
         """Take note that a batch took that long."""
+        self.telemetry.model_time.observe(seconds)
         self._inputs = WEIGHT * self._inputs + num_inputs
         self._seconds = WEIGHT * self._seconds + seconds
 

@@ -22,11 +22,13 @@ Call = Callable[[Served, list[Any]], list[Any]]
 class Waiting:
     """A request whose answers are awaited."""
 
-    __slots__ = ("answers", "request")
+    __slots__ = ("answers", "request", "started_at")
 
     def __init__(self, request: Admitted, answers: asyncio.Future[list[Any]]) -> None:
         self.request = request
         self.answers = answers
+        self.started_at = 0.0
+        """When its batch began."""
 
     def resolve(self, outcome: list[Any] | Exception) -> None:
         """Give the answers, or the reason why there are none, unless that was done before."""
@@ -76,7 +78,7 @@ class Batcher:
             UnavailableError: The request's deadline passed before the model was free.
             HTTPException: The client has disconnected.
         """
-        waiting = Waiting(request, self._loop.create_future())
+        queued_at, waiting = monotonic(), Waiting(request, self._loop.create_future())
         watch = asyncio.ensure_future(disconnected())
         watch.add_done_callback(lambda _: self._drop(waiting))
         self._admission.num_inside += len(request.rows)
@@ -85,9 +87,11 @@ class Batcher:
             self._is_busy = True
             self._loop.call_soon(self._next)  # not now: others may come in this round of the loop
         try:
-            return await waiting.answers
+            answers = await waiting.answers
         finally:
             self._admission.num_inside -= len(request.rows)
+        self._admission.telemetry.record_wait(queued_at, waiting.started_at, monotonic())
+        return answers
 
     def _drop(self, waiting: Waiting) -> None:
         """Forget a request whose client has disconnected."""
@@ -102,6 +106,8 @@ class Batcher:
         self._is_busy = bool(batch)
         if batch:
             self._started_at = monotonic()
+            for waiting in batch:
+                waiting.started_at = self._started_at
             self._batches.put(batch)
 
     def _take(self) -> list[Waiting]:

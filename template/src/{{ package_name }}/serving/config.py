@@ -1,6 +1,7 @@
 """The settings of the server."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,13 @@ from ..rules import (
     require,
     within,
 )
+
+
+class LogFormat(StrEnum):
+    """How a server writes its log."""
+
+    text = "text"
+    json = "json"
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,12 @@ class ServingConfig(Checked, section="serving"):
     """Seconds from SIGTERM until the process ends; requests that are still open then get a 503."""
     docs: bool = False
     """Serve the documentation of requests and answers at /docs."""
+    log_format: LogFormat = LogFormat.text
+    """`json` writes a line of JSON for each record, with the id of its request."""
+    access_log: bool | None = None
+    """Whether each request is logged; if null, it is with `log_format: json`."""
+    otlp_endpoint: str | None = None
+    """The address of an OpenTelemetry collector for traces, as `http://localhost:4318`."""
     security: SecurityConfig = field(default_factory=SecurityConfig)
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from .config import ServingConfig
 from .problems import Reason, UnavailableError
 from .schema import Schema
 from .shadow import Batch, Shadow
+from .telemetry import Telemetry
 from .watcher import Source, Watcher
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Engine:
         self.on_error: Callable[[], None] = lambda: log.error("error: %s", self.error)
         self.registry = registry = CollectorRegistry()
         """The metrics of the server, for Prometheus."""
+        self.telemetry = Telemetry(config, registry)
         self._batch_size = Histogram(
             "batch_size", "Inputs predicted together.", buckets=BATCH_BUCKETS, registry=registry
         )

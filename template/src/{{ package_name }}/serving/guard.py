@@ -72,15 +72,15 @@ class Guard:
         """Pass the request on, or refuse it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        started = replaced = False
+        started = complete = replaced = False
 
         async def finish(message: Message) -> None:
-            nonlocal started, replaced
+            nonlocal started, complete, replaced
             parts = [message]
             if message["type"] == "http.response.start":
                 started = True
                 headers = [*message.get("headers", ()), *HEADERS]
-                if not any(name == POLICY for name, _ in headers):
+                if POLICY not in dict(headers):  # the page has its own
                     headers.append(NO_FRAMES)
                 message = {**message, "headers": headers}
                 parts = as_problem(message) or [message]
@@ -89,6 +89,7 @@ class Guard:
                 return
             for part in parts:
                 await send(part)
+                complete = part["type"] == "http.response.body" and not part.get("more_body")
 
         try:
             headers = dict(scope["headers"])
@@ -97,12 +98,13 @@ class Guard:
                 raise RefusedError(421, detail, Reason.host)
             await self.app(scope, self._limited(headers, receive), finish)
         except Exception as error:
-            if started:
-                raise
+            if started and not complete:
+                raise  # uvicorn logs it, and closes the connection
             if not isinstance(error, HTTPException):
                 log.exception("a request failed")
                 error = HTTPException(500)
-            await ProblemResponse(error)(scope, receive, finish)
+            if not complete:  # as FastAPI does, which raises after it has answered
+                await ProblemResponse(error)(scope, receive, finish)
 
     def _limited(self, headers: Headers, receive: Receive) -> Receive:
         """Return what receives a body, and raises when it is too large or too slow.
@@ -114,14 +116,10 @@ class Guard:
         length = headers.get(b"content-length")
         if length is None and b"transfer-encoding" not in headers:
             return receive
+        if int(length or 0) > limit:
+            raise _too_large(limit)
         deadline = asyncio.get_running_loop().time() + seconds
-        num_bytes, complete = int(length or 0), False
-        too_large = RefusedError(
-            413, f"the body has more than {limit} bytes", Reason.body_too_large, CLOSE
-        )
-        if num_bytes > limit:
-            raise too_large
-        num_bytes = 0
+        num_bytes, complete = 0, False
 
         async def limited() -> Message:
             nonlocal num_bytes, complete
@@ -136,10 +134,15 @@ class Guard:
             num_bytes += len(message.get("body", b""))
             complete = not message.get("more_body")
             if num_bytes > limit:
-                raise too_large
+                raise _too_large(limit)
             return message
 
         return limited
+
+
+def _too_large(limit: int) -> RefusedError:
+    detail = f"the body has more than {limit} bytes"
+    return RefusedError(413, detail, Reason.body_too_large, CLOSE)
 
 
 class Keys:

@@ -1,4 +1,4 @@
-"""The server process of an app: its metrics, its socket and its graceful shutdown."""
+"""The server process of an app: its socket, its slow clients and its graceful shutdown."""
 
 import asyncio
 import logging
@@ -6,19 +6,20 @@ import os
 import signal
 import socket
 import threading
-from time import monotonic, perf_counter
+from time import monotonic
 from types import FrameType
 from typing import Any
 
 import uvicorn
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import ProjectError
 from .config import ServingConfig
 from .engine import MODEL_THREAD, Engine
+from .problems import ProblemResponse
+from .telemetry import JsonFormatter
 
-LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 GRACE_S = 1.0
 """How long an idle connection stays open at the end: a request may be on its way."""
 
@@ -27,43 +28,6 @@ log = logging.getLogger(__name__)
 
 class ServingError(ProjectError):
     """The server cannot run as it was configured."""
-
-
-class RequestMetrics:
-    """ASGI middleware that counts and times requests."""
-
-    def __init__(self, app: ASGIApp, registry: CollectorRegistry) -> None:
-        self.app = app
-        self._requests = Counter(
-            "http_requests", "Requests answered.", ("path", "status"), registry=registry
-        )
-        self._latency = Histogram(
-            "http_request_duration_seconds",
-            "From the request's head to the end of the answer.",
-            ("path",),
-            buckets=LATENCY_BUCKETS_S,
-            registry=registry,
-        )
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        status, started = 500, perf_counter()
-
-        async def observed(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self.app(scope, receive, observed)
-        finally:
-            # The route, not the URL: a client must not be able to make new time series.
-            path = getattr(scope.get("route"), "path", "unknown")
-            self._requests.labels(path, status).inc()
-            self._latency.labels(path).observe(perf_counter() - started)
 
 
 class Server(uvicorn.Server):
@@ -91,11 +55,14 @@ class Server(uvicorn.Server):
         """When the process must have ended, on the clock of `monotonic`."""
         self._engine = engine
         self._drain_s = 0.0
-        super().__init__(
-            uvicorn.Config(
-                announcing, log_config=None, log_level="warning", access_log=False, ws="none"
-            )
+        config = uvicorn.Config(
+            announcing, log_config=None, log_level="warning", access_log=False, ws="none"
         )
+        config.load()
+        # uvicorn answers what is no HTTP itself, whichever of its two parsers is installed.
+        own = {"send_400_response": _answer_malformed}
+        config.http_protocol_class = type("Protocol", (config.http_protocol_class,), own)
+        super().__init__(config)
 
     async def on_tick(self, counter: int) -> bool:
         """Do what uvicorn does ten times a second, and look for slow clients once a second."""
@@ -109,7 +76,10 @@ class Server(uvicorn.Server):
         uvicorn closes idle ones, on which nothing was sent since the last answer.
         """
         now, awaited = monotonic(), {}
-        for connection in self.server_state.connections:
+        connections: Any = (
+            self.server_state.connections
+        )  # of protocols that uvicorn may choose from
+        for connection in connections:
             is_idle = connection.timeout_keep_alive_task is not None
             if not is_idle and (connection.cycle is None or connection.cycle.response_complete):
                 last, since = self._awaited.get(connection, (None, now))
@@ -147,6 +117,15 @@ class Server(uvicorn.Server):
             await asyncio.sleep(0.05)
 
 
+def _answer_malformed(connection: Any, message: str) -> None:
+    """Answer a request that cannot be parsed, in the format of all errors."""
+    problem = ProblemResponse(HTTPException(400, message))
+    lines = [b"%s: %s\r\n" % header for header in problem.raw_headers]
+    head = b"HTTP/1.1 400 Bad Request\r\n%sconnection: close\r\n\r\n" % b"".join(lines)
+    connection.transport.write(head + problem.body)
+    connection.transport.close()
+
+
 def run(app: ASGIApp, engine: Engine, *, note: str) -> None:
     """Answer requests until SIGINT or SIGTERM, and finish those that are being answered.
 
@@ -156,6 +135,9 @@ def run(app: ASGIApp, engine: Engine, *, note: str) -> None:
         ServingError: The server cannot listen on its address.
         ProjectError: The model could not be loaded, and the server has stopped.
     """
+    if engine.telemetry.is_json:
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(JsonFormatter())
     listener = _listen(engine.config)
     server = Server(app, engine)
     engine.on_error = lambda: setattr(server, "should_exit", True)

@@ -28,7 +28,8 @@ from ..engine import Engine, Served
 from ..guard import protect
 from ..problems import answer
 from ..schema import Health
-from ..server import RequestMetrics, run
+from ..server import run
+from ..telemetry import RequestTelemetry
 from .gate import Gate
 
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
@@ -94,7 +95,7 @@ def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
             return _predict(engine, admission, rows)
 
     add_middleware: Any = PredictionService.add_asgi_middleware  # wrongly annotated in BentoML
-    add_middleware(RequestMetrics, registry=engine.registry)
+    add_middleware(RequestTelemetry, telemetry=engine.telemetry)
     add_middleware(protect, config=engine.config)
     add_middleware(Gate, admission=admission)
     return PredictionService

@@ -27,7 +27,7 @@ class Gate:
         route = ROUTES.get(scope.get("path", ""))
         if route is None or scope.get("method") != "POST":
             return await self.app(scope, receive, send)
-        scope["route"] = route  # for RequestMetrics: responses from here never reach a router
+        scope["route"] = route  # for RequestTelemetry: responses from here never reach a router
         admission, is_batch = self._admission, route.path == "/predict/batch"
         try:
             served, rows, _ = await admission.read(scope, receive, is_batch=is_batch)

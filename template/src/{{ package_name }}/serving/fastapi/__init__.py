@@ -18,7 +18,8 @@ from ..engine import Engine
 from ..guard import protect
 from ..problems import answer
 from ..schema import Health, Schema
-from ..server import RequestMetrics, run
+from ..server import run
+from ..telemetry import RequestTelemetry
 from .lean import LeanPath
 
 
@@ -72,7 +73,7 @@ def create_app(engine: Engine) -> ASGIApp:
     api.state.engine = engine
     api.include_router(_routes(engine))
     lean = LeanPath(api, admission, batcher)
-    return RequestMetrics(protect(lean, engine.config), engine.registry)
+    return RequestTelemetry(protect(lean, engine.config), engine.telemetry)
 
 
 def _routes(engine: Engine) -> APIRouter:

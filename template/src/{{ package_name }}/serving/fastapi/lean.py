@@ -32,7 +32,7 @@ class LeanPath:
         route = ROUTES.get(scope["path"]) if scope["type"] == "http" else None
         if route is None:
             return await self.app(scope, receive, send)
-        scope["route"] = route  # where FastAPI would put it, for RequestMetrics
+        scope["route"] = route  # where FastAPI would put it, for RequestTelemetry
         try:
             if scope["method"] != "POST":
                 raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})

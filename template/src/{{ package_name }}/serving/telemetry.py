@@ -1,0 +1,190 @@
+"""What a server tells about itself: metrics for Prometheus, logs with request ids, and traces."""
+
+import json
+import logging
+import os
+import re
+import secrets
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from time import monotonic, perf_counter, time
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..rules import ConfigError
+from .config import LogFormat, ServingConfig
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+REQUEST_ID = b"x-request-id"
+WELL_FORMED = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+"""A request id that is taken over from a client or proxy."""
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request that is being answered, which JSON logs and its answer have."""
+
+log = logging.getLogger(__name__)
+
+
+class Telemetry:
+    """The metrics of requests, and the spans if traces are collected."""
+
+    def __init__(self, config: ServingConfig, registry: CollectorRegistry) -> None:
+        """Connect to the collector of traces if there is one.
+
+        Raises:
+            ConfigError: `serving.otlp_endpoint` is set, and OpenTelemetry is not installed.
+        """
+        self.requests = Counter(
+            "http_requests", "Requests answered.", ("path", "status"), registry=registry
+        )
+        self.latency = Histogram(
+            "http_request_duration_seconds",
+            "From the request's head to the end of the answer.",
+            ("path",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.refused = Counter(
+            "http_requests_refused", "Requests refused, by reason.", ("reason",), registry=registry
+        )
+        self.queue_time = Histogram(
+            "queue_duration_seconds",
+            "From a request's body to the start of its batch.",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.model_time = Histogram(
+            "model_duration_seconds", "Of a batch.", buckets=SECONDS, registry=registry
+        )
+        self.is_json = config.log_format is LogFormat.json
+        self.logs_requests = self.is_json if config.access_log is None else config.access_log
+        self.tracing = Tracing(config.otlp_endpoint) if config.otlp_endpoint else None
+
+    def record_wait(self, queued_at: float, started_at: float, ended_at: float) -> None:
+        """Record when a request, that of this task, was queued and its batch predicted."""
+        self.queue_time.observe(started_at - queued_at)
+        if self.tracing:
+            self.tracing.add_span("queue", queued_at, started_at)
+            self.tracing.add_span("model", started_at, ended_at)
+
+
+class RequestTelemetry:
+    """ASGI middleware, outside all others, that gives each request an id and records it."""
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+        self.app = app
+        self._telemetry = telemetry
+        self._series: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        started_at, status = perf_counter(), 500
+        given = b"".join(value for name, value in scope["headers"] if name == REQUEST_ID)
+        id_ = given if WELL_FORMED.fullmatch(given) else secrets.token_hex(16).encode()
+        request_id.set(id_.decode())  # of this request alone, which has a task of its own
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = [*message.get("headers", ()), (REQUEST_ID, id_)]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        tracing = self._telemetry.tracing
+        with nullcontext() if tracing is None else tracing.of_request(scope) as span:
+            try:
+                await self.app(scope, receive, observed)
+            finally:
+                # The route, not the URL: a client must not be able to make new time series.
+                path = getattr(scope.get("route"), "path", "unknown")
+                self._record(scope, path, status, perf_counter() - started_at)
+                if span:
+                    span.update_name(f"{scope['method']} {path}")
+                    span.set_attributes({"http.route": path, "http.response.status_code": status})
+
+    def _record(self, scope: Scope, path: str, status: int, seconds: float) -> None:
+        telemetry = self._telemetry
+        if (path, status) not in self._series:
+            series = telemetry.requests.labels(path, status), telemetry.latency.labels(path)
+            self._series[path, status] = series
+        requests, latency = self._series[path, status]
+        requests.inc()
+        latency.observe(seconds)
+        if reason := scope.get("reason"):
+            telemetry.refused.labels(reason).inc()
+        if telemetry.logs_requests:
+            fields = {
+                "method": scope["method"],
+                "path": scope["raw_path"].decode("ascii", "replace"),
+                "status": status,
+                "duration_ms": round(seconds * 1000, 3),
+            }
+            log.info("%(method)s %(path)s %(status)d in %(duration_ms)s ms", fields)
+
+
+class JsonFormatter(logging.Formatter):
+    """A line of JSON for each record, with the id of the request that it is about."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        document: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if id_ := request_id.get():
+            document["request_id"] = id_
+        if isinstance(record.args, dict):
+            document |= record.args
+        if record.exc_info:
+            document["exception"] = self.formatException(record.exc_info)
+        return json.dumps(document, ensure_ascii=False, default=str)
+
+
+class Tracing:
+    """Spans of requests, sent to a collector of OpenTelemetry in the background.
+
+    The environment variables of its SDK, as OTEL_SERVICE_NAME or OTEL_TRACES_SAMPLER, are followed.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        try:
+            from opentelemetry import trace
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+            from opentelemetry.sdk.resources import Resource
+            from opentelemetry.sdk.trace import TracerProvider
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+            from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+        except ImportError as error:
+            hint = "run `uv sync --group tracing`"
+            raise ConfigError(f"serving.otlp_endpoint needs OpenTelemetry; {hint}") from error
+        name = os.environ.get("OTEL_SERVICE_NAME", __name__.partition(".")[0])
+        provider = TracerProvider(resource=Resource.create({"service.name": name}))
+        exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = provider.get_tracer(__name__)
+        self._kind = trace.SpanKind.SERVER
+        self._parent_of = TraceContextTextMapPropagator().extract
+
+    def of_request(self, scope: Scope) -> AbstractContextManager[Any]:
+        """Return the span of a request, whose parent is that of its header `traceparent`."""
+        headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+        return self._tracer.start_as_current_span(
+            scope["method"],
+            self._parent_of(headers),
+            self._kind,
+            {"http.request.method": scope["method"], "request.id": request_id.get()},
+        )
+
+    def add_span(self, name: str, started_at: float, ended_at: float) -> None:
+        """Add a span inside that of this task; its times are those of `time.monotonic`."""
+        offset = time() - monotonic()
+        start, end = (int((offset + at) * 1e9) for at in (started_at, ended_at))
+        self._tracer.start_span(name, start_time=start).end(end)
