@@ -63,5 +63,5 @@ class Model:
     def predict(self, inputs: Sequence[torch.Tensor]) -> list[dict[str, Any]]:
         """Return the prediction of each encoded request, in one batch."""
         outputs = self.model(pad_sequence(list(inputs), batch_first=True))  # [rows, num_outputs]
-        predictions = self.objective.predictions(self.objective.scores(outputs))
+        predictions = self.objective.predictions(self.objective.scores(outputs.numpy()))
         return [prediction._asdict() for prediction in predictions]

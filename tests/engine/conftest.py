@@ -4,6 +4,7 @@ import gc
 import resource
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +15,9 @@ from miniature import CONFIGS, make_rows
 from toy_project.config import (
     Config,
     DataConfig,
+    Export,
     TrackingConfig,
+    TrainingConfig,
 )
 from toy_project.data.dataset import Split
 from toy_project.data.preprocessing import (
@@ -23,9 +26,11 @@ from toy_project.data.preprocessing import (
     preprocess,
 )
 from toy_project.data.rows import Row, write_rows
-from toy_project.lineage import current_lineage
-from toy_project.models.base import build_model
+from toy_project.data.spec import DataSpec
+from toy_project.lineage import Lineage, current_lineage
+from toy_project.models.base import Model, build_model
 from toy_project.models.bundle import Bundle
+from toy_project.models.export import make_bundle
 
 
 def has(module: str) -> bool:
@@ -58,9 +63,12 @@ C = TypeVar("C", bound=Config)
 
 
 def make_config(kind: type[C] = Config, **sections: Any) -> C:
-    """Return the default configuration of a small model, with these sections."""
+    """Return the default configuration of a small model, with these sections; nothing is exported,
+    which takes seconds.
+    """
     chosen = {"data": DATA, "model": SMALL, "objective": {"name": "classification"}}
-    return kind(**chosen | sections)
+    training = replace(sections.pop("training", TrainingConfig()), export=Export.none)
+    return kind(**chosen | sections, training=training)
 
 
 def pytest_unconfigure() -> None:
@@ -95,6 +103,22 @@ def encoded(processed: Processed, name: str) -> Split:
     return Split.from_rows(map(encoder.encode, rows), objective.encode(rows))
 
 
+def bundle_of(
+    model: Model,
+    spec: DataSpec,
+    *,
+    lineage: Lineage | None = None,
+    rows: Split | None = None,
+    exports: bool = False,
+) -> Bundle:
+    """Return the bundle of a model; an export takes seconds."""
+    if rows is None:
+        few = [spec.encoder.encode(spec.encoder.example)] * 2
+        rows = Split.from_rows(few, torch.zeros(2))
+    lineage = lineage or current_lineage(make_config(), run_id=None)
+    return make_bundle(model, spec, lineage, rows, exports=exports)
+
+
 @pytest.fixture(scope="session")
 def processed(tmp_path_factory: pytest.TempPathFactory) -> Processed:
     """The miniature dataset, split and encoded."""
@@ -104,8 +128,8 @@ def processed(tmp_path_factory: pytest.TempPathFactory) -> Processed:
 @pytest.fixture(scope="session")
 def bundle(processed: Processed) -> Bundle:
     """An untrained model of the miniature dataset."""
-    lineage = current_lineage(make_config(), run_id=None)
-    return Bundle(build_model(SMALL, processed.spec).eval(), processed.spec, lineage)
+    rows = encoded(processed, "validation")
+    return bundle_of(build_model(SMALL, processed.spec), processed.spec, rows=rows, exports=True)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from toy_project.tracking.registry import (
     create_registry,
 )
 
-from .conftest import SMALL
+from .conftest import SMALL, bundle_of
 
 NAME = yaml.safe_load((Path(__file__).parents[2] / CONFIGS / "config.yaml").read_text("utf-8"))[
     "registry"
@@ -63,11 +63,8 @@ class Project:
         if labels:
             spec = replace(spec, objective=Classification(labels))
         defaults = {"data_hash": dvc_hash(PROCESSED), "run_id": None}
-        Bundle(
-            build_model(SMALL, spec),
-            spec,
-            replace(self.bundle.lineage, **(defaults | lineage)),
-        ).save(BUNDLE)
+        origin = replace(self.bundle.lineage, **(defaults | lineage))
+        bundle_of(build_model(SMALL, spec), spec, lineage=origin).save(BUNDLE)
         self.measure(accuracy, loss)
 
     def measure(self, accuracy: float, loss: float = 0.25) -> None:

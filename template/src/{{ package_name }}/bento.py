@@ -30,7 +30,8 @@ def load() -> "Predictor":
     from .models.bundle import Bundle
     from .serving.predictor import Predictor
 
-    return Predictor(Bundle.load(Path(serving.model)), num_threads=serving.num_threads)
+    bundle = Bundle.load(Path(serving.model))
+    return Predictor(bundle, backend=serving.backend, num_threads=serving.num_threads)
 
 
 with one_line_errors():

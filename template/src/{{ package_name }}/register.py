@@ -5,7 +5,6 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from .artifacts import BUNDLE, METRICS_JSON, PROCESSED, REPORTS, require
@@ -31,6 +30,7 @@ class GateError(ProjectError):
 def main(config: Config) -> None:
     """Register the bundle if it passes the gate, else exit with the reason."""
     from .models.bundle import Bundle
+    from .models.export import check_bundle
     from .tracking.registry import create_registry
 
     bundle = Bundle.load(require(BUNDLE, stage="train"))
@@ -55,7 +55,7 @@ def main(config: Config) -> None:
         reason += f"; registry.tolerance is {gate.tolerance:g}"
         limit = theirs - sign * gate.tolerance
         _require_as_good(metric, value, limit, reason, sign=sign)
-    _require_servable(bundle)
+    check_bundle(bundle)
     model = _register(bundle, metrics, registry, config)
     log.info("%s is now the champion: version %s", model.name, model.version)
 
@@ -119,18 +119,6 @@ def _measure(bundle: "Bundle") -> dict[str, float]:
     rows = [row.values for row in Rows(PROCESSED / "test.parquet")]
     split = Split.from_rows(map(encoder.encode, rows), objective.encode(rows))
     return evaluate(bundle.model, objective, split)
-
-
-def _require_servable(bundle: "Bundle") -> None:
-    """Load the bundle as a server would, in a project that has one.
-
-    Raises:
-        BundleError: No server could load it, or it predicts something else there.
-    """
-    if find_spec(".serving", __package__):
-        from .serving.predictor import Predictor
-
-        Predictor(bundle)
 
 
 def _register(

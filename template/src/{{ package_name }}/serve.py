@@ -62,12 +62,11 @@ def load_predictor(config: ServeConfig) -> "Predictor":
     from .serving.predictor import Predictor
 
     serving = config.serving
+    load = partial(Predictor, backend=serving.backend, num_threads=serving.num_threads)
     if serving.model not in ALIASES:
-        bundle = Bundle.load(Path(serving.model))
-        return Predictor(bundle, num_threads=serving.num_threads)
+        return load(Bundle.load(Path(serving.model)))
     registry, model = _aliased(config)
-    bundle = registry.load(model)
-    return Predictor(bundle, version=model.version, num_threads=serving.num_threads)
+    return load(registry.load(model), version=model.version)
 
 
 def _aliased(config: ServeConfig) -> "tuple[Registry, RegisteredModel]":

@@ -302,14 +302,14 @@ class TestMissing:
     "row", [[0.5], (1, 2), [True], [[1], [2]], np.ones(1), np.ones(1, np.uint8), torch.ones(1)]
 )
 def test_rows_are_written_with_the_types_of_pytorch(row, tmp_path):
-    write_split([([row], torch.ones(1))], tmp_path / "one.safetensors")
+    write_split([([row], np.ones(1))], tmp_path / "one.safetensors")
     values = Split.load(tmp_path / "one.safetensors").values
     assert values.dtype == torch.as_tensor(row).dtype
     assert values.equal(torch.as_tensor(row)[None])
 
 
 def test_ragged_rows_and_targets_of_any_shape_are_written_as_they_are_read(tmp_path):
-    batches = [([[1, 2], [3]], torch.tensor([[0.5, 1], [2, 3]])), ([[4, 5, 6]], torch.ones(1, 2))]
+    batches = [([[1, 2], [3]], np.array([[0.5, 1], [2, 3]])), ([[4, 5, 6]], np.ones((1, 2)))]
     write_split(batches, tmp_path / "ragged.safetensors")
     split = Split.load(tmp_path / "ragged.safetensors")
     assert split.inputs(torch.tensor([0, 1, 2])).tolist() == [[1, 2, 0], [3, 0, 0], [4, 5, 6]]

@@ -16,13 +16,12 @@ import httpx2
 import pytest
 from toy_project.data.image import ImageEncoder, Mode
 from toy_project.data.spec import DataSpec
-from toy_project.lineage import current_lineage
 from toy_project.models.base import build_model
 from toy_project.models.bundle import Bundle
 from toy_project.objectives.multilabel import Multilabel, MultilabelConfig
 from toy_project.serving.predictor import Predictor
 
-from ..conftest import make_config
+from ..conftest import bundle_of
 from ..serving.conftest import ServingConfig, assert_refused, running, wait_until_ready
 from .pictures import encoded, encoder, noise
 
@@ -79,8 +78,8 @@ def bundle() -> Bundle:
     objective = Multilabel.fit([{"labels": ["a", "b"]}, {"labels": []}], MultilabelConfig())
     files = [encoded(noise(SIDE, SIDE)) for _ in range(4)]
     spec = DataSpec(encoder(*files, size=SIDE, mode=Mode.grey), objective)
-    model = build_model({"name": "cnn"}, spec).eval()
-    return Bundle(model, spec, current_lineage(make_config(), run_id=None))
+    model = build_model({"name": "cnn"}, spec)
+    return bundle_of(model, spec, exports=True)
 
 
 @pytest.fixture(scope="module")

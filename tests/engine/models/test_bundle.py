@@ -6,6 +6,8 @@ from toy_project.models.base import Model
 from toy_project.models.bundle import Bundle, BundleError
 from toy_project.models.mlp import MLP
 
+FILES = ["checks.safetensors", "config.json", "lineage.json", "model.onnx", "model.safetensors"]
+
 
 def test_a_bundle_comes_back_as_it_was_saved(bundle, bundle_folder):
     loaded = Bundle.load(bundle_folder)
@@ -18,14 +20,12 @@ def test_a_bundle_comes_back_as_it_was_saved(bundle, bundle_folder):
 def test_saving_again_replaces_the_folder(bundle, bundle_folder):
     (bundle_folder / "stray.txt").write_text("old", "utf-8")
     bundle.save(bundle_folder)
-    assert sorted(path.name for path in bundle_folder.iterdir()) == [
-        "config.json",
-        "lineage.json",
-        "model.safetensors",
-    ]
+    assert sorted(path.name for path in bundle_folder.iterdir()) == FILES
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "lineage.json"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "model.onnx", "checks.safetensors", "lineage.json"]
+)
 def test_one_flipped_bit_is_noticed(bundle_folder, name):
     content = bytearray((bundle_folder / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -34,7 +34,9 @@ def test_one_flipped_bit_is_noticed(bundle_folder, name):
         Bundle.load(bundle_folder)
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "lineage.json"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "model.onnx", "checks.safetensors", "lineage.json"]
+)
 def test_a_missing_file_is_noticed(bundle_folder, name):
     (bundle_folder / name).unlink()
     with pytest.raises(BundleError, match=f"is not a bundle .{name} is missing.; train a model"):
@@ -43,13 +45,14 @@ def test_a_missing_file_is_noticed(bundle_folder, name):
 
 def test_a_bundle_of_other_code_is_refused(bundle_folder, monkeypatch):
     monkeypatch.setattr(MLP, "__init__", Model.__init__)
+    bundle = Bundle.load(bundle_folder)
     with pytest.raises(BundleError, match=r"does not fit this code \('embedding.* expected None\)"):
-        Bundle.load(bundle_folder)
+        assert bundle.model
 
 
 def test_another_schema_is_refused(bundle_folder):
     path = bundle_folder / "config.json"
     config = json.loads(path.read_text("utf-8"))
     path.write_text(json.dumps(config | {"schema_version": 99}), "utf-8")
-    with pytest.raises(BundleError, match="has schema version 99, expected 3; train the model"):
+    with pytest.raises(BundleError, match="has schema version 99, expected 4; train the model"):
         Bundle.load(bundle_folder)

@@ -17,14 +17,17 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from toy_project.artifacts import BUNDLE
+from toy_project.artifacts import BUNDLE, PROCESSED
 from toy_project.data.preprocessing import Processed
 from toy_project.models.base import build_model
 from toy_project.models.bundle import Bundle, BundleError
 from toy_project.tracking.base import create_tracker
 from toy_project.tracking.registry import create_registry
 
-WEIGHTS, CONFIG, LINEAGE = "model.safetensors", "config.json", "lineage.json"
+from ..conftest import bundle_of
+
+WEIGHTS, CHECKS = "model.safetensors", "checks.safetensors"
+CONFIG, LINEAGE = "config.json", "lineage.json"
 MAX_BYTES, MAX_S = 2**27, 10
 """What it may take to refuse a bundle of some kilobytes."""
 
@@ -38,7 +41,7 @@ def folder(request, bundle: Bundle, processed: Processed, tmp_path: Path) -> Pat
     if request.param == "transformer":
         settings["feedforward_size"] = 16
     model = build_model(settings, processed.spec)
-    Bundle(model, processed.spec, bundle.lineage).save(tmp_path / "b")
+    bundle_of(model, processed.spec, lineage=bundle.lineage).save(tmp_path / "b")
     return tmp_path / "b"
 
 
@@ -253,7 +256,7 @@ OF_TRANSFORMERS: dict[str, Tamper] = {
 def refusal(folder: Path) -> str:
     """The one line with which it is refused."""
     with little_memory_and_time(), pytest.raises(BundleError) as caught:
-        Bundle.load(folder)
+        assert Bundle.load(folder).model
     line = str(caught.value)
     assert str(folder) in line
     assert line.isprintable()
@@ -275,7 +278,7 @@ def test_a_malformed_transformer_is_refused(folder, tamper):
     refusal(folder)
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, CONFIG, LINEAGE])
+@pytest.mark.parametrize("name", [WEIGHTS, CHECKS, CONFIG, LINEAGE])
 def test_every_byte_is_covered(folder, name):
     content = (folder / name).read_bytes()
     places = range(0, len(content), len(content) // 60)
@@ -284,7 +287,7 @@ def test_every_byte_is_covered(folder, name):
         (folder / name).write_bytes(one)
         assert refusal(folder).startswith(f"{folder} ")
     (folder / name).write_bytes(content)
-    Bundle.load(folder)
+    assert Bundle.load(folder).model
 
 
 CHANGED: dict[str, Tamper] = {
@@ -317,7 +320,7 @@ def test_its_hash_is_that_in_its_config(folder):
     bundle = Bundle.load(folder)
     assert bundle.sha256 == config["sha256"].pop(CONFIG) == sha256(text(config))
     assert config["sha256"] == {
-        name: sha256((folder / name).read_bytes()) for name in (WEIGHTS, LINEAGE)
+        name: sha256((folder / name).read_bytes()) for name in (CHECKS, LINEAGE, WEIGHTS)
     }
 
 
@@ -338,16 +341,18 @@ def test_a_bundle_of_an_older_release_says_what_to_do(folder):
     config = json.loads((folder / CONFIG).read_bytes())
     del config["sha256"][CONFIG]
     (folder / CONFIG).write_bytes(text(config | {"schema_version": 1}))
-    expected = f"{folder} has schema version 1, expected 3; train the model again"
+    expected = f"{folder} has schema version 1, expected 4; train the model again"
     assert refusal(folder) == expected
 
 
-def test_a_stage_ends_in_one_line(folder, workspace, monkeypatch):
+def test_a_stage_ends_in_one_line(folder, processed, workspace, monkeypatch):
+    processed.save(PROCESSED)
     BUNDLE.parent.mkdir()
     folder.rename(BUNDLE)
     tampered(BUNDLE, set_to("model", "hidden_size", value=-8))
     for stage in ("evaluate", "register", "serve"):
-        monkeypatch.setattr(sys, "argv", [stage, *["serving.port=0"][: stage == "serve"]])
+        settings = ["serving.port=0", "serving.backend=torch"] if stage == "serve" else []
+        monkeypatch.setattr(sys, "argv", [stage, *settings])
         with pytest.raises(SystemExit) as ended:
             import_module(f"toy_project.{stage}").main()
         assert ended.value.code == (

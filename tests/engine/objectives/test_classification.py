@@ -62,9 +62,7 @@ def test_the_metrics_of_scores_are_those_of_scikit_learn(seed, are_tied, num_lab
         scores = (scores * 4).round() + 1
         scores /= scores.sum(axis=1, keepdims=True)
     hot = one_hot(targets, num_labels)
-    figures = Classification(tuple("abcdefgh"[:num_labels])).measure(
-        torch.from_numpy(targets), torch.from_numpy(scores)
-    )
+    figures = Classification(tuple("abcdefgh"[:num_labels])).measure(targets, scores)
     predicted = scores.argmax(axis=1)
     assert figures == pytest.approx(
         {
@@ -113,7 +111,7 @@ def test_labels_are_in_order_and_predictions_name_them():
     objective = Classification.fit(ROWS, ClassificationConfig())
     assert (objective.labels, objective.num_outputs) == (("a", "b", "c"), 3)
     assert objective.encode(ROWS).tolist() == [0, 0, 1, 2]
-    scores = torch.tensor([[0.1, 0.7, 0.2]])
+    scores = np.array([[0.1, 0.7, 0.2]])
     assert objective.predictions(scores) == [LabelPrediction("b", 0.7)]
     assert Classification.from_dict(objective.to_dict()) == objective
 
@@ -180,11 +178,12 @@ def test_gamma_is_of_the_focal_loss_only():
 def test_the_temperature_undoes_the_scale_of_logits(scale):
     draw = torch.Generator().manual_seed(0)
     logits = torch.randn(20_000, 3, generator=draw)
-    targets = torch.multinomial(logits.softmax(-1), 1, generator=draw).squeeze(-1)
+    targets = torch.multinomial(logits.softmax(-1), 1, generator=draw).squeeze(-1).numpy()
+    outputs = scale * logits.numpy()
     objective = Classification(("a", "b", "c"), calibrate=True)
-    tuned = objective.tuned(scale * logits, targets)
+    tuned = objective.tuned(outputs, targets)
     assert tuned.temperature == pytest.approx(scale, rel=0.03)
-    before, after = (one.evaluate(scale * logits, targets) for one in (objective, tuned))
+    before, after = (one.evaluate(outputs, targets) for one in (objective, tuned))
     assert after["log_loss"] <= before["log_loss"]
     assert after["ece"] < 0.02
     assert after["accuracy"] == before["accuracy"]
@@ -194,7 +193,7 @@ def test_the_temperature_undoes_the_scale_of_logits(scale):
 
 
 def test_the_temperature_is_the_best_there_is():
-    tuned = Classification(("a", "b", "c"), calibrate=True).tuned(OUTPUTS, TARGETS)
+    tuned = Classification(("a", "b", "c"), calibrate=True).tuned(OUTPUTS.numpy(), TARGETS.numpy())
 
     def loss(temperature: float) -> float:
         return functional.cross_entropy(OUTPUTS.double() / temperature, TARGETS).item()
@@ -206,10 +205,11 @@ def test_the_temperature_is_the_best_there_is():
 
 def test_the_temperature_stays_in_its_range():
     objective = Classification(("a", "b", "c"), calibrate=True)
-    right = torch.eye(3)[TARGETS]
-    assert objective.tuned(right, TARGETS).temperature == TEMPERATURES[0]
-    assert objective.tuned(-right, TARGETS).temperature == TEMPERATURES[1]
-    assert Classification(("a", "b", "c")).tuned(right, TARGETS).temperature == 1
+    targets = TARGETS.numpy()
+    right = np.eye(3)[targets]
+    assert objective.tuned(right, targets).temperature == TEMPERATURES[0]
+    assert objective.tuned(-right, targets).temperature == TEMPERATURES[1]
+    assert Classification(("a", "b", "c")).tuned(right, targets).temperature == 1
 
 
 @pytest.mark.parametrize(

@@ -30,15 +30,15 @@ def test_numbers_may_be_written_as_text_and_come_back():
     objective = Regression.fit(ROWS, CONFIG)
     assert (objective.targets, objective.num_outputs) == (("",), 1)
     targets = objective.encode(ROWS)
-    assert (targets.dtype, targets.shape) == (torch.float32, (4, 1))
+    assert (targets.dtype, targets.shape) == (np.float32, (4, 1))
     assert objective.actual(targets) == pytest.approx([1.5, 2, 4, -300])
     assert objective.predictions(targets[:1]) == [NumberPrediction(pytest.approx(1.5))]
 
 
 def test_targets_are_standardised():
     targets = Regression.fit(SEVERAL, CONFIG).encode(SEVERAL)
-    assert targets.mean(dim=0).tolist() == pytest.approx([0, 0], abs=1e-6)
-    assert targets.std(dim=0, unbiased=False).tolist() == pytest.approx([1, 1])
+    assert targets.mean(axis=0).tolist() == pytest.approx([0, 0], abs=1e-6)
+    assert targets.std(axis=0).tolist() == pytest.approx([1, 1])
 
 
 def test_several_targets_have_their_names():
@@ -84,7 +84,7 @@ def test_an_answer_has_the_digits_of_its_target():
 
 def test_zero_has_no_sign():
     objective = Regression.fit([{"target": number} for number in (-1, 0, 1)], CONFIG)
-    assert list(map(str, objective.actual(torch.tensor([[-1e-9]])))) == ["0.0"]
+    assert list(map(str, objective.actual(np.array([[-1e-9]])))) == ["0.0"]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -116,14 +116,14 @@ def test_r2_of_equal_targets_is_that_of_scikit_learn():
 )
 def test_the_loss_is_of_standard_deviations(settings, expected):
     objective = Regression.fit(SEVERAL, settings)
-    targets = objective.encode(SEVERAL)
+    targets = torch.from_numpy(objective.encode(SEVERAL))
     outputs = torch.randn(targets.shape, generator=torch.Generator().manual_seed(0))
     assert objective.loss(outputs, targets) == expected(outputs, targets)
     doubled = [
         {"target": {name: 2 * float(x) for name, x in row["target"].items()}} for row in SEVERAL
     ]
     again = Regression.fit(doubled, settings)
-    assert again.loss(outputs, again.encode(doubled)) == pytest.approx(
+    assert again.loss(outputs, torch.from_numpy(again.encode(doubled))) == pytest.approx(
         objective.loss(outputs, targets).item()
     )
 
@@ -133,7 +133,7 @@ def test_json_keeps_it(rows):
     objective = Regression.fit(rows, RegressionConfig(loss=Loss.huber))
     loaded = Regression.from_dict(json.loads(json.dumps(objective.to_dict())))
     assert loaded == objective
-    assert loaded.encode(rows).equal(objective.encode(rows))
+    assert np.array_equal(loaded.encode(rows), objective.encode(rows))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_bundle_with_other_scales_is_refused(scales):
 def test_errors_are_told_in_the_unit_of_the_target():
     objective = Regression.fit(SEVERAL, CONFIG)
     targets = objective.encode(SEVERAL)
-    shifted = targets + torch.tensor([0.5, 0.0])
+    shifted = targets + np.array([0.5, 0.0])
     [table] = objective.tables(targets, shifted).values()
     names = [row[0] for row in table.rows]
     assert names == ["size", "price"]

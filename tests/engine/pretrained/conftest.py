@@ -17,7 +17,7 @@ from toy_project.models.bundle import Bundle
 from toy_project.models.pretrained import Pretrained
 from toy_project.objectives.classification import Classification
 
-from ..conftest import has
+from ..conftest import bundle_of, has
 from . import checkpoints
 
 IS_TEXT = has("data.pretrained_text")
@@ -55,7 +55,7 @@ each_checkpoint = pytest.mark.parametrize("folder", NAMES, indirect=True)
 def bundled(model: Pretrained, spec: DataSpec) -> Bundle:
     """Return a bundle of the model, as after a training."""
     lineage = current_lineage(config(model.config.checkpoint), run_id=None)
-    return Bundle(model.finished().eval(), spec, lineage)
+    return bundle_of(model.finished(), spec, lineage=lineage)
 
 
 @pytest.fixture

@@ -69,7 +69,13 @@ def test_it_loads_without_a_network_and_without_the_checkpoint(saved, bundle, ba
 
 def test_it_holds_the_weights_alone_without_lora(saved):
     files = [str(path.relative_to(saved)) for path in saved.rglob("*") if path.is_file()]
-    assert sorted(files) == ["config.json", *FILES, "lineage.json", "model.safetensors"]
+    assert sorted(files) == [
+        "checks.safetensors",
+        "config.json",
+        *FILES,
+        "lineage.json",
+        "model.safetensors",
+    ]
     assert not [name for name in load_file(saved / "model.safetensors") if "lora" in name]
 
 
@@ -79,7 +85,7 @@ def test_every_file_of_the_encoder_counts_for_the_version(saved, bundle):
     contents = dict(bundle.spec.encoder.files())
     contents["tokenizer_config.json"] += b"\n"
     encoder = type(bundle.spec.encoder).from_saved(bundle.spec.encoder.to_dict(), contents)
-    other = Bundle(bundle.model, replace(bundle.spec, encoder=encoder), bundle.lineage)
+    other = replace(bundle, spec=replace(bundle.spec, encoder=encoder))
     assert other.version != bundle.version
 
 

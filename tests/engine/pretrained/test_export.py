@@ -15,6 +15,7 @@ from toy_project.objectives.multilabel import Multilabel
 from toy_project.objectives.regression import Regression
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
+from ..conftest import bundle_of
 from .conftest import bundled, each_checkpoint, started
 
 TEXTS = ["cat", "oak and rose", "a whale " * 20, "Granite, n17!"]
@@ -71,9 +72,9 @@ def test_the_pipeline_of_transformers_gives_what_the_objective_does(
     run(monkeypatch, "hf")
     encoded = torch.tensor([bundle.spec.encoder.encode({"text": "oak and rose"})])
     with torch.inference_mode():
-        scores = objective.scores(bundle.model(encoded))
+        scores = objective.scores(bundle.model(encoded).numpy())
     if objective.name == "regression":  # in the unit of the targets
-        scores = torch.from_numpy(objective.arrays(scores, scores)[1])
+        _, scores = objective.compared(scores, scores)
     network = AutoModelForSequenceClassification.from_pretrained("models/hf")
     tokenizer = AutoTokenizer.from_pretrained("models/hf")
     classify = pipeline("text-classification", network, tokenizer=tokenizer, top_k=None)
@@ -143,7 +144,7 @@ def test_a_model_of_another_kind_is_refused_in_one_line(workspace, folder, spec,
     other = replace(spec, encoder=TextEncoder(8, ("a",)))
     model = build_model({"name": "mlp"}, other)
     lineage = bundled(started(folder, spec), spec).lineage
-    Bundle(model, other, lineage).save(workspace / "models/bundle")
+    bundle_of(model, other, lineage=lineage).save(workspace / "models/bundle")
     with pytest.raises(SystemExit) as end:
         run(monkeypatch, "hf")
     assert end.value.code == "error: only model=pretrained can be exported, got mlp"

@@ -23,7 +23,6 @@ import uvicorn
 from miniature import CONFIGS
 from toy_project.compose import to_config
 from toy_project.data.rows import Row
-from toy_project.lineage import current_lineage
 from toy_project.models.base import build_model
 from toy_project.models.bundle import Bundle
 from toy_project.serving.config import (
@@ -34,7 +33,7 @@ from toy_project.serving.engine import Engine
 from toy_project.serving.predictor import Predictor
 from toy_project.serving.watcher import Source
 
-from ..conftest import DATA, has, make_config, process
+from ..conftest import DATA, bundle_of, has, make_config, process
 
 # Tests of one server. The drills are of the one that batches requests itself.
 collect_ignore = [
@@ -174,9 +173,8 @@ def slow_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = make_config(data=replace(DATA, encoder=encoder))
     processed = process(rows, config, folder)
     sizes = {"hidden_size": 256, "num_layers": 4, "feedforward_size": 1024}
-    model = build_model({"name": "transformer", **sizes}, processed.spec).eval()
-    lineage = current_lineage(make_config(), run_id=None)
-    Bundle(model, processed.spec, lineage).save(folder / "bundle")
+    model = build_model({"name": "transformer", **sizes}, processed.spec)
+    bundle_of(model, processed.spec).save(folder / "bundle")
     return folder / "bundle"
 
 
@@ -188,7 +186,7 @@ def serve(slow_bundle: Path, workspace: Path) -> Serve:
     def serving(*settings: str) -> Generator[Served]:
         command = [sys.executable, "-m", "toy_project.serve", "serving.port=0"]
         with subprocess.Popen(
-            [*command, f"serving.model={slow_bundle}", *settings],
+            [*command, "serving.backend=torch", f"serving.model={slow_bundle}", *settings],
             stderr=subprocess.PIPE,
             text=True,
         ) as process:

@@ -8,14 +8,13 @@ import httpx2
 import pytest
 from toy_project.data.spec import DataSpec
 from toy_project.data.text import TextEncoder, TextEncoderConfig
-from toy_project.lineage import current_lineage
 from toy_project.models.base import build_model
 from toy_project.models.bundle import Bundle
 from toy_project.objectives.base import objective_class, objective_settings
 from toy_project.serving.config import ServingConfig
 from toy_project.serving.predictor import Predictor
 
-from ..conftest import SMALL, make_config
+from ..conftest import SMALL, bundle_of
 from .conftest import assert_refused, running, wait_until_ready
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside the server
@@ -49,9 +48,7 @@ def bundle(objective: Any) -> Bundle:
     """An untrained model of texts with the objective."""
     encoder = TextEncoder.fit([{"text": "a b c"}], TextEncoderConfig(min_count=1))
     spec = DataSpec(encoder, objective)
-    return Bundle(
-        build_model(SMALL, spec).eval(), spec, current_lineage(make_config(), run_id=None)
-    )
+    return bundle_of(build_model(SMALL, spec), spec)
 
 
 @pytest.fixture

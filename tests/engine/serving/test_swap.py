@@ -29,7 +29,7 @@ from toy_project.serving.watcher import Source, find_in_folder
 from toy_project.tracking.base import create_tracker
 from toy_project.tracking.registry import create_registry
 
-from ..conftest import SMALL, TRACKERS, make_config
+from ..conftest import SMALL, TRACKERS, bundle_of, make_config
 from .conftest import Serve, running, wait_until_ready
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside the server
@@ -45,14 +45,14 @@ def other(bundle: Bundle, seed: int) -> Bundle:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn_like(parameter))
-    return replace(bundle, model=model.eval())
+    return bundle_of(model, bundle.spec, lineage=bundle.lineage)
 
 
 def of_numbers(bundle: Bundle) -> Bundle:
     """Return a bundle with the same inputs and another objective."""
     numbers = Regression.fit([{"target": 1.5}, {"target": -3}], RegressionConfig())
     spec = replace(bundle.spec, objective=numbers)
-    return replace(bundle, model=build_model(SMALL, spec).eval(), spec=spec)
+    return bundle_of(build_model(SMALL, spec), spec, lineage=bundle.lineage)
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -239,11 +239,11 @@ def test_a_broken_bundle_is_refused_once_and_named(name, engine, bundle, bundle_
 
 
 def test_a_bundle_that_fails_its_check_is_refused(engine, bundle, bundle_folder):
-    huge = other(bundle, 1)
+    huge = other(bundle, 1).model
     with torch.no_grad():
-        for parameter in huge.model.parameters():
+        for parameter in huge.parameters():
             parameter.mul_(1e30)
-    huge.save(bundle_folder)
+    bundle_of(huge, bundle.spec).save(bundle_folder)
     until(lambda: engine.refused)
     assert "NaN or infinity" in engine.refused.reason
     assert version(engine) == bundle.version

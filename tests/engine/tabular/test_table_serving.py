@@ -8,13 +8,12 @@ import httpx2
 import pytest
 from toy_project.data.spec import DataSpec
 from toy_project.data.table import TableEncoder, TableEncoderConfig
-from toy_project.lineage import current_lineage
 from toy_project.models.base import build_model
 from toy_project.models.bundle import Bundle
 from toy_project.objectives.regression import Regression, RegressionConfig
 from toy_project.serving.predictor import Predictor
 
-from ..conftest import make_config
+from ..conftest import bundle_of
 from ..serving.conftest import ServingConfig, assert_refused, running, wait_until_ready
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside the server
@@ -38,8 +37,8 @@ def bundle() -> Bundle:
     """An untrained model of a table with a column of each type."""
     objective = Regression.fit([{"target": 1.0}, {"target": 2.0}], RegressionConfig())
     spec = DataSpec(TableEncoder.fit(ROWS, TableEncoderConfig()), objective)
-    model = build_model({"name": "feature_mlp", "hidden_size": 16}, spec).eval()
-    return Bundle(model, spec, current_lineage(make_config(), run_id=None))
+    model = build_model({"name": "feature_mlp", "hidden_size": 16}, spec)
+    return bundle_of(model, spec, exports=True)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,6 @@ from toy_project import register
 from toy_project.artifacts import BUNDLE, METRICS_JSON, PROCESSED
 from toy_project.config import OptimizerConfig, TrackingConfig
 from toy_project.lineage import dvc_hash
-from toy_project.models.bundle import Bundle
 from toy_project.tracking.base import (
     RunStatus,
     Tracker,
@@ -195,7 +194,7 @@ def test_a_bundle_from_elsewhere_brings_its_own_run(
 ):
     processed.save(PROCESSED)
     lineage = replace(bundle.lineage, run_id="0" * 32, data_hash=dvc_hash(PROCESSED))
-    Bundle(bundle.model, bundle.spec, lineage).save(BUNDLE)
+    replace(bundle, lineage=lineage).save(BUNDLE)
     METRICS_JSON.parent.mkdir()
     METRICS_JSON.write_text(json.dumps({"accuracy": 0.75, "macro_f1": 0.5}), "utf-8")
     settings = ["registry.model_name=m", "registry.threshold=0.5"]

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import ProjectError
+from .encoder import to_array
 
 BATCHES_PER_BUCKET = 50
 """Batches whose rows are sorted by length together; more reduce both padding and shuffling."""
@@ -32,9 +33,10 @@ class Split:
     """[rows + 1], int64: row i is `values[offsets[i]:offsets[i + 1]]`. `None` for equal shapes."""
 
     @classmethod
-    def from_rows(cls, rows: Iterable[Any], targets: Tensor) -> Self:
+    def from_rows(cls, rows: Iterable[Any], targets: np.ndarray | Tensor) -> Self:
         """Build a split from rows, each of which is an array or nested numbers."""
         tensors = [torch.as_tensor(row) for row in rows]
+        targets = torch.as_tensor(targets)
         if len({tensor.shape for tensor in tensors}) == 1:
             return cls(torch.stack(tensors), targets)
         lengths = torch.tensor([0, *map(len, tensors)], dtype=torch.int64)
@@ -107,16 +109,16 @@ class Split:
             raise ProjectError(message) from error
 
 
-def write_split(batches: Iterable[tuple[list[Any], Tensor]], path: Path) -> None:
+def write_split(batches: Iterable[tuple[list[Any], np.ndarray]], path: Path) -> None:
     """Write rows and their targets as the file that `Split.load` reads; memory holds one batch."""
     offsets, shapes = array("q", [0]), set()
     folder = path.parent
     with TemporaryFile(dir=folder) as inputs, TemporaryFile(dir=folder) as labels:
         for rows, targets in batches:
-            arrays = [_to_array(row) for row in rows]
+            arrays = [to_array(row) for row in rows]
             shapes |= {array.shape for array in arrays}
             offsets.extend(accumulate(map(len, arrays), initial=offsets.pop()))
-            values = torch.from_numpy(np.concatenate(arrays))
+            values = np.concatenate(arrays)
             _append(values, inputs)
             _append(targets, labels)
         stored = _mapped(inputs, values), _mapped(labels, targets)
@@ -127,19 +129,12 @@ def write_split(batches: Iterable[tuple[list[Any], Tensor]], path: Path) -> None
         split.save(path)
 
 
-def _to_array(row: Any) -> np.ndarray:
-    """Return a row with the type that PyTorch gives it, which takes ten times as long."""
-    array = np.asarray(row)
-    is_list = isinstance(row, list | tuple)
-    return array.astype(np.float32) if is_list and array.dtype == np.float64 else array
+def _append(array: np.ndarray, file: IO[bytes]) -> None:
+    file.write(np.ascontiguousarray(array).data)
 
 
-def _append(tensor: Tensor, file: IO[bytes]) -> None:
-    file.write(tensor.contiguous().numpy().data)
-
-
-def _mapped(file: IO[bytes], like: Tensor) -> Tensor:
-    """Return the tensors that a file holds one after the other, without reading it into memory."""
+def _mapped(file: IO[bytes], like: np.ndarray) -> Tensor:
+    """Return the arrays that a file holds one after the other, without reading it into memory."""
     file.flush()
-    rows = np.memmap(file, dtype=like.numpy().dtype, mode="r+").reshape(-1, *like.shape[1:])
+    rows = np.memmap(file, dtype=like.dtype, mode="r+").reshape(-1, *like.shape[1:])
     return torch.from_numpy(rows)

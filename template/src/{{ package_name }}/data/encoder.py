@@ -6,6 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Self
 
+import numpy as np
+
 from ..lookup import Fitted, find_class
 from ..rules import typed
 from .rows import Values
@@ -127,6 +129,22 @@ class Encoder(Fitted, ABC, section="encoder"):
     @abstractmethod
     def limits(self) -> list[str]:
         """Return sentences about the inputs for the model card."""
+
+
+def to_array(row: Any) -> np.ndarray:
+    """Return an encoded row as an array; nested numbers get the types that PyTorch gives them."""
+    array = np.asarray(row)
+    is_list = isinstance(row, list | tuple)
+    return array.astype(np.float32) if is_list and array.dtype == np.float64 else array
+
+
+def padded(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Return a batch of rows: [rows, ...]; those that are shorter than the longest end in 0."""
+    longest = max(map(len, rows))
+    batch = np.zeros((len(rows), longest, *rows[0].shape[1:]), rows[0].dtype)
+    for place, row in zip(batch, rows, strict=True):
+        place[: len(row)] = row
+    return batch
 
 
 def files_in(folder: Path) -> list[Path]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from ..config import Config, DataConfig, OnDuplicate, OnMissing, SplitBy
 from ..errors import ProjectError
@@ -56,7 +55,7 @@ class Processed:
             write_split(self._encoded(rows), folder / f"{name}.safetensors")
         self.spec.save(folder)
 
-    def _encoded(self, rows: Rows) -> Iterator[tuple[list[Any], Tensor]]:
+    def _encoded(self, rows: Rows) -> Iterator[tuple[list[Any], np.ndarray]]:
         encoder, objective = self.spec.encoder, self.spec.objective
         values = iter(ValuesOf(rows))
         while True:

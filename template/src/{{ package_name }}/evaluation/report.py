@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from sklearn.pipeline import make_pipeline
-from torch import Tensor
 
 from ..data.dataset import Split
 from ..data.rows import Row, Rows
@@ -36,18 +34,18 @@ class Report:
     """A model's test results beside the baselines'."""
 
     bundle: Bundle
-    outputs: Tensor
+    outputs: np.ndarray
     """The model's outputs for the test rows: [rows, num_outputs]."""
-    targets: Tensor
+    targets: np.ndarray
     """[rows, ...]."""
-    baseline_scores: Mapping[str, Tensor]
+    baseline_scores: Mapping[str, np.ndarray]
     """The scores that each baseline gave to the test rows."""
     num_rows: Mapping[str, int]
     """Rows of each split."""
     test_rows: Iterable[Row]
 
     @property
-    def scores(self) -> Tensor:
+    def scores(self) -> np.ndarray:
         """The model's outputs in the form that metrics take."""
         return self.bundle.spec.objective.scores(self.outputs)
 
@@ -168,7 +166,7 @@ def evaluate_bundle(bundle: Bundle, processed: Path, rows: Mapping[str, Rows]) -
     return Report(
         bundle=bundle,
         outputs=predict_outputs(bundle.model, split),
-        targets=split.targets,
+        targets=split.targets.numpy(),
         baseline_scores=baselines(bundle.spec, training, rows["test"]),
         num_rows={name: len(found) for name, found in rows.items()},
         test_rows=rows["test"],
@@ -189,13 +187,13 @@ def _spaced(rows: Rows, objective: Objective) -> Rows:
     return Rows(rows.path, kept)
 
 
-def baselines(spec: DataSpec, train: Iterable[Row], test: Iterable[Row]) -> dict[str, Tensor]:
+def baselines(spec: DataSpec, train: Iterable[Row], test: Iterable[Row]) -> dict[str, np.ndarray]:
     """Return the scores that each baseline, fitted on `train`, gives to the rows of `test`.
 
     The encoder gives the features, the objective the estimators; the first ignores the features.
     """
     inputs, others = ([row.values for row in rows] for rows in (train, test))
-    targets = spec.objective.encode(inputs).numpy()
+    targets = spec.objective.encode(inputs)
     estimators = spec.objective.baselines()
     methods = dict([estimators["constant"]])
     for kind, (name_of_features, features) in spec.encoder.features().items():
@@ -205,5 +203,5 @@ def baselines(spec: DataSpec, train: Iterable[Row], test: Iterable[Row]) -> dict
     for name, method in methods.items():
         method.fit(inputs, targets)
         predict = getattr(method, "predict_proba", method.predict)
-        scores[name] = torch.from_numpy(predict(others)).reshape(len(others), -1)
+        scores[name] = np.reshape(predict(others), (len(others), -1))
     return scores

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -69,14 +70,14 @@ def build_model(values: Mapping[str, Any], spec: DataSpec) -> Model:
 
 
 @torch.inference_mode()
-def predict_outputs(model: Model, split: Split) -> Tensor:
-    """Return the outputs [rows, num_outputs] of a split, on the CPU; leave `model` in eval mode."""
+def predict_outputs(model: Model, split: Split) -> np.ndarray:
+    """Return the outputs [rows, num_outputs] of a split; leave `model` in eval mode."""
     device = next(model.parameters()).device
     model.eval()
     batches = split.batches(BATCH_SIZE)
-    return torch.cat([model(inputs.to(device)).float().cpu() for inputs, _ in batches])
+    return torch.cat([model(inputs.to(device)).float().cpu() for inputs, _ in batches]).numpy()
 
 
 def evaluate(model: Model, objective: Objective, split: Split) -> dict[str, float]:
     """Return the metrics of a model on a split, and its loss."""
-    return objective.evaluate(predict_outputs(model, split), split.targets)
+    return objective.evaluate(predict_outputs(model, split), split.targets.numpy())

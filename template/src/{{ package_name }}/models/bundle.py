@@ -1,55 +1,93 @@
 """A trained model on disk: everything that a prediction needs, and where it came from. No pickle.
 
 model.safetensors   the weights
+model.onnx          the same model for ONNX Runtime, unless it could not be exported
+checks.safetensors  a few inputs and the model's outputs for them, which every back end must repeat
 encoder/            the encoder's own files, if it has any
 lineage.json        code, data, configuration and run that made the model
 config.json         model, encoder, objective; the schema's version; SHA-256 of every file
 
-The hashes detect damage, not manipulation: anyone with write access can replace them too. The
-registry stores the hash of each registered bundle, so it detects a replaced one.
+PyTorch is needed to make a bundle, not to load one. The hashes detect damage, not manipulation:
+anyone with write access can replace them too. The registry stores the hash of each registered
+bundle, so it detects a replaced one.
 """
 
 import hashlib
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
-from torch import nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
+from safetensors.numpy import load as load_tensors
 
 from ..artifacts import new_folder
 from ..data.spec import ENCODER, DataSpec
 from ..errors import ProjectError
 from ..lineage import Lineage
 from ..rules import FILE_NAME, NAMED, require, typed
-from .base import Model, build_model
 
-SCHEMA_VERSION = 3
-WEIGHTS, LINEAGE, CONFIG = "model.safetensors", "lineage.json", "config.json"
+if TYPE_CHECKING:
+    from .base import Model
+
+SCHEMA_VERSION = 4
+WEIGHTS, ONNX, CHECKS = "model.safetensors", "model.onnx", "checks.safetensors"
+LINEAGE, CONFIG = "lineage.json", "config.json"
+TOLERANCE = 1e-4
+"""How far from the model's outputs those of a back end may be, absolutely or relatively."""
 MAX_JSON_BYTES = 2**28
 """Limit of config.json, which holds the vocabulary: about 16 million tokens."""
-SLACK = 4
-"""How often a parameter may be registered while a model is built; parametrizations repeat it."""
 
 
 class BundleError(ProjectError):
-    """A folder is not a bundle, or its files were damaged or changed."""
+    """A folder is not a bundle, its files were damaged or changed, or they do not fit this code."""
 
 
 @dataclass(frozen=True)
 class Bundle:
     """A trained model, with its encoder, its objective and its lineage."""
 
-    model: Model
+    settings: Mapping[str, Any]
+    """The settings of the model."""
     spec: DataSpec
     """The encoder and the objective that the model was trained with."""
     lineage: Lineage
+    files: Mapping[str, bytes] = field(repr=False)
+    """WEIGHTS, CHECKS and, if the model could be exported, ONNX."""
+    folder: Path | None = field(default=None, compare=False)
+    """Where it was loaded from."""
+
+    @cached_property
+    def model(self) -> "Model":
+        """The model in PyTorch, on the CPU, in evaluation mode.
+
+        Raises:
+            BundleError: The weights do not fit this code.
+        """
+        from .weights import read_model
+
+        with explained(self.folder):
+            return read_model(self.files[WEIGHTS], self.settings, self.spec)
+
+    def check(self, run: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Compare what a function of inputs [rows, ...] returns with the model's outputs.
+
+        Raises:
+            BundleError: They differ, or are not finite.
+        """
+        with explained(self.folder):
+            checks = load_tensors(self.files[CHECKS])
+            outputs, expected = run(checks["inputs"]), checks["outputs"]
+            where = self.folder or "the bundle"
+            if not np.isfinite(outputs).all():
+                raise BundleError(f"{where} gives NaN or infinity; train the model again")
+            if not np.allclose(outputs, expected, rtol=TOLERANCE, atol=TOLERANCE):
+                what = "gives other outputs than in training"
+                raise BundleError(f"{where} {what}; train the model again")
 
     @cached_property
     def version(self) -> str:
@@ -67,12 +105,12 @@ class Bundle:
 
     @cached_property
     def _hashes(self) -> dict[str, str]:
-        return {name: _sha256(content) for name, content in self._contents().items()}
+        return {name: _sha256(content) for name, content in sorted(self._contents().items())}
 
     def _contents(self) -> dict[str, bytes]:
         files = self.spec.encoder.files().items()
         return {
-            WEIGHTS: save(self.model.state_dict()),
+            **self.files,
             LINEAGE: _json(asdict(self.lineage)),
             **{f"{ENCODER}/{name}": content for name, content in files},
         }
@@ -80,7 +118,7 @@ class Bundle:
     def _config(self, hashes: dict[str, str]) -> dict[str, Any]:
         return {
             "schema_version": SCHEMA_VERSION,
-            "model": asdict(self.model.config),
+            "model": self.settings,
             **self.spec.to_dict(),
             "sha256": hashes,
         }
@@ -100,33 +138,36 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Return the bundle in `folder`, on the CPU, in evaluation mode.
+        """Return the bundle in `folder`.
 
         Raises:
             BundleError: A file is missing, damaged, of another schema version or of other code.
         """
-        with _explained(folder):
-            _require_files(folder, CONFIG, LINEAGE, WEIGHTS)
+        with explained(folder):
+            _require_files(folder, CONFIG)
             config = _checked_config(folder)
-            spec = DataSpec.from_dict(config, _encoder_files(folder, config))
-            lineage = typed("lineage", Lineage, json.loads(_checked(folder, LINEAGE, config)))
-            return cls(_read_model(folder, config, spec).eval(), spec, lineage)
+            contents = _checked_contents(folder, config["sha256"])
+            lineage = typed("lineage", Lineage, json.loads(contents.pop(LINEAGE)))
+            settings, inside = config["model"], f"{ENCODER}/"
+            require(NAMED.holds(settings), "model", NAMED.expected, settings)
+            others = [name for name in contents if name.startswith(inside)]
+            encoder = {name.removeprefix(inside): contents.pop(name) for name in others}
+            return cls(settings, DataSpec.from_dict(config, encoder), lineage, contents, folder)
 
 
 @contextmanager
-def _explained(folder: Path) -> Generator[None]:
-    """Translate errors caused by a file's content into a BundleError."""
+def explained(folder: Path | None) -> Generator[None]:
+    """Translate errors caused by the content of a bundle's files into a BundleError."""
+    where = folder or "the bundle"
     try:
         yield
     except BundleError:
         raise
     except OSError as error:
-        raise BundleError(f"{folder} is not a bundle ({error}); train a model first") from error
-    except SafetensorError as error:
-        raise _damaged(folder, WEIGHTS) from error
+        raise BundleError(f"{where} is not a bundle ({error}); train a model first") from error
     except Exception as error:  # a user's model may raise anything
         reason = " ".join(str(error).split())[:200]
-        message = f"{folder} does not fit this code ({reason}); train the model again"
+        message = f"{where} does not fit this code ({reason}); train the model again"
         raise BundleError(message) from error
 
 
@@ -141,7 +182,7 @@ def _require_files(folder: Path, *names: str) -> None:
         if not path.is_file():
             state = "is not a file" if path.exists() else "is missing"
             raise BundleError(f"{folder} is not a bundle ({name} {state}); train a model first")
-        if name != WEIGHTS and path.stat().st_size > MAX_JSON_BYTES:
+        if name == CONFIG and path.stat().st_size > MAX_JSON_BYTES:
             raise _damaged(folder, name)
 
 
@@ -168,66 +209,24 @@ def _sealed(config: dict[str, Any]) -> bytes:
     return _json(config | {"sha256": hashes | {CONFIG: own}})
 
 
-def _checked(folder: Path, name: str, config: dict[str, Any]) -> bytes:
-    """Return the content of a file after checking it against the hash in `config`."""
-    content = (folder / name).read_bytes()
-    if _sha256(content) != config["sha256"][name]:
-        raise _damaged(folder, name)
-    return content
-
-
-def _encoder_files(folder: Path, config: dict[str, Any]) -> dict[str, bytes]:
-    """Return the encoder's own files by name."""
-    paths = {path: path.removeprefix(f"{ENCODER}/") for path in config["sha256"]}
-    files = {path: name for path, name in paths.items() if name != path}
-    require(all(map(FILE_NAME.holds, files.values())), "sha256", "of files", list(files))
-    _require_files(folder, *files)
-    return {name: _checked(folder, path, config) for path, name in files.items()}
-
-
-def _read_model(folder: Path, config: dict[str, Any], spec: DataSpec) -> Model:
-    require(NAMED.holds(config["model"]), "model", NAMED.expected, config["model"])
-    path = folder / WEIGHTS
-    with safe_open(path, "pt") as file:
-        shapes = {name: [*file.get_slice(name).get_shape()] for name in file.keys()}  # noqa: SIM118
-    with _no_larger_than(path.stat().st_size, num_tensors=len(shapes)):
-        model = build_model(config["model"], spec)
-    expected = model.state_dict()
-    _require_same(shapes, {name: [*tensor.shape] for name, tensor in expected.items()})
-    weights = load(_checked(folder, WEIGHTS, config))
-    dtypes = ({name: tensor.dtype for name, tensor in t.items()} for t in (weights, expected))
-    _require_same(*dtypes)
-    model.load_state_dict(weights)
-    is_finite = all(parameter.isfinite().all() for parameter in model.parameters())
-    require(is_finite, WEIGHTS, "finite", "NaN or infinity")
-    return model
-
-
-@contextmanager
-def _no_larger_than(num_bytes: int, *, num_tensors: int) -> Generator[None]:
-    """Raise a ValueError when a model is built with parameters too large for such a file.
-
-    PyTorch's modules register a parameter before they fill it; until then it takes no memory.
-    """
-    num_left, bytes_left = SLACK * num_tensors, SLACK * num_bytes
-
-    def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
-        nonlocal num_left, bytes_left
-        num_left, bytes_left = num_left - 1, bytes_left - parameter.nbytes
-        if min(num_left, bytes_left) < 0:
-            raise ValueError(f"config.json describes a model that is larger than {WEIGHTS}")
-
-    hook = register_module_parameter_registration_hook(count)
-    try:
-        yield
-    finally:
-        hook.remove()
-
-
-def _require_same(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    for name in sorted(found.keys() | expected.keys()):
-        if found.get(name) != expected.get(name):
-            raise ValueError(f"{name!r:.60} is {found.get(name)}, expected {expected.get(name)}")
+def _checked_contents(folder: Path, hashes: dict[str, str]) -> dict[str, bytes]:
+    """Return the content of each file, after checking it against its hash."""
+    names = [name for name in hashes if name != CONFIG]
+    others = [name.removeprefix(f"{ENCODER}/") for name in names if "/" in name]
+    require(all(map(FILE_NAME.holds, others)), "sha256", "of files", others)
+    _require_files(folder, *dict.fromkeys((LINEAGE, WEIGHTS, CHECKS, *names)))
+    contents = {}
+    for name in names:
+        try:
+            if name in (WEIGHTS, CHECKS):
+                with safe_open(folder / name, "np"):
+                    pass  # reads the header alone, which tells the size of the file
+            contents[name] = (folder / name).read_bytes()
+        except SafetensorError as error:
+            raise _damaged(folder, name) from error
+        if _sha256(contents[name]) != hashes[name]:
+            raise _damaged(folder, name)
+    return contents
 
 
 def _sha256(content: bytes) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
-from torch import Tensor
 
 from ..data.rows import Values
 from ..lookup import Fitted, find_class, find_classes
@@ -13,6 +12,7 @@ from ..rules import require, typed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import Tensor
 
 LOSS = "loss"
 """Name of the objective's loss among the metrics of an evaluation; lower is better."""
@@ -22,7 +22,7 @@ class Metric(NamedTuple):
     """A number by which models are compared."""
 
     function: Callable[[np.ndarray, np.ndarray], float]
-    """Takes targets and scores, as `Objective.arrays` returns them."""
+    """Takes targets and scores, as `Objective.compared` returns them."""
     higher_is_better: bool = True
 
 
@@ -37,8 +37,11 @@ class Objective(Fitted, ABC, section="objective"):
     """Base class of objectives; `objective.name` selects a file in objectives/.
 
     Subclasses are frozen dataclasses, saved as JSON.
-    Targets are the labels of rows as tensors. Scores are the input of metrics, such as
+    Targets are the labels of rows as an array. Scores are the input of metrics, such as
     probabilities; baselines return them too. Predictions are what a client receives.
+
+    Only training computes the loss: import torch in it, not at the top of the file, so that
+    predictions do not need it.
     """
 
     settings: ClassVar[type]
@@ -66,7 +69,7 @@ class Objective(Fitted, ABC, section="objective"):
     def fit(cls, rows: Iterable[Values], settings: Any) -> Self:
         """Return an objective that has learned what it needs from the training split."""
 
-    def tuned(self, outputs: Tensor, targets: Tensor) -> Self:
+    def tuned(self, outputs: np.ndarray, targets: np.ndarray) -> Self:
         """Return the objective, fitted to a trained model's outputs for the validation split.
 
         A threshold or a temperature is chosen here; the result becomes part of the bundle.
@@ -83,23 +86,23 @@ class Objective(Fitted, ABC, section="objective"):
         """The width of a model's output."""
 
     @abstractmethod
-    def encode(self, rows: Iterable[Values]) -> Tensor:
+    def encode(self, rows: Iterable[Values]) -> np.ndarray:
         """Return the targets [rows, ...] of rows."""
 
     @abstractmethod
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: "Tensor", targets: "Tensor") -> "Tensor":
         """Return a scalar, the mean over rows, of outputs [rows, num_outputs] and targets."""
 
     @abstractmethod
-    def scores(self, outputs: Tensor) -> Tensor:
+    def scores(self, outputs: np.ndarray) -> np.ndarray:
         """Return the scores, which metrics take, of outputs [rows, num_outputs]."""
 
     @abstractmethod
-    def predictions(self, scores: Tensor) -> list[Any]:
+    def predictions(self, scores: np.ndarray) -> list[Any]:
         """Return a prediction for each row of the scores."""
 
     @abstractmethod
-    def actual(self, targets: Tensor) -> list[Any]:
+    def actual(self, targets: np.ndarray) -> list[Any]:
         """Return the correct predictions."""
 
     @abstractmethod
@@ -111,7 +114,7 @@ class Objective(Fitted, ABC, section="objective"):
         """
 
     @abstractmethod
-    def figures(self, targets: Tensor, scores: Mapping[str, Tensor]) -> dict[str, "Figure"]:
+    def figures(self, targets: np.ndarray, scores: Mapping[str, np.ndarray]) -> dict[str, "Figure"]:
         """Return figures by name, of the scores of the model and of each baseline."""
 
     @abstractmethod
@@ -119,30 +122,32 @@ class Objective(Fitted, ABC, section="objective"):
         """Return a sentence of the model card on what is predicted."""
 
     @abstractmethod
-    def tables(self, targets: Tensor, scores: Tensor) -> dict[str, Table]:
+    def tables(self, targets: np.ndarray, scores: np.ndarray) -> dict[str, Table]:
         """Return tables of the model card by title."""
 
     @abstractmethod
-    def limits(self, targets: Tensor, scores: Tensor) -> list[str]:
+    def limits(self, targets: np.ndarray, scores: np.ndarray) -> list[str]:
         """Return sentences about the model's limits for the model card."""
 
     @abstractmethod
     def about(self) -> dict[str, Any]:
         """Return the fields about the objective in the answer to `GET /model`."""
 
-    def arrays(self, targets: Tensor, scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def compared(self, targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return targets and scores in the form that metrics take."""
-        return targets.numpy(), scores.numpy()
+        return targets, scores
 
-    def measure(self, targets: Tensor, scores: Tensor) -> dict[str, float]:
+    def measure(self, targets: np.ndarray, scores: np.ndarray) -> dict[str, float]:
         """Return every metric of the scores."""
-        arrays = self.arrays(targets, scores)
-        return {name: float(metric.function(*arrays)) for name, metric in self.metrics.items()}
+        pair = self.compared(targets, scores)
+        return {name: float(metric.function(*pair)) for name, metric in self.metrics.items()}
 
-    def evaluate(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+    def evaluate(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """Return every metric of the outputs, and the loss."""
+        import torch
+
         metrics = self.measure(targets, self.scores(outputs))
-        return metrics | {LOSS: self.loss(outputs, targets).item()}
+        return metrics | {LOSS: self.loss(*map(torch.from_numpy, (outputs, targets))).item()}
 
     @classmethod
     def chosen(cls, metric: str | None, *, setting: str) -> str:

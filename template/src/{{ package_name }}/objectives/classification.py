@@ -8,9 +8,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 from ..data.rows import Values
 from ..errors import ProjectError
@@ -19,6 +16,7 @@ from .base import Metric, Objective, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import Tensor
 
 INVERSE_REGULARISATION = 10.0
 """`C` of logistic regression; best of 1, 3, 10 and 30 on the validation split of the docstrings,
@@ -224,7 +222,7 @@ class Classification(Objective):
         gamma = settings.gamma if settings.loss is Loss.focal else 0.0
         return cls(labels, settings.label_smoothing, weights, gamma, settings.calibrate)
 
-    def tuned(self, outputs: Tensor, targets: Tensor) -> Self:
+    def tuned(self, outputs: np.ndarray, targets: np.ndarray) -> Self:
         """Return the objective with the temperature that suits the outputs, if it calibrates."""
         if not self.calibrate:
             return self
@@ -239,13 +237,15 @@ class Classification(Objective):
         """A logit for each label."""
         return len(self.labels)
 
-    def encode(self, rows: Iterable[Values]) -> Tensor:
+    def encode(self, rows: Iterable[Values]) -> np.ndarray:
         """Return the index of each row's label: [rows], int64."""
         index_of = {label: index for index, label in enumerate(self.labels)}
-        return torch.tensor([index_of[label_of(row)] for row in rows], dtype=torch.int64)
+        return np.array([index_of[label_of(row)] for row in rows], dtype=np.int64)
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: "Tensor", targets: "Tensor") -> "Tensor":
         """Return the mean cross-entropy in nats, or the focal loss."""
+        from torch.nn import functional
+
         smoothing = self.label_smoothing
         if self.weights is None and not self.gamma:
             return functional.cross_entropy(outputs, targets, label_smoothing=smoothing)
@@ -259,17 +259,16 @@ class Classification(Objective):
         # PyTorch's mean divides by the sum of weights, which differs between parts of a batch.
         return losses.mean()
 
-    def scores(self, outputs: Tensor) -> Tensor:
+    def scores(self, outputs: np.ndarray) -> np.ndarray:
         """Return the probability of each label: [rows, labels]."""
-        return (outputs / self.temperature).softmax(dim=-1)
+        return softmax(outputs / self.temperature)
 
-    def predictions(self, scores: Tensor) -> list[LabelPrediction]:
+    def predictions(self, scores: np.ndarray) -> list[LabelPrediction]:
         """Return the most probable label of each row."""
-        confidences, indices = scores.max(dim=-1)
-        pairs = zip(indices.tolist(), confidences.tolist(), strict=True)
+        pairs = zip(scores.argmax(axis=-1).tolist(), scores.max(axis=-1).tolist(), strict=True)
         return [LabelPrediction(self.labels[index], round(share, 6)) for index, share in pairs]
 
-    def actual(self, targets: Tensor) -> list[str]:
+    def actual(self, targets: np.ndarray) -> list[str]:
         """Return the labels."""
         return [self.labels[index] for index in targets.tolist()]
 
@@ -288,11 +287,11 @@ class Classification(Objective):
             "boosting": ("gradient_boosting", boosting),
         }
 
-    def figures(self, targets: Tensor, scores: Mapping[str, Tensor]) -> dict[str, "Figure"]:
+    def figures(self, targets: np.ndarray, scores: Mapping[str, np.ndarray]) -> dict[str, "Figure"]:
         """Return the confusion matrix of the model, and F1 of each label beside the baselines."""
         from ..evaluation.plots import confusion_figure, f1_figure
 
-        guesses = {name: values.argmax(dim=-1) for name, values in scores.items()}
+        guesses = {name: values.argmax(axis=-1) for name, values in scores.items()}
         model = next(iter(guesses.values()))
         return {
             "confusion": confusion_figure(targets, model, labels=self.labels),
@@ -303,15 +302,15 @@ class Classification(Objective):
         """Return the labels."""
         return f"One of {len(self.labels)} labels: {', '.join(self.labels)}."
 
-    def tables(self, targets: Tensor, scores: Tensor) -> dict[str, Table]:
+    def tables(self, targets: np.ndarray, scores: np.ndarray) -> dict[str, Table]:
         """Return precision, recall and F1 of each label."""
-        return {"Each label": label_table(self.labels, targets, scores.argmax(dim=-1))}
+        return {"Each label": label_table(self.labels, targets, scores.argmax(axis=-1))}
 
-    def limits(self, targets: Tensor, scores: Tensor) -> list[str]:
+    def limits(self, targets: np.ndarray, scores: np.ndarray) -> list[str]:
         """Return sentences about the most frequent mistake, the confidence and the accuracy."""
-        num_rows, share = len(targets), accuracy(targets.numpy(), scores.numpy())
+        num_rows, share = len(targets), accuracy(targets, scores)
         noise = 1.96 * math.sqrt(share * (1 - share) / num_rows)
-        confidence = scores.max(dim=-1).values.mean().item()
+        confidence = scores.max(axis=-1).mean()
         return [
             "An input that fits none of the labels gets one all the same.",
             self._most_frequent_mistake(targets, scores),
@@ -324,9 +323,9 @@ class Classification(Objective):
         """Return the labels."""
         return {"labels": self.labels}
 
-    def _most_frequent_mistake(self, targets: Tensor, scores: Tensor) -> str:
+    def _most_frequent_mistake(self, targets: np.ndarray, scores: np.ndarray) -> str:
         actual = self.actual(targets)
-        pairs = zip(actual, self.actual(scores.argmax(dim=-1)), strict=True)
+        pairs = zip(actual, self.actual(scores.argmax(axis=-1)), strict=True)
         wrong = Counter((label, guess) for label, guess in pairs if label != guess)
         if not wrong:
             return "It made no mistake on the test split, which is reason to doubt the split."
@@ -341,10 +340,10 @@ def label_of(values: Values) -> str:
     return "" if label is None else str(label)
 
 
-def label_table(labels: Sequence[str], actual: Tensor, predicted: Tensor) -> Table:
+def label_table(labels: Sequence[str], actual: np.ndarray, predicted: np.ndarray) -> Table:
     """Return precision, recall and F1 of each label.
 
-    The tensors are indices [rows], or 1 where a row has a label: [rows, labels].
+    The arrays are indices [rows], or 1 where a row has a label: [rows, labels].
     """
     from sklearn.metrics import precision_recall_fscore_support
 
@@ -358,16 +357,22 @@ def label_table(labels: Sequence[str], actual: Tensor, predicted: Tensor) -> Tab
     return Table(("label", "precision", "recall", "F1", "test rows"), rows)
 
 
-def fitted_temperature(outputs: Tensor, targets: Tensor) -> float:
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the probability of each label: [rows, labels]."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def fitted_temperature(outputs: np.ndarray, targets: np.ndarray) -> float:
     """Return the temperature with the lowest log loss: Guo et al. 2017, arXiv:1706.04599."""
-    logits = outputs.double()
-    own = logits.gather(-1, targets.unsqueeze(-1)).mean()
+    logits = outputs.astype(np.float64)
+    own = np.take_along_axis(logits, targets[:, None], axis=-1).mean()
     low, high = TEMPERATURES
     # The log loss is convex in 1 / temperature. Its slope is the difference of the logit of the
     # target and the expected logit, which falls with the temperature.
     for _ in range(30):
         middle = math.sqrt(low * high)
-        expected = ((logits / middle).softmax(dim=-1) * logits).sum(dim=-1).mean()
+        expected = (softmax(logits / middle) * logits).sum(axis=-1).mean()
         low, high = (middle, high) if expected > own else (low, middle)
     return round(high, 4)
 

@@ -6,9 +6,6 @@ from itertools import compress
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 from ..data.rows import Values
 from ..errors import ProjectError
@@ -24,6 +21,7 @@ from .classification import (
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import Tensor
 
 SEPARATOR = ";"
 """Between the labels of a row that are written as text."""
@@ -119,9 +117,9 @@ class Multilabel(Objective):
             raise ProjectError(f"expected two labels or more, found {list(labels)}")
         return cls(labels, (0.5,) * len(labels), bool(settings.labels))
 
-    def tuned(self, outputs: Tensor, targets: Tensor) -> Self:
+    def tuned(self, outputs: np.ndarray, targets: np.ndarray) -> Self:
         """Return the objective with the threshold for each label that gives the best F1."""
-        columns = zip(targets.numpy().T, self.scores(outputs).numpy().T, strict=True)
+        columns = zip(targets.T, self.scores(outputs).T, strict=True)
         return replace(self, thresholds=tuple(best_threshold(*column) for column in columns))
 
     def untuned(self) -> Self:
@@ -133,7 +131,7 @@ class Multilabel(Objective):
         """A logit for each label."""
         return len(self.labels)
 
-    def encode(self, rows: Iterable[Values]) -> Tensor:
+    def encode(self, rows: Iterable[Values]) -> np.ndarray:
         """Return whether a row has each label: [rows, labels], bool.
 
         Raises:
@@ -147,31 +145,33 @@ class Multilabel(Objective):
                     f"no row of the training split has the label {unknown[0]!r}; "
                     "objective.labels can name the labels to predict"
                 )
-            has = torch.zeros(len(self.labels), dtype=torch.bool)
+            has = np.zeros(len(self.labels), dtype=bool)
             has[[index_of[label] for label in labels if label in index_of]] = True
             encoded.append(has)
-        return torch.stack(encoded)
+        return np.stack(encoded)
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: "Tensor", targets: "Tensor") -> "Tensor":
         """Return the mean binary cross-entropy in nats, over rows and labels."""
+        from torch.nn import functional
+
         return functional.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype))
 
-    def scores(self, outputs: Tensor) -> Tensor:
+    def scores(self, outputs: np.ndarray) -> np.ndarray:
         """Return the probability of each label: [rows, labels]."""
-        return outputs.sigmoid()
+        return np.exp(-np.logaddexp(0, -outputs))  # the sigmoid, without overflow
 
-    def arrays(self, targets: Tensor, scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def compared(self, targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return whether a row has a label, and by how much its score is above the threshold."""
-        return targets.numpy(), scores.double().numpy() - self.thresholds
+        return targets, scores.astype(np.float64) - self.thresholds
 
-    def predictions(self, scores: Tensor) -> list[LabelsPrediction]:
+    def predictions(self, scores: np.ndarray) -> list[LabelsPrediction]:
         """Return the labels of each row, and the probability of every label."""
         shares = ([round(share, 6) for share in row] for row in scores.tolist())
         confidences = (dict(zip(self.labels, row, strict=True)) for row in shares)
         pairs = zip(self.actual(self._predicted(scores)), confidences, strict=True)
         return [LabelsPrediction(*pair) for pair in pairs]
 
-    def actual(self, targets: Tensor) -> list[list[str]]:
+    def actual(self, targets: np.ndarray) -> list[list[str]]:
         """Return the labels of each row."""
         return [list(compress(self.labels, row)) for row in targets.tolist()]
 
@@ -193,7 +193,7 @@ class Multilabel(Objective):
             "boosting": ("gradient_boosting", OneVsRestClassifier(boosting)),
         }
 
-    def figures(self, targets: Tensor, scores: Mapping[str, Tensor]) -> dict[str, "Figure"]:
+    def figures(self, targets: np.ndarray, scores: Mapping[str, np.ndarray]) -> dict[str, "Figure"]:
         """Return F1 and average precision of each label beside the baselines."""
         from ..evaluation.plots import bars_figure, f1_figure
 
@@ -201,10 +201,7 @@ class Multilabel(Objective):
         model, *_ = scores
         predicted[model] = self._predicted(scores[model])
         ranked = {
-            name: [
-                label_precision(*pair)
-                for pair in zip(targets.numpy().T, values.numpy().T, strict=True)
-            ]
+            name: [label_precision(*pair) for pair in zip(targets.T, values.T, strict=True)]
             for name, values in scores.items()
         }
         title = "Average precision per label"
@@ -217,18 +214,18 @@ class Multilabel(Objective):
         """Return the labels."""
         return f"Any of {len(self.labels)} labels: {', '.join(self.labels)}."
 
-    def tables(self, targets: Tensor, scores: Tensor) -> dict[str, Table]:
+    def tables(self, targets: np.ndarray, scores: np.ndarray) -> dict[str, Table]:
         """Return precision, recall, F1 and threshold of each label."""
         header, rows = label_table(self.labels, targets, self._predicted(scores))
         pairs = zip(rows, self.thresholds, strict=True)
         rows = [(*row, f"{threshold:.2f}") for row, threshold in pairs]
         return {"Each label": Table((*header, "threshold"), rows)}
 
-    def limits(self, targets: Tensor, scores: Tensor) -> list[str]:
+    def limits(self, targets: np.ndarray, scores: np.ndarray) -> list[str]:
         """Return sentences about rows without a label, and rows that are right in all labels."""
         predicted = self._predicted(scores)
-        without = (~predicted.any(dim=1)).float().mean().item()
-        right = (predicted == targets).all(dim=1).float().mean().item()
+        without = (~predicted.any(axis=1)).mean()
+        right = (predicted == targets).all(axis=1).mean()
         return [
             f"{without:.0%} of the test rows get no label at all.",
             f"{right:.0%} of the test rows get exactly the labels that they have.",
@@ -238,9 +235,9 @@ class Multilabel(Objective):
         """Return the labels."""
         return {"labels": self.labels}
 
-    def _predicted(self, scores: Tensor) -> Tensor:
+    def _predicted(self, scores: np.ndarray) -> np.ndarray:
         """Return whether each score reaches its threshold: [rows, labels]."""
-        return scores.double() >= torch.tensor(self.thresholds, dtype=torch.float64)
+        return scores.astype(np.float64) >= self.thresholds
 
 
 def labels_of(values: Values) -> list[str]:

@@ -9,9 +9,6 @@ from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
 
 from ..data.rows import Values
 from ..errors import ProjectError
@@ -20,6 +17,7 @@ from .base import Metric, Objective, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import Tensor
 
 LARGEST = 1e30
 """Limit of a target; float32 holds predictions far beyond it."""
@@ -32,13 +30,6 @@ class Loss(StrEnum):
     mae = "mae"
     huber = "huber"
     """Squares errors up to one standard deviation; larger ones count linearly."""
-
-
-LOSSES = {
-    Loss.mse: functional.mse_loss,
-    Loss.mae: functional.l1_loss,
-    Loss.huber: functional.huber_loss,
-}
 
 
 @dataclass(frozen=True)
@@ -80,7 +71,7 @@ def r2(targets: np.ndarray, predicted: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Regression(Objective):
-    """Numbers, standardised for the model: a tensor has (number - mean) / scale.
+    """Numbers, standardised for the model: targets and outputs are (number - mean) / scale.
 
     Metrics, figures and predictions are in the unit of the targets.
     """
@@ -133,32 +124,39 @@ class Regression(Objective):
         """A number for each target."""
         return len(self.targets)
 
-    def encode(self, rows: Iterable[Values]) -> Tensor:
+    def encode(self, rows: Iterable[Values]) -> np.ndarray:
         """Return the standardised targets: [rows, targets], float32."""
         numbers = _array(rows, self.targets)
-        return torch.from_numpy((numbers - self.means) / self.scales).float()
+        return ((numbers - self.means) / self.scales).astype(np.float32)
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: "Tensor", targets: "Tensor") -> "Tensor":
         """Return the mean over rows and targets."""
-        return LOSSES[self.criterion](outputs, targets)
+        from torch.nn import functional
 
-    def scores(self, outputs: Tensor) -> Tensor:
+        losses = {
+            Loss.mse: functional.mse_loss,
+            Loss.mae: functional.l1_loss,
+            Loss.huber: functional.huber_loss,
+        }
+        return losses[self.criterion](outputs, targets)
+
+    def scores(self, outputs: np.ndarray) -> np.ndarray:
         """Return the outputs, which are standardised: [rows, targets]."""
         return outputs
 
-    def in_unit(self, standardised: Tensor) -> np.ndarray:
-        """Return the numbers that a tensor stands for: [rows, targets], float64."""
-        return standardised.double().numpy() * self.scales + self.means
+    def in_unit(self, standardised: np.ndarray) -> np.ndarray:
+        """Return the numbers in the unit of the targets: [rows, targets], float64."""
+        return standardised.astype(np.float64) * self.scales + self.means
 
-    def arrays(self, targets: Tensor, scores: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def compared(self, targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return actual and predicted numbers in the unit of the targets: [rows, targets]."""
         return self.in_unit(targets), self.in_unit(scores)
 
-    def predictions(self, scores: Tensor) -> list[NumberPrediction]:
+    def predictions(self, scores: np.ndarray) -> list[NumberPrediction]:
         """Return the numbers of each row, to a millionth of their standard deviation."""
         return list(map(NumberPrediction, self.actual(scores)))
 
-    def actual(self, targets: Tensor) -> list[Any]:
+    def actual(self, targets: np.ndarray) -> list[Any]:
         """Return a number for each row; if there are several targets, the number of each."""
         decimals = [6 - math.floor(math.log10(scale)) for scale in self.scales]
         rows = [
@@ -183,11 +181,11 @@ class Regression(Objective):
             "boosting": ("gradient_boosting", boosting),
         }
 
-    def figures(self, targets: Tensor, scores: Mapping[str, Tensor]) -> dict[str, "Figure"]:
+    def figures(self, targets: np.ndarray, scores: Mapping[str, np.ndarray]) -> dict[str, "Figure"]:
         """Return the model's numbers against the actual ones, and the differences."""
         from ..evaluation.plots import scatter_figure
 
-        actual, predicted = self.arrays(targets, next(iter(scores.values())))
+        actual, predicted = self.compared(targets, next(iter(scores.values())))
         numbers = {"actual": actual, "predicted": predicted}
         errors = {"predicted": predicted, "actual - predicted": actual - predicted}
         return {
@@ -203,9 +201,9 @@ class Regression(Objective):
         )
         return f"Predicts {', '.join(described)}."
 
-    def tables(self, targets: Tensor, scores: Tensor) -> dict[str, Table]:
+    def tables(self, targets: np.ndarray, scores: np.ndarray) -> dict[str, Table]:
         """Return the metrics of each target, and how large most of its errors are."""
-        actual, predicted = self.arrays(targets, scores)
+        actual, predicted = self.compared(targets, scores)
         most = np.quantile(np.abs(actual - predicted), 0.9, axis=0)
         rows = []
         for i, name in enumerate(self.targets):
@@ -214,7 +212,7 @@ class Regression(Objective):
             rows.append((name or "target", *(f"{one:.4g}" for one in (*figures, most[i]))))
         return {"Each target": Table(("target", *self.metrics, "90 % of errors below"), rows)}
 
-    def limits(self, targets: Tensor, scores: Tensor) -> list[str]:
+    def limits(self, targets: np.ndarray, scores: np.ndarray) -> list[str]:
         """Return a sentence about numbers that training did not have."""
         return ["Beyond the range of the numbers in the training split it guesses."]
 

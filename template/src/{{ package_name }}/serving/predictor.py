@@ -1,48 +1,79 @@
 """Predictions of a bundle for raw inputs."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
+import numpy as np
 
-from ..data.dataset import Split
+from ..data.encoder import padded, to_array
 from ..data.rows import Values
-from ..models.bundle import Bundle, BundleError
+from ..lookup import find_function
+from ..models.bundle import ONNX, Bundle, explained
+from ..rules import ConfigError
 
 ROWS_PER_PASS = 16
-"""Four passes over 64 texts sorted by length take a third of the time of one: less padding."""
+"""Of rows sorted by length, which makes padding short. Of 64 texts of 8 to 64 words, the default
+transformer takes 0.25 ms each in passes of 4 to 16, 0.34 in passes of 1, 0.42 in one pass; PyTorch
+0.32 in passes of 16, 0.39 in passes of 8 or 64, and 1.07 in passes of 1."""
+
+log = logging.getLogger(__name__)
 
 
 class Predictor:
     """Predict on the CPU. Not thread-safe."""
 
-    def __init__(self, bundle: Bundle, *, version: str | None = None, num_threads: int = 1) -> None:
-        """Set PyTorch's number of threads, for the whole process, and predict an example.
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        version: str | None = None,
+        backend: str = "onnx",
+        num_threads: int = 1,
+    ) -> None:
+        """Load the model into a back end, and check what it computes.
 
         Raises:
-            BundleError: The model returns NaN or infinity.
+            BundleError: It cannot be loaded, or gives other outputs than the trained model.
+            ConfigError: There is no such back end, or its library is not installed.
         """
-        torch.set_num_threads(num_threads)
-        self.model = bundle.model
         self.spec = bundle.spec
         self.lineage = bundle.lineage
         self.version = version or bundle.version
-        if not self._outputs([bundle.spec.encoder.example]).isfinite().all():
-            raise BundleError("the bundle's weights give NaN or infinity; train the model again")
+        load_backend = _loader(bundle, backend)
+        with explained(bundle.folder):
+            self._run = load_backend(bundle, num_threads=num_threads)
+            bundle.check(self._run)
+            self.predict([self.spec.encoder.example])
 
     def predict(self, rows: Sequence[Values]) -> list[Any]:
         """Return the objective's prediction for each row, in their order."""
         if not rows:
             return []
         objective = self.spec.objective
-        return objective.predictions(objective.scores(self._outputs(rows)))
+        outputs = self.outputs([to_array(self.spec.encoder.encode(row)) for row in rows])
+        return objective.predictions(objective.scores(outputs))
 
-    @torch.inference_mode()
-    def _outputs(self, rows: Sequence[Values]) -> torch.Tensor:
-        """Return the model's outputs: [rows, num_outputs]."""
-        encoded = map(self.spec.encoder.encode, rows)
-        split = Split.from_rows(encoded, torch.zeros(len(rows)))
-        by_length = split.lengths.argsort()
-        passes = by_length.split(ROWS_PER_PASS)
-        outputs = torch.cat([self.model(split.inputs(indices)) for indices in passes])
-        return outputs[by_length.argsort()]
+    def outputs(self, rows: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the model's outputs for encoded rows: [rows, num_outputs]."""
+        by_length = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+        starts = range(0, len(rows), ROWS_PER_PASS)
+        passes = (by_length[start : start + ROWS_PER_PASS] for start in starts)
+        outputs = np.concatenate([self._run(padded([rows[i] for i in some])) for some in passes])
+        ordered = np.empty_like(outputs)
+        ordered[by_length] = outputs
+        return ordered
+
+
+def _loader(bundle: Bundle, backend: str) -> Callable[..., Callable[[np.ndarray], np.ndarray]]:
+    """Return the function `load` of a back end; that of PyTorch if the model was not exported."""
+    if backend == "onnx" and ONNX not in bundle.files:
+        log.info("the model was not exported for ONNX Runtime, so PyTorch computes it")
+        backend = "torch"
+    try:
+        return find_function(
+            "load", folder="serving/backends", name=backend, setting="serving.backend"
+        )
+    except ModuleNotFoundError as error:
+        message = f"serving.backend={backend} needs {error.name}, which is not installed here"
+        raise ConfigError(message) from error

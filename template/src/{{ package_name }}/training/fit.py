@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from ..artifacts import BUNDLE, CHECKPOINTS, CODE, HISTORY_CSV, PROCESSED, TRACE, require
-from ..config import Config, TrackingConfig
+from ..config import Config, Export, TrackingConfig
 from ..data.dataset import Split
 from ..data.spec import DataSpec, check_settings
 from ..errors import file_errors
-from ..lineage import current_lineage, save_code
+from ..lineage import Lineage, current_lineage, save_code
 from ..models.base import Model, build_model, model_settings, predict_outputs
-from ..models.bundle import Bundle, Lineage
+from ..models.export import make_bundle
 from ..rules import ConfigError
 from ..running import running
 from ..tracking.base import Tracker, create_tracker, run_name
@@ -182,8 +182,10 @@ def _save_bundle(trainer: Trainer, validation: Split, spec: DataSpec, lineage: L
     if best := KEPT.load(best_step):
         trainer.load_state_dict(best.trainer)
     outputs = predict_outputs(trainer.evaluated_model, validation)
-    spec = replace(spec, objective=spec.objective.tuned(outputs, validation.targets))
-    Bundle(trainer.evaluated_model.cpu().finished(), spec, lineage).save(BUNDLE)
+    spec = replace(spec, objective=spec.objective.tuned(outputs, validation.targets.numpy()))
+    model = trainer.evaluated_model.cpu().finished()
+    exports = trainer.config.export is Export.onnx
+    make_bundle(model, spec, lineage, validation, exports=exports).save(BUNDLE)
     step, monitor = trainer.progress.step, trainer.monitor
     if best:
         log.info("%s: step %d, %s %.4g", BUNDLE, step, monitor, trainer.progress.best)

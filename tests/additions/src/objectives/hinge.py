@@ -1,12 +1,12 @@
 """One of several labels, whose logit should be the highest by a margin."""
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING, ClassVar
 
 from .classification import Classification, ClassificationConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Hinge(Classification):
 
     settings: ClassVar = HingeConfig
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, outputs: "Tensor", targets: "Tensor") -> "Tensor":
         """Return the mean over rows."""
+        from torch.nn import functional
+
         return functional.multi_margin_loss(outputs, targets)
