@@ -139,7 +139,7 @@ class Engine:
         """Load the model in a thread, and watch for another; call `on_error` if it cannot be."""
         try:
             await asyncio.to_thread(self._watcher.look, always=True)
-        except TrackingError as error:
+        except Exception as error:
             self._refuse("", error)
         if self.current:
             for part in filter(None, (self._watcher, self._shadow)):

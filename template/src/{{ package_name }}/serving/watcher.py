@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SETTLE_S = 0.5
 """For how long, or for an interval, a change must be the last one: a copy may be under way."""
-MAX_INTERVAL_S = 300
+MAX_INTERVAL_S = 60
 """Longest interval between attempts to reach a registry that does not answer."""
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class Watcher:
             try:
                 self.look()
                 wait_s = self._interval_s
-            except TrackingError as error:
+            except Exception as error:  # a registry's client may raise anything
                 if wait_s == self._interval_s:
                     log.warning("no newer model can be looked for, but attempts go on: %s", error)
                 wait_s = max(self._interval_s, min(2 * wait_s, MAX_INTERVAL_S))
