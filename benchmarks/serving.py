@@ -13,7 +13,7 @@ Modes, of which the first two run if none is named:
     overload   twice as many requests as the server can answer, for 60 s, in an open loop
     answers    whether the server answers each test row as PyTorch does
     hostile    malformed HTTP and 5,000 cases of schemathesis (`uv pip install schemathesis`), for
-               which the server must show its OpenAPI document (--settings)
+               which the server must show its OpenAPI document (--settings serving.docs=true)
 
 Each server is a process on loopback with one thread for PyTorch. In each round every server is
 started, loaded and stopped, in turn, so that no other one takes time meanwhile. Requests to predict

@@ -25,7 +25,8 @@ NO_CODE = ("torch_backend",)
 
 
 def _is_valid(answers: Answers) -> bool:
-    return answers["modality"] != "tabular" or answers["pretrained"] == "none"
+    pretrains = answers["modality"] != "tabular" or answers["pretrained"] == "none"
+    return pretrains and (answers["serving"] != "none" or answers["deployment"] == "none")
 
 
 def _combinations(without: tuple[str, ...] = ()) -> Iterator[Answers]:

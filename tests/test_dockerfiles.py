@@ -14,6 +14,7 @@ from conftest import Render
         ({}, "Dockerfile"),
         ({"python_version": "3.13"}, "Dockerfile"),
         ({"orchestration": "kubeflow", "serving": "none"}, "pipelines/Dockerfile"),
+        ({"deployment": "kubernetes"}, "deploy/train.Dockerfile"),
     ],
 )
 def test_hadolint_finds_nothing(answers: dict[str, str], dockerfile: str, render: Render) -> None:

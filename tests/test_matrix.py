@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from itertools import chain, product
+from itertools import chain, combinations, product
 from pathlib import Path
 
 import pytest
@@ -35,7 +35,8 @@ TRACES = {
     ("serving", "fastapi"): r"fastapi",
     ("serving", "bentoml"): r"bento",
     ("distributed", "ray"): r"\bray\b",
-    ("orchestration", "kubeflow"): r"kubeflow|\bkfp\b|kubernetes",
+    ("orchestration", "kubeflow"): r"kubeflow|\bkfp\b",
+    ("deployment", "kubernetes"): r"kustom|deploy/|cyclonedx",
     ("ci", "github"): r"\.github/|github actions",
     ("ci", "gitlab"): r"\.gitlab\b|gitlab runs",
     ("torch_backend", "cpu"): r"pytorch-cpu|download\.pytorch\.org",
@@ -62,37 +63,48 @@ def test_the_table_lists_every_choice_of_every_option() -> None:
     assert {name: tuple(choices) for name, choices in COMPONENTS.items()} == CHOICES
     assert set(CHOICES) == {
         *("modality", "pretrained", "tracking", "serving", "distributed", "orchestration"),
-        *("ci", "torch_backend"),
+        *("deployment", "ci", "torch_backend"),
     }
 
 
 def test_the_covering_combinations_hold_every_pair_of_choices() -> None:
-    impossible = {("tabular", "huggingface"), ("huggingface", "tabular")}
-    for one, ones in CHOICES.items():
-        for other, others in CHOICES.items():
-            pairs = {(row[one], row[other]) for row in COVERING}
-            assert one == other or pairs | impossible >= set(product(ones, others))
-    assert not any((row["modality"], row["pretrained"]) in impossible for row in COVERING)
+    impossible = [
+        {("modality", "tabular"), ("pretrained", "huggingface")},
+        {("serving", "none"), ("deployment", "kubernetes")},
+    ]
+    for (one, ones), (other, others) in combinations(CHOICES.items(), 2):
+        for pair in product(ones, others):
+            both = set(zip((one, other), pair, strict=True))
+            assert (both not in impossible) == any(both <= row.items() for row in COVERING)
 
 
-REFUSED = "must be none for tables; there are pretrained models of texts and of images"
+REFUSED = {
+    ("modality=tabular", "pretrained=huggingface"): (
+        "must be none for tables; there are pretrained models of texts and of images"
+    ),
+    ("serving=none", "deployment=kubernetes"): (
+        "must be none where serving is none: there is no server to deploy"
+    ),
+}
 
 
-def test_pretrained_models_of_tables_are_refused_in_one_line(
-    render: Render, tmp_path: Path
+@pytest.mark.parametrize(("one", "other"), REFUSED)
+def test_choices_that_exclude_each_other_are_refused_in_one_line(
+    one: str, other: str, render: Render, tmp_path: Path
 ) -> None:
-    line = f"error: pretrained: {REFUSED}; got 'huggingface'\n"
+    reason, [question, choice] = REFUSED[one, other], other.split("=")
+    line = f"error: {question}: {reason}; got '{choice}'\n"
     made = tmp_path / "toy"
-    choice = ("-d", "modality=tabular", "-d", "pretrained=huggingface")
-    done = cli("new", made, "--defaults", "--no-lock", *choice)
+    both = ("-d", one, "-d", other)
+    done = cli("new", made, "--defaults", "--no-lock", *both)
     assert (done.exit_code, done.stderr, made.exists()) == (2, line, False)
-    project = render(with_git=True, pretrained="huggingface")
-    for command in (["set", "modality=tabular", "--project"], ["update", *choice[:2]]):
+    project = render(with_git=True, **{question: choice})
+    for command in (["set", one, "--project"], ["update", *both[:2]]):
         done = cli(*command, project)
         assert (done.exit_code, done.stderr, status(project)) == (2, line, [])
     copier = [sys.executable, "-m", "copier", "copy", "--defaults", "--trust", "--vcs-ref=HEAD"]
-    told = subprocess.run([*copier, *choice, ROOT, made], capture_output=True, text=True)
-    assert told.returncode != 0 and REFUSED in told.stderr and not made.exists()
+    told = subprocess.run([*copier, *both, ROOT, made], capture_output=True, text=True)
+    assert told.returncode != 0 and reason in told.stderr and not made.exists()
 
 
 @pytest.mark.parametrize("answers", COVERING, ids=named)

@@ -47,6 +47,7 @@ SHARED = {
     },
     "distributed": {".env.example", "Makefile", "README.md", "pyproject.toml"},
     "orchestration": {".gitignore", "AGENTS.md", "Makefile", "README.md", "pyproject.toml"},
+    "deployment": {"Makefile", "README.md"},
     "ci": {"README.md"},
     "torch_backend": {"README.md", "pyproject.toml"},
 }
