@@ -17,7 +17,7 @@ from toy_project.artifacts import (
 from toy_project.config import TrackingConfig
 from toy_project.lineage import dvc_hash
 from toy_project.models.base import build_model
-from toy_project.models.bundle import Bundle
+from toy_project.models.bundle import CHECKS, Bundle
 from toy_project.objectives.classification import (
     Classification,
 )
@@ -116,6 +116,18 @@ def test_registering_twice_makes_one_version(project):
     project.place(accuracy=0.6, seed=1)
     assert project.register().endswith(f"version {project.version}")
     assert project.version != first
+
+
+def test_a_bundle_that_computes_something_else_here_is_refused(project):
+    first = Bundle.load(BUNDLE)
+    project.register()
+    champion = project.version
+    project.place(accuracy=0.6, seed=1)
+    bundle = Bundle.load(BUNDLE)
+    replace(bundle, files={**bundle.files, CHECKS: first.files[CHECKS]}).save(BUNDLE)
+    line = "error: models/bundle gives other outputs than in training; train it again"
+    assert project.register() == line
+    assert project.version == champion
 
 
 def test_a_model_below_the_threshold_is_refused(project):

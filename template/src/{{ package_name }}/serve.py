@@ -73,11 +73,8 @@ def _aliased(config: ServeConfig) -> "tuple[Registry, RegisteredModel]":
     from .tracking.base import TrackingError
     from .tracking.registry import create_registry
 
-    registry, name, alias = (
-        create_registry(config.tracking),
-        config.registry.model_name,
-        config.serving.model,
-    )
+    registry = create_registry(config.tracking)
+    name, alias = config.registry.model_name, config.serving.model
     model = registry.aliased(name, alias)
     if model is None:
         way_out = "run `make register`" if alias == "champion" else "set it in the registry"

@@ -16,7 +16,7 @@ from ..tracking.base import TrackingError
 from .config import ServingConfig
 from .problems import Reason, UnavailableError
 from .schema import Schema
-from .shadow import Batch, Shadow
+from .shadow import Shadow
 from .telemetry import Telemetry
 from .watcher import Source, Watcher
 
@@ -97,7 +97,7 @@ class Engine:
         )
         self._versions = Gauge(
             "model_info",
-            "The models that are current, previous and refused.",
+            "1 for the versions that are current, previous and refused.",
             ("state", "model_version"),
             registry=registry,
         )
@@ -140,7 +140,7 @@ class Engine:
         try:
             await asyncio.to_thread(self._watcher.look, always=True)
         except Exception as error:
-            self._refuse("", error)
+            self._refuse(self.config.model, error)
         if self.current:
             for part in filter(None, (self._watcher, self._shadow)):
                 part.start()
@@ -222,23 +222,21 @@ class Engine:
         self._batch_size.observe(len(rows))
         started = perf_counter()
         predictions = served.predictor.predict(rows)
-        answers = [
-            {**prediction._asdict(), "model_version": served.version} for prediction in predictions
-        ]
-        seconds = perf_counter() - started
+        seconds, answers = perf_counter() - started, []
         for prediction in predictions:
             label = prediction[0] if isinstance(prediction[0], str) else ""
             self._predictions.labels(label).inc()
+            answers.append({**prediction._asdict(), "model_version": served.version})
         if self._shadow:
-            self._shadow.offer(Batch(rows, predictions, seconds))
+            self._shadow.offer(rows, predictions, seconds)
         return answers
 
     def about(self) -> dict[str, Any]:
-        """Return the version and the lineage of the model, and of others what became of them."""
+        """Return the version and the lineage of the model, and what became of other versions."""
         predictor = self.require_loaded().predictor
-        about = {"model_version": predictor.version, **predictor.spec.objective.about()}
         return {
-            **about,
+            "model_version": predictor.version,
+            **predictor.spec.objective.about(),
             **asdict(predictor.lineage),
             "previous_version": self.previous.version if self.previous else None,
             "pinned": self.pinned,

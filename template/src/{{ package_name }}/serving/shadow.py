@@ -9,7 +9,7 @@ from queue import Full, Queue
 from random import random
 from threading import Thread, get_native_id
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Summary
 
@@ -26,15 +26,6 @@ NICENESS = 19
 log = logging.getLogger(__name__)
 
 
-class Batch(NamedTuple):
-    """Rows that the served model has predicted."""
-
-    rows: Sequence[Values]
-    predictions: Sequence[Any]
-    seconds: float
-    """How long that took."""
-
-
 class Shadow:
     """Compares a challenger with the served model, in a thread of its own.
 
@@ -44,7 +35,7 @@ class Shadow:
     def __init__(self, source: Source, config: ServingConfig, registry: CollectorRegistry) -> None:
         self._share = config.shadow.share
         self._challenger: Predictor | None = None
-        self._offered: Queue[Batch] = Queue(maxsize=1)
+        self._offered: Queue[Any] = Queue(maxsize=1)
         self._watcher = Watcher(
             source,
             accept=self._accept,
@@ -70,33 +61,36 @@ class Shadow:
         """Look for no other challenger."""
         self._watcher.stop()
 
-    def offer(self, batch: Batch) -> None:
-        """Have the challenger predict the batch too, if chance takes it."""
+    def offer(self, rows: Sequence[Values], ours: Sequence[Any], seconds: float) -> None:
+        """Have the challenger predict the rows of a batch too, if chance takes it.
+
+        `ours` are the predictions of the served model, which took so many `seconds`.
+        """
         if self._challenger is None or random() >= self._share:
             return
         try:
-            self._offered.put_nowait(batch)
+            self._offered.put_nowait((rows, ours, seconds))
         except Full:
-            self._inputs.labels("dropped").inc(len(batch.rows))
+            self._inputs.labels("dropped").inc(len(rows))
 
     def _run(self) -> None:
         if sys.platform == "linux":
             with suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, get_native_id(), NICENESS)
         while True:
-            batch, challenger = self._offered.get(), self._challenger
+            (rows, ours, seconds), challenger = self._offered.get(), self._challenger
             if challenger is None:
                 continue
             started = perf_counter()
             try:
-                theirs = challenger.predict(batch.rows)
+                theirs = challenger.predict(rows)
             except Exception as error:  # its inputs may have other fields
-                self._inputs.labels("failed").inc(len(batch.rows))
-                self._refuse(challenger.version, error)
+                self._inputs.labels("failed").inc(len(rows))
+                self._refuse(f"model {challenger.version}", error)
                 continue
-            self._seconds.labels("served").observe(batch.seconds)
+            self._seconds.labels("served").observe(seconds)
             self._seconds.labels("challenger").observe(perf_counter() - started)
-            for one, other in zip(batch.predictions, theirs, strict=True):
+            for one, other in zip(ours, theirs, strict=True):
                 self._compare(one[0], other[0])
 
     def _compare(self, one: Any, other: Any) -> None:
