@@ -8,7 +8,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Else each command of a project would compile PyTorch again.
 unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format test test-fast freshness demo build release clean
+BROWSERS := chromium chromium-browser google-chrome
+.PHONY: help setup browser lint format test test-fast freshness demo build release clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -27,7 +28,13 @@ format: setup  ## Fix style and format
 	ruff check --fix
 	ruff format
 
-test: setup  ## Run the tests without the mark `nightly`; ARGS go to pytest
+# For the page of a project's server.
+browser:
+	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit; done; \
+	if test "$$(id -u)" = 0; then apt-get update -qq && apt-get install -qqy chromium; \
+	else echo "the tests need a browser: sudo apt-get install chromium" >&2; exit 1; fi
+
+test: setup browser  ## Run the tests without the mark `nightly`; ARGS go to pytest
 	pytest --numprocesses auto --dist worksteal $(ARGS)
 
 test-fast: setup  ## Run the tests without the marks `slow` and `nightly`

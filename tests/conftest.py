@@ -6,10 +6,12 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from choices import COVERING
+from served import BUSY, MODALITIES, OBJECTIVES, Urls, serving
 from toys import Toys, open_toys
 
 from demo import OF_MAKE, UV_CONFIG
@@ -130,6 +132,23 @@ def run_in(project_env: Path) -> Run:
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def served(render: Render, project_env: Path) -> Generator[Urls]:
+    """A server of an untrained model for each modality and objective, and one that is `BUSY`."""
+    with ExitStack() as stack:
+        urls: Urls = {}
+        for modality in MODALITIES:
+            servers = {objective: objective for objective in OBJECTIVES}
+            if modality == "text":
+                servers[BUSY] = "classification,serving.max_wait_s=1e-9"
+            project = render(modality=modality)
+            environment = inside(project, project_env)
+            ready = serving(project, modality, *servers.values(), env=environment)
+            each = zip(servers, stack.enter_context(ready), strict=True)
+            urls |= {(modality, name): url for name, url in each}
+        yield urls
 
 
 def inside(project: Path, env: Path) -> dict[str, str]:

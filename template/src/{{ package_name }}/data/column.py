@@ -124,8 +124,10 @@ class Column:
 
     def field(self) -> Field:
         """Return the field of a request, whose description tells the values seen in training."""
-        description = f"{self.type}; {self._known}"
-        return Field(_FIELDS[self.type], {"description": description}, required=False)
+        limits: dict[str, Any] = {"description": self._known}
+        if self.categories:
+            limits["examples"] = list(self.categories[:MAX_SHOWN])
+        return Field(_FIELDS[self.type], limits, required=False)
 
     @property
     def _known(self) -> str:

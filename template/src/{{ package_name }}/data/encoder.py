@@ -89,6 +89,10 @@ class Encoder(Fitted, ABC, section="encoder"):
         """
         return request
 
+    def request(self, values: Values) -> Mapping[str, Any]:
+        """Return the request, of values of JSON, that describes a row."""
+        return {name: values[name] for name in self.fields() if name in values}
+
     @classmethod
     @abstractmethod
     def fit(cls, rows: Iterable[Values], settings: Any) -> Self:

@@ -2,6 +2,7 @@
 
 import io
 import math
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -163,6 +164,10 @@ class ImageEncoder(Encoder):
         if content is None:
             return {"image": self._array(_drawn(pixels, self.mode))}
         return {"image": self._read(content, REQUEST_FORMATS, max_pixels=self.max_pixels)}
+
+    def request(self, values: Values) -> Mapping[str, Any]:
+        """Return the request with the file in base64."""
+        return {"image": b64encode(values["image"]).decode()}
 
     @classmethod
     def fit(cls, rows: Iterable[Values], settings: ImageEncoderConfig) -> Self:

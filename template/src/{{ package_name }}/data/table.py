@@ -81,6 +81,10 @@ class TableEncoder(Encoder):
         """Return the columns of a request."""
         return request["features"]
 
+    def request(self, values: Values) -> Mapping[str, Any]:
+        """Return the request with these columns."""
+        return {"features": values}
+
     @classmethod
     def fit(cls, rows: Iterable[Values], settings: TableEncoderConfig) -> Self:
         """Return an encoder with the types, ranges and categories of the columns.

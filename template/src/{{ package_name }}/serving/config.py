@@ -36,7 +36,7 @@ class ShadowConfig(Checked, section="serving.shadow"):
     """The share of batches that it gets; those that come while it is busy are left out."""
 
 
-OPEN_PATHS = ("/health", "/ready", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
+OPEN_PATHS = ("/", "/health", "/ready", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
 
 
 @dataclass(frozen=True)

@@ -79,12 +79,14 @@ class ProblemResponse(Response):
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, error: HTTPException) -> None:
+    def __init__(self, error: HTTPException, /, **members: Any) -> None:
+        """Create the answer, with more members if another format needs them."""
         problem = {
             "type": "about:blank",  # the status says what kind of problem it is
             "title": _title(error.status_code),
             "status": error.status_code,
             "detail": error.detail,
+            **members,
         }
         if isinstance(error, InvalidError):
             problem["errors"] = error.errors

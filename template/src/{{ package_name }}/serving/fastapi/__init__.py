@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from .. import page, v2
 from ..admission import Admission
 from ..batching import Batcher
 from ..engine import Engine
@@ -73,6 +74,7 @@ def create_app(engine: Engine) -> ASGIApp:
     api.state.engine = engine
     api.include_router(_routes(engine))
     lean = LeanPath(api, admission, batcher)
+    api.router.routes += [*page.routes(engine), *v2.routes(engine, lean.answers)]
     return RequestTelemetry(protect(lean, engine.config), engine.telemetry)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from types import SimpleNamespace
+from typing import Any
 
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
@@ -36,18 +37,22 @@ class LeanPath:
         try:
             if scope["method"] != "POST":
                 raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
-            body = await self._answer(scope, receive, is_batch=route is BATCH)
+            answers = await self.answers(scope, receive, is_batch=route is BATCH)
         except HTTPException as error:
             return await ProblemResponse(error)(scope, receive, send)
+        body = to_json({"predictions": answers} if route is BATCH else answers[0])
         headers = [CONTENT_TYPE, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         return await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, receive: Receive, *, is_batch: bool) -> bytes:
-        """Return the body of an answer."""
+    async def answers(self, scope: Scope, receive: Receive, *, is_batch: bool) -> list[Any]:
+        """Return the answer for each input of a request.
+
+        Raises:
+            HTTPException: There is none.
+        """
         try:
             request = await self._admission.read(scope, receive, is_batch=is_batch)
-            answers = await self._batcher.submit(request, receive)
+            return await self._batcher.submit(request, receive)
         except asyncio.CancelledError as error:  # by uvicorn, at the end of its shutdown
             raise UnavailableError("the server is stopping", Reason.stopping) from error
-        return to_json({"predictions": answers} if is_batch else answers[0])
