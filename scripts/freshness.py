@@ -34,7 +34,12 @@ STEP_WITHIN_S = 900
 _SHOWN_LINES = 15
 
 ANSWERS = {
-    "text": {"pretrained": "huggingface", "distributed": "ray", "orchestration": "kubeflow"},
+    "text": {
+        "pretrained": "huggingface",
+        "distributed": "ray",
+        "orchestration": "kubeflow",
+        "deployment": "kubernetes",
+    },
     "image": {"modality": "image", "tracking": "wandb", "serving": "bentoml"},
 }
 STEPS = {

@@ -53,6 +53,8 @@ IMPORTED_AS = {
 # Dependencies that no module of a project imports.
 NOT_IMPORTED = {
     "dvc": "it is a command",
+    "model-signing": "a string names it: most projects do without",
+    "pyopenssl": "model-signing imports it",
     "psutil": "MLflow reads the metrics of the system with it",
     "protobuf": "the versions that kfp works with",
 }

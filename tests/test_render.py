@@ -47,7 +47,7 @@ SHARED = {
     },
     "distributed": {".env.example", "Makefile", "README.md", "pyproject.toml"},
     "orchestration": {".gitignore", "AGENTS.md", "Makefile", "README.md", "pyproject.toml"},
-    "deployment": {"Makefile", "README.md"},
+    "deployment": {"Makefile", "README.md", "pyproject.toml"},
     "ci": {"README.md"},
     "torch_backend": {"README.md", "pyproject.toml"},
 }

@@ -56,17 +56,22 @@ def load_predictor(config: ServeConfig) -> "Predictor":
 
     Raises:
         TrackingError: No version has the alias, or it cannot be fetched.
-        BundleError: The bundle is missing or damaged.
+        BundleError: The bundle is missing, damaged or not signed with the key that is asked for.
     """
     from .models.bundle import Bundle
     from .serving.predictor import Predictor
+    from .serving.signature import require_signed
+    from .tracking.registry import CHAMPIONS
 
     serving = config.serving
     load = partial(Predictor, backend=serving.backend, num_threads=serving.num_threads)
     if serving.model not in ALIASES:
+        require_signed(Path(serving.model), serving.signature_key)
         return load(Bundle.load(Path(serving.model)))
     registry, model = _aliased(config)
-    return load(registry.load(model), version=model.version)
+    bundle = registry.load(model)
+    require_signed(CHAMPIONS / model.version, serving.signature_key)
+    return load(bundle, version=model.version)
 
 
 def _aliased(config: ServeConfig) -> "tuple[Registry, RegisteredModel]":

@@ -65,6 +65,8 @@ class ServingConfig(Checked, section="serving"):
     """The folder in serving/ that holds the server."""
     model: Name = "models/bundle"
     """A bundle's folder, or `champion` for the registry's."""
+    signature_key: str | None = None
+    """A PEM file with a public key; bundles that its private key has not signed are refused."""
     watch_interval_s: NonNegativeFloat = 10.0
     """Seconds between two looks for a new version of the model; 0 serves the first one forever."""
     shadow: ShadowConfig = field(default_factory=ShadowConfig)
