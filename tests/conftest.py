@@ -7,11 +7,12 @@ import sys
 import tomllib
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from choices import COVERING
-from served import BUSY, MODALITIES, OBJECTIVES, Urls, serving
+from served import BUSY, KEY, KEYED, MODALITIES, OBJECTIVES, Urls, serving
 from toys import Toys, open_toys
 
 from demo import OF_MAKE, UV_CONFIG
@@ -136,14 +137,16 @@ def run_in(project_env: Path) -> Run:
 
 @pytest.fixture(scope="session")
 def served(render: Render, project_env: Path) -> Generator[Urls]:
-    """A server of an untrained model for each modality and objective, and one that is `BUSY`."""
+    """Servers of untrained models: of each modality and objective, one `BUSY`, and one `KEYED`."""
     with ExitStack() as stack:
         urls: Urls = {}
         for modality in MODALITIES:
             servers = {objective: objective for objective in OBJECTIVES}
             if modality == "text":
                 servers[BUSY] = "classification,serving.max_wait_s=1e-9"
+                servers[KEYED] = "classification,serving.security.api_keys_file=keys.txt"
             project = render(modality=modality)
+            (project / "keys.txt").write_text(sha256(KEY.encode()).hexdigest())
             environment = inside(project, project_env)
             ready = serving(project, modality, *servers.values(), env=environment)
             each = zip(servers, stack.enter_context(ready), strict=True)

@@ -14,6 +14,8 @@ MODALITIES = ("text", "image", "tabular")
 OBJECTIVES = ("classification", "regression", "multilabel")
 BUSY = "busy"
 """A server of texts that refuses all of them, since they would wait too long."""
+KEYED, KEY = "keyed", "secret"
+"""A server of texts that needs an API key, and the key."""
 SCRIPT = Path(__file__).with_name("untrained.py")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
-from served import BUSY, MODALITIES, OBJECTIVES, Urls
+from served import BUSY, KEY, KEYED, MODALITIES, OBJECTIVES, Urls
 
 from demo import post
 
@@ -67,7 +67,8 @@ def open_page(served: Urls, browser: Browser) -> Generator[Open]:
         page.on("console", hear)
         page.on("pageerror", lambda error: said.append(str(error)))
         page.goto(served[modality, objective])
-        expect(page.locator("#model dd").first).to_be_visible()
+        if objective != KEYED:
+            expect(page.locator("#model dd").first).to_be_visible()
         return page
 
     yield opened
@@ -228,3 +229,16 @@ def test_a_server_that_is_busy_or_gone_is_told_in_words(open_page: Open) -> None
     page.context.set_offline(True)
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(problem).to_have_text("The server does not answer.")
+
+
+def test_a_key_is_asked_for_where_the_server_needs_one(open_page: Open) -> None:
+    page = open_page("text", KEYED)
+    key, button = page.get_by_label("API key"), page.get_by_role("button", name="Predict")
+    expect(key).to_have_accessible_description(re.compile("an API key is needed"))
+    key.fill("wrong")
+    button.click()
+    expect(key).to_have_attribute("aria-invalid", "true")
+    key.fill(KEY)
+    button.click()
+    expect(page.get_by_label("Text")).not_to_have_value("")
+    predict(page)

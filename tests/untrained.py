@@ -12,12 +12,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import torch
 from toy_project import serve
+from toy_project.data.dataset import Split
 from toy_project.data.encoder import encoder_class
 from toy_project.data.spec import DataSpec
 from toy_project.lineage import Lineage
 from toy_project.models.base import build_model
-from toy_project.models.bundle import Bundle
+from toy_project.models.export import make_bundle
 from toy_project.objectives.base import objective_class
 
 ENCODERS = {
@@ -62,7 +64,9 @@ def save(folder: Path, modality: str, objective: str) -> None:
     encoder, kind = encoder_class(name), objective_class(objective)
     fitted = encoder.fit(inputs(modality), encoder.settings(name=name, **settings))
     spec = DataSpec(fitted, kind.fit(rows, kind.settings()))
-    Bundle(build_model({"name": MODELS[modality]}, spec).eval(), spec, LINEAGE).save(folder)
+    encoded = Split.from_rows(map(fitted.encode, rows), torch.zeros(len(rows)))
+    model = build_model({"name": MODELS[modality]}, spec)
+    make_bundle(model, spec, LINEAGE, encoded, exports=False).save(folder)
 
 
 def main() -> None:

@@ -92,7 +92,7 @@ def routes(engine: Engine, answers: Callable[..., Awaitable[Answers]]) -> list[R
         return {
             "name": MODEL,
             "versions": [served.version],
-            "platform": "pytorch",
+            "platform": engine.config.backend,
             "inputs": [_tensor(name, one.datatype, one.shape) for name, one in named],
             "outputs": [_tensor(one["name"], one["datatype"], [-1]) for one in outputs(example)],
         }
