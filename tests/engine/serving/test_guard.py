@@ -88,8 +88,16 @@ def test_more_errors_than_fit_are_counted(client):
 class FailingPredictor(Predictor):
     """Predicts its warm-up, and nothing else."""
 
+    fails = False
+
+    def __init__(self, bundle):
+        super().__init__(bundle)
+        self.fails = True
+
     def predict(self, rows):
-        raise RuntimeError(SECRET)
+        if self.fails:
+            raise RuntimeError(SECRET)
+        return super().predict(rows)
 
 
 def test_an_error_of_the_server_says_nothing_about_it(bundle, config):

@@ -12,7 +12,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic
 
@@ -32,6 +31,7 @@ RELOAD_S = 1.0
 """How often the file of API keys is looked at, at most."""
 CLOSE = {"Connection": "close"}
 """Of an answer to a request whose body is not read to its end."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 POLICY = b"content-security-policy"
 NO_FRAMES = (POLICY, b"frame-ancestors 'none'")
 HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
@@ -193,8 +193,8 @@ class KeyRing:
         """
         self._file = None if file is None else Path(file)
         self._fixed = _digests(os.environ.get(API_KEYS, "").replace(",", "\n"), API_KEYS)
-        self._digests = self._fixed | self._of_file()
         self._version, self._looked_at = self._version_of_file(), monotonic()
+        self._digests = self._fixed | self._of_file()
 
     @property
     def are_required(self) -> bool:
@@ -273,8 +273,8 @@ def _host_check(config: ServingConfig) -> Callable[[bytes], bool]:
     it from the browser of its user, under a name of its own that leads to 127.0.0.1.
     """
     allowed = [name.lower() for name in config.security.allowed_hosts]
-    if not allowed and _is_loopback(config.host):
-        allowed = [config.host, f"[{config.host}]", "localhost", "127.0.0.1", "[::1]"]
+    if not allowed and config.host in LOOPBACK:
+        allowed = [*LOOPBACK, "[::1]"]
     if not allowed or "*" in allowed:
         return lambda host: True
     endings = tuple(name[1:] for name in allowed if name.startswith("*."))
@@ -285,10 +285,3 @@ def _host_check(config: ServingConfig) -> Callable[[bytes], bool]:
         return name in allowed or name.endswith(endings)
 
     return is_allowed
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
