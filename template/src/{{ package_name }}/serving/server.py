@@ -56,7 +56,12 @@ class Server(uvicorn.Server):
         self._engine = engine
         self._drain_s = 0.0
         config = uvicorn.Config(
-            announcing, log_config=None, log_level="warning", access_log=False, ws="none"
+            announcing,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            ws="none",
         )
         config.load()
         # uvicorn answers what is no HTTP itself, whichever of its two parsers is installed.
@@ -76,9 +81,7 @@ class Server(uvicorn.Server):
         uvicorn closes idle ones, on which nothing was sent since the last answer.
         """
         now, awaited = monotonic(), {}
-        connections: Any = (
-            self.server_state.connections
-        )  # of protocols that uvicorn may choose from
+        connections: set[Any] = self.server_state.connections  # of HTTP/1.1
         for connection in connections:
             is_idle = connection.timeout_keep_alive_task is not None
             if not is_idle and (connection.cycle is None or connection.cycle.response_complete):

@@ -1,6 +1,7 @@
 """The FastAPI server, which batches requests in its own process."""
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -52,10 +53,15 @@ def create_app(engine: Engine) -> ASGIApp:
     admission = Admission(engine)
     batcher = Batcher(engine.predict, admission)
 
+    async def load() -> None:
+        await engine.load()
+        gc.collect()
+        gc.freeze()  # else each request costs 25 µs more: collections go through all that is loaded
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         async with asyncio.TaskGroup() as tasks:
-            loading = tasks.create_task(engine.load())
+            loading = tasks.create_task(load())
             batcher.start()
             yield
             batcher.stop()
