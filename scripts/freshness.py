@@ -52,7 +52,13 @@ STEPS = {
     ),
     "image": ("make lint", "make test", "make repro register", "make bento"),
 }
-ENV = {"OMP_NUM_THREADS": "1", "UV_NO_SYNC": "1", "WANDB_MODE": "offline", "NO_COLOR": "1"}
+ENV = {
+    "NO_COLOR": "1",
+    "OMP_NUM_THREADS": "1",
+    "RUFF_NO_CACHE": "true",  # it would not see what an earlier step has left
+    "UV_NO_SYNC": "1",
+    "WANDB_MODE": "offline",
+}
 # What an outer make passes to inner ones.
 OF_MAKE = {"ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "VIRTUAL_ENV"}
 

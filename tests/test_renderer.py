@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from evolving import RELEASES, evolving_template
+from evolving import RELEASES, evolving_template, write
 from templates import commit, commit_template, git
 
 from mlscaffold.rendering.releases import open_releases
@@ -68,6 +68,19 @@ def test_attributes_symlinks_and_the_commits_id_are_as_copier_has_them(tmp_path:
     assert ours == written(by_copier(template, "v1.0.0", tmp_path / "theirs"))
     assert ours["eol.bat"] == (0o100755, b"@echo off\r\n")
     assert ours["hash.txt"][1] == f"{git(template, 'rev-parse', 'HEAD')} v1.0.0\n".encode()
+
+
+def test_a_name_in_a_path_is_what_it_is_there(tmp_path: Path) -> None:
+    loop = "{% yield part from ['a', 'b'] %}{{ part }}{% endyield %}"
+    template = commit_template(tmp_path / "template")
+    folder = template / "template"
+    write(folder / "{{ project_name }}" / "{{ project_name }}.txt", "")
+    text = "{{ part }} of {{ _copier_answers.project_name }}\n"
+    write(folder / loop / "{{ part }}" / "of.txt.jinja", text)
+    commit(template, tag="v1.0.0")
+    ours = written(by_mlscaffold(template, "v1.0.0", tmp_path / "ours"))
+    assert ours == written(by_copier(template, "v1.0.0", tmp_path / "theirs"))
+    assert {"ours/ours.txt", "a/a/of.txt", "b/b/of.txt"} <= ours.keys()
 
 
 def test_a_template_with_a_submodule_is_left_to_copier(

@@ -101,6 +101,7 @@ def test_it_prints_one_document(toys: Toys, toy: Path) -> None:
             "conflicts": {"src/legacy.py": "you changed what the template removed"},
             "left_out": {},
             "kept": [],
+            "unused": [],
             "settled": [],
             "branch": "",
             "commit": "",

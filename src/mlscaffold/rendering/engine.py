@@ -76,8 +76,9 @@ def write(
 
 def _load_copier() -> None:
     """Import copier, which asks nothing here."""
-    with dialog_libraries.replaced_by_stand_ins():
-        import copier._main  # noqa: F401
+    if "copier" not in sys.modules:
+        with dialog_libraries.replaced_by_stand_ins():
+            import copier._main  # noqa: F401
 
 
 def _external_data_of(project: str) -> Callable[["Worker"], Any]:

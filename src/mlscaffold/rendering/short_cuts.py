@@ -1,10 +1,11 @@
 """What copier computes for each file, or for each render, computed once: most of its time.
 
 It clones the release, looks up `core.fileMode` for each file that it writes, and has Jinja compile
-and render each part of each path. If copier's internals have other names, or the template has
-submodules, less is skipped; the result is the same.
+and render each part of each path, with all answers collected again. If copier's internals have
+other names, or the template has submodules, less is skipped; the result is the same.
 """
 
+import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +16,8 @@ from weakref import WeakKeyDictionary
 from .releases import Releases
 
 _MAX_COMPILED = 10_000
+_NAME = re.compile(r"\{\{ *\w+ *\}\}")
+"""The answer to one question, in a path; with Jinja's own signs alone."""
 # What decides on the code that Jinja makes of a text, beside extensions and filters.
 _SYNTAX = (
     "block_start_string",
@@ -74,6 +77,7 @@ def short_cuts(internals: Any, environment: type, releases: Releases, ref: str) 
         replaced(None if has_submodules else template, checked_out),
         replaced(worker, {"_sync_git_index_executable_bit": lambda *_: None}),
         replaced(texts, _of_plain_texts(worker)),
+        replaced(texts, _of_final_answers(worker)),
         replaced(environment, {"compile": _once(vars(environment)["compile"], own=texts is None)}),
     ):
         yield
@@ -96,6 +100,34 @@ def _of_plain_texts(worker: Any) -> Mapping[str, Any]:
     if not (render and found):
         return {"_render_string and answers_relpath": None}
     return {"_render_string": render_string, "answers_relpath": property(answers_relpath)}
+
+
+def _of_final_answers(worker: Any) -> Mapping[str, Any]:
+    """Return copier's method that writes the files, for which the answers no longer change."""
+    write: Any = getattr(worker, "_render_template", None)
+    remember: Any = getattr(worker, "_answers_to_remember", None)
+
+    def render_template(worker: Any) -> None:
+        render, remembered = type(worker)._render_string, remember(worker)
+        known: dict[str, str] = {}
+
+        def render_string(worker: Any, string: Any, *context: Any, **more: Any) -> Any:
+            if any(context) or any(more.values()) or not _NAME.fullmatch(string):
+                return render(worker, string, *context, **more)
+            if string not in known:
+                known[string] = render(worker, string)
+            return known[string]
+
+        final = {
+            "_answers_to_remember": lambda _: dict(remembered),
+            "_render_string": render_string,
+        }
+        with replaced(type(worker), final):
+            write(worker)
+
+    if not (write and remember):
+        return {"_render_template and _answers_to_remember": None}
+    return {"_render_template": render_template}
 
 
 def _is_plain(environment: Any, text: object) -> bool:
