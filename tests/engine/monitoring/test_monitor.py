@@ -64,6 +64,7 @@ def trained(
     table = table_of(COLUMNS[objective])
     pq.write_table(pa.Table.from_pylist(table), folder / "rows.parquet")
     settings = ["data.path=rows.parquet", f"objective={objective}", "training=smoke"]
+    settings += [f"data.columns.{COLUMNS[objective]}={COLUMNS[objective]}"]
     settings += ["tracking=none", "training.max_steps=200", "data.on_duplicate=keep"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
