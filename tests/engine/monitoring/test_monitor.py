@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from miniature import CONFIGS, LABELS, make_rows, request_of
+from miniature import CONFIGS, LABELS, make_rows
 from toy_project import fetch, monitor, preprocess, train
 from toy_project.artifacts import BUNDLE, PROCESSED
 from toy_project.data.rows import Rows
@@ -157,7 +157,8 @@ def test_without_a_log_the_report_says_so(project: Trained) -> None:
 def test_the_server_names_its_answers_and_takes_the_truth(trained: Trained, tmp_path: Path) -> None:
     config = compose(f"monitoring.folder={tmp_path}", "monitoring.inputs=true")
     source = Source(lambda: Predictor(Bundle.load(BUNDLE)))
-    bodies = [request_of(trained.inputs(row)) for row in trained.table[:3]]
+    encoder = Bundle.load(BUNDLE).spec.encoder
+    bodies = [encoder.request(trained.inputs(row)) for row in trained.table[:3]]
     bodies = json.loads(json.dumps(bodies, default=str))
     with running(source, config.serving, partial(observe, config=config)) as client:
         wait_until_ready(client)
