@@ -26,7 +26,12 @@ NO_CODE = ("torch_backend",)
 
 def _is_valid(answers: Answers) -> bool:
     pretrains = answers["modality"] != "tabular" or answers["pretrained"] == "none"
-    return pretrains and (answers["serving"] != "none" or answers["deployment"] == "none")
+    deploys = answers["serving"] != "none" or answers["deployment"] == "none"
+    return (
+        pretrains
+        and deploys
+        and (answers["serving"] == "fastapi" or answers["monitoring"] == "none")
+    )
 
 
 def _combinations(without: tuple[str, ...] = ()) -> Iterator[Answers]:

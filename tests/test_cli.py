@@ -302,7 +302,7 @@ def test_options_as_json_holds_the_same(tmp_path: Path) -> None:
     assert list(questions) == [
         *("project_name", "package_name", "description", "author_name", "author_email"),
         *("license", "python_version", "modality", "pretrained", "tracking", "serving"),
-        *("distributed", "orchestration", "deployment", "ci", "torch_backend"),
+        *("monitoring", "distributed", "orchestration", "deployment", "ci", "torch_backend"),
     ]
     for name, components in document["components"].items():
         choices = {choice["value"]: choice["help"] for choice in questions[name]["choices"]}

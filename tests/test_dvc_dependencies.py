@@ -22,6 +22,7 @@ LEFT_OUT = {
     "evaluation/plots.py": "draws for an objective, which `evaluate` alone asks for",
     "lineage.py": "notes where a model came from, which each commit changes",
     "lookup.py": "finds the file that a setting names, which is a dependency itself",
+    "monitoring": "samples what the bundle already depends on, for a comparison in production",
     "rules.py": "refuses settings",
     "running.py": "keeps two stages from running at once",
     "tracking": "records runs: a change of tracker must not train a model again",
@@ -86,7 +87,7 @@ def files(project: Path, dependency: str) -> set[str]:
         return {f"{folder[1]}/*", *(f"{folder[1]}/{path.stem}.py" for path in configs)}
     modules = [path.relative_to(root) for path in (root / dependency).rglob("*.py")]
     looked_up = {f"{module.parent.as_posix()}/*" for module in modules}
-    return {dependency, *looked_up, *(module.as_posix() for module in modules)}
+    return {dependency, f"{dependency}/*", *looked_up, *(module.as_posix() for module in modules)}
 
 
 class Stage(NamedTuple):

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from choices import DEFAULTS, named
+from choices import CHOICES, DEFAULTS, named
 from conftest import Render, Run
 
 ENGINE = Path(__file__).parent / "engine"
@@ -32,6 +32,7 @@ RUNS = [
     ({"tracking": "none"}, ["test_compose.py", "test_serve.py"]),
     ({"modality": "image", "pretrained": "huggingface"}, ["image", "pretrained"]),
     ({"modality": "tabular", "serving": "bentoml"}, ["tabular"]),
+    *(({"modality": one, "monitoring": "drift"}, ["monitoring"]) for one in CHOICES["modality"]),
 ]
 NAMES = [f"{named({**DEFAULTS, **answers})}-{tests[0]}" for answers, tests in RUNS]
 

@@ -36,6 +36,7 @@ TRACES = {
     ("serving", "bentoml"): r"bento",
     ("distributed", "ray"): r"\bray\b",
     ("orchestration", "kubeflow"): r"kubeflow|\bkfp\b",
+    ("monitoring", "drift"): r"\bdrift|configs/monitoring",
     ("deployment", "kubernetes"): r"kustom|deploy/|cyclonedx",
     ("ci", "github"): r"\.github/|github actions",
     ("ci", "gitlab"): r"\.gitlab\b|gitlab runs",
@@ -63,7 +64,7 @@ def test_the_table_lists_every_choice_of_every_option() -> None:
     assert {name: tuple(choices) for name, choices in COMPONENTS.items()} == CHOICES
     assert set(CHOICES) == {
         *("modality", "pretrained", "tracking", "serving", "distributed", "orchestration"),
-        *("deployment", "ci", "torch_backend"),
+        *("monitoring", "deployment", "ci", "torch_backend"),
     }
 
 
@@ -71,6 +72,8 @@ def test_the_covering_combinations_hold_every_pair_of_choices() -> None:
     impossible = [
         {("modality", "tabular"), ("pretrained", "huggingface")},
         {("serving", "none"), ("deployment", "kubernetes")},
+        {("serving", "none"), ("monitoring", "drift")},
+        {("serving", "bentoml"), ("monitoring", "drift")},
     ]
     for (one, ones), (other, others) in combinations(CHOICES.items(), 2):
         for pair in product(ones, others):
@@ -81,6 +84,9 @@ def test_the_covering_combinations_hold_every_pair_of_choices() -> None:
 REFUSED = {
     ("modality=tabular", "pretrained=huggingface"): (
         "must be none for tables; there are pretrained models of texts and of images"
+    ),
+    ("serving=bentoml", "monitoring=drift"): (
+        "must be none unless serving is fastapi, whose predictions it records"
     ),
     ("serving=none", "deployment=kubernetes"): (
         "must be none where serving is none: there is no server to deploy"

@@ -45,6 +45,7 @@ SHARED = {
         *(".gitignore", "AGENTS.md", "Makefile", "README.md", "configs/serve.yaml"),
         "pyproject.toml",
     },
+    "monitoring": {".gitignore", "AGENTS.md", "Makefile", "README.md", "configs/serve.yaml"},
     "distributed": {".env.example", "Makefile", "README.md", "pyproject.toml"},
     "orchestration": {".gitignore", "AGENTS.md", "Makefile", "README.md", "pyproject.toml"},
     "deployment": {"Makefile", "README.md", "pyproject.toml"},

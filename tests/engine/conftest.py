@@ -43,6 +43,7 @@ TRACKERS = [name for name in ("mlflow", "wandb") if has(f"tracking.{name}")]
 collect_ignore = [
     *(["pipelines"] if not has("pipelines") else []),
     *(["serving", "test_serve.py"] if not has("serve") else []),
+    *(["monitoring"] if not has("monitoring") else []),
     *(["test_register.py", "test_tracking.py"] if not TRACKERS else []),
     *(["training/test_ray.py"] if not has("training.launchers.ray") else []),
     *(["image"] if not has("data.image") else []),

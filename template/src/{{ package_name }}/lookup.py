@@ -55,6 +55,13 @@ def find_function(function: str, *, folder: str, name: str, setting: str) -> Cal
     return found
 
 
+def find_optional(function: str, *, folder: str, name: str) -> Callable[..., Any] | None:
+    """Return the function of a file that only some projects have, or `None`."""
+    if not (Path(__file__).parent / folder).is_dir():
+        return None
+    return find_function(function, folder=folder, name=name, setting=folder)
+
+
 def find_class(base: type[T], *, folder: str, name: str, setting: str) -> type[T]:
     """Return the subclass of `base` that the file `<folder>/<name>.py` defines.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .compose import stage
-from .lookup import find_function
+from .lookup import find_function, find_optional
 from .serving.config import ServeConfig
 
 if TYPE_CHECKING:
@@ -27,7 +27,10 @@ def main(config: ServeConfig) -> None:
         shadow = replace(serving, model=serving.shadow.model)
         challenger = model_source(replace(config, serving=shadow))
     serve = find_function("serve", folder="serving", name=serving.name, setting="serving.name")
-    serve(Engine(model_source(config), serving, challenger))
+    engine = Engine(model_source(config), serving, challenger)
+    if observe := find_optional("observe", folder="monitoring", name="observer"):
+        observe(engine, config)
+    serve(engine)
 
 
 def model_source(config: ServeConfig) -> "Source":

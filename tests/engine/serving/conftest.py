@@ -52,13 +52,17 @@ def compose(*overrides: str) -> ServeConfig:
 
 @contextmanager
 def running(
-    load: Callable[[], Predictor] | Source, config: ServingConfig
+    load: Callable[[], Predictor] | Source,
+    config: ServingConfig,
+    prepare: Callable[[Engine], None] = lambda engine: None,
 ) -> Generator[httpx2.Client]:
-    """Run a server in a thread; give a client for it."""
+    """Run a server in a thread, after `prepare`; give a client for it."""
     source = load if isinstance(load, Source) else Source(load)
     name = compose().serving.name
     module = import_module(f"toy_project.serving.{name}")
-    app = module.create_app(Engine(source, config))
+    engine = Engine(source, config)
+    prepare(engine)
+    app = module.create_app(engine)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, log_level="warning"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})

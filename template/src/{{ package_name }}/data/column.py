@@ -110,6 +110,13 @@ class Column:
         """Return the number for a value of another type than `categorical`; NaN if it has none."""
         return number_of(value, self.type)
 
+    def measure(self, value: Any) -> float | str | None:
+        """Return the number or the category of a value; `None` if it has none."""
+        if self.type in (ColumnType.categorical, ColumnType.boolean):
+            return None if value is None else category_of(value)
+        number = self.number(value)
+        return None if math.isnan(number) else number
+
     @property
     def example(self) -> Any:
         """A typical value: the mean or the most frequent category."""

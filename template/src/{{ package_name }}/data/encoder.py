@@ -130,6 +130,10 @@ class Encoder(Fitted, ABC, section="encoder"):
     def shown(self, values: Values) -> Mapping[str, Any]:
         """Return a row's inputs as cells of a table, for people."""
 
+    def measures(self, values: Values) -> Mapping[str, float | str | None]:
+        """Return numbers and categories that describe a row, whose distribution may drift."""
+        return {}
+
     @abstractmethod
     def limits(self) -> list[str]:
         """Return sentences about the inputs for the model card."""

@@ -216,6 +216,13 @@ class ImageEncoder(Encoder):
         """Return the file that a table names; that of other rows is their id."""
         return {"file": values["file"]} if "file" in values else {}
 
+    def measures(self, values: Values) -> Mapping[str, float]:
+        """Return brightness, contrast and sharpness, as shares of the brightest value."""
+        pixels = self.encode(values).mean(axis=0) / 255  # [height, width]
+        edges = np.abs(np.diff(pixels)).mean() if self.width > 1 else 0.0
+        found = {"brightness": pixels.mean(), "contrast": pixels.std(), "sharpness": edges}
+        return {name: round(float(one), 5) for name, one in found.items()}
+
     def limits(self) -> list[str]:
         """Return a sentence about the size at which an image is seen."""
         colours = "without colours" if self.mode is Mode.grey else "in colour"

@@ -88,6 +88,10 @@ class PretrainedTextEncoder(PretrainedEncoder):
         """Return the text, or the text of each column."""
         return self.words.shown(values)
 
+    def measures(self, values: Values) -> Mapping[str, float]:
+        """Return the length in characters and in tokens."""
+        return {"characters": len(joined(values["text"])), "tokens": len(self.encode(values))}
+
     def limits(self) -> list[str]:
         """Return a sentence about the length at which a text is cut."""
         return [f"It reads the first {self.max_tokens} tokens of a text."]

@@ -169,6 +169,11 @@ class TableEncoder(Encoder):
         """Return the columns."""
         return {column.name: values.get(column.name) for column in self.inputs}
 
+    def measures(self, values: Values) -> Mapping[str, float | str | None]:
+        """Return the numbers and categories of the columns; dates are days since 1970."""
+        present = {name: _present(value, self.missing) for name, value in values.items()}
+        return {column.name: column.measure(present.get(column.name)) for column in self.inputs}
+
     def limits(self) -> list[str]:
         """Return sentences about the columns, and about values unlike those of training."""
         counts = Counter(column.type.value for column in self.inputs)

@@ -148,6 +148,12 @@ class TextEncoder(Encoder):
         text = values["text"]
         return text if isinstance(text, dict) else {"text": text}
 
+    def measures(self, values: Values) -> Mapping[str, float]:
+        """Return the length, and the share of tokens that are not in the vocabulary."""
+        ids = self.encode(values)
+        unknown = ids.count(UNKNOWN) / len(ids)
+        return {"characters": len(joined(values["text"])), "tokens": len(ids), "unknown": unknown}
+
     def limits(self) -> list[str]:
         """Return a sentence about the length at which a text is cut."""
         return [f"It reads the first {self.max_tokens} {self.unit}s of a text."]

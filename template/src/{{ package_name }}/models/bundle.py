@@ -4,6 +4,7 @@ model.safetensors   the weights
 model.onnx          the same model for ONNX Runtime, unless it could not be exported
 checks.safetensors  a few inputs and the model's outputs for them, which every back end must repeat
 encoder/            the encoder's own files, if it has any
+profile.json        samples of features and predictions, if the project has monitoring
 lineage.json        code, data, configuration and run that made the model
 config.json         model, encoder, objective; the schema's version; SHA-256 of every file
 
@@ -57,7 +58,7 @@ class Bundle:
     """The encoder and the objective that the model was trained with."""
     lineage: Lineage
     files: Mapping[str, bytes] = field(repr=False)
-    """WEIGHTS, CHECKS and, if the model could be exported, ONNX."""
+    """WEIGHTS, CHECKS and, if the model could be exported, ONNX; and others by their names."""
     folder: Path | None = field(default=None, compare=False)
     """Where it was loaded from."""
 

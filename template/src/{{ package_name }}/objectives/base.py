@@ -51,6 +51,8 @@ class Objective(Fitted, ABC, section="objective"):
     metrics: ClassVar[Mapping[str, Metric]]
     """Metrics by name, for reports, tracking, `training.monitor` and `registry.metric`. The first
     is the default of these settings."""
+    of_predictions: ClassVar[Sequence[str]] = ()
+    """The metrics that predictions alone tell, as in production, where scores are not kept."""
     prediction: ClassVar[type]
     """The NamedTuple that a client receives; its first field is the prediction itself."""
 
@@ -141,6 +143,20 @@ class Objective(Fitted, ABC, section="objective"):
         """Return every metric of the scores."""
         pair = self.compared(targets, scores)
         return {name: float(metric.function(*pair)) for name, metric in self.metrics.items()}
+
+    def judged(self, predictions: Iterable[Any], actual: Iterable[Any]) -> dict[str, float]:
+        """Return the metrics `of_predictions`, given the actual value of each prediction."""
+        column = self.columns[0]
+        targets, given = (
+            np.asarray(self.encode([{column: one} for one in each]))
+            for each in (actual, predictions)
+        )
+        arrays = self.without_doubt(targets, given)
+        return {name: float(self.metrics[name].function(*arrays)) for name in self.of_predictions}
+
+    def without_doubt(self, targets: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return targets and scores, as metrics take them, of encoded targets and predictions."""
+        return targets, predicted
 
     def evaluate(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
         """Return every metric of the outputs, and the loss."""

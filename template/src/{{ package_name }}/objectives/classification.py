@@ -173,6 +173,7 @@ class Classification(Objective):
         "log_loss": Metric(log_loss, higher_is_better=False),
         "ece": Metric(ece, higher_is_better=False),
     }
+    of_predictions: ClassVar = ("accuracy", "macro_f1", "balanced_accuracy")
     prediction: ClassVar = LabelPrediction
 
     labels: Annotated[tuple[str, ...], LABELS]
@@ -191,6 +192,10 @@ class Classification(Objective):
         weights = self.weights or [1.0] * len(self.labels)
         are_good = len(weights) == len(self.labels) and all(0 < one < math.inf for one in weights)
         require(are_good, "objective.weights", "one > 0 for each label", weights)
+
+    def without_doubt(self, targets: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the targets, and 1 for the label of each prediction: [rows, labels]."""
+        return targets, np.eye(len(self.labels))[predicted]
 
     @staticmethod
     def problem(values: Values, settings: ClassificationConfig) -> str:

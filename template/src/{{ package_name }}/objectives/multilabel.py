@@ -82,6 +82,7 @@ class Multilabel(Objective):
         "micro_f1": Metric(micro_f1),
         "macro_f1": Metric(macro_f1),
     }
+    of_predictions: ClassVar = ("micro_f1", "macro_f1")
     prediction: ClassVar = LabelsPrediction
 
     labels: Annotated[tuple[str, ...], LABELS]
@@ -159,6 +160,10 @@ class Multilabel(Objective):
     def scores(self, outputs: np.ndarray) -> np.ndarray:
         """Return the probability of each label: [rows, labels]."""
         return np.exp(-np.logaddexp(0, -outputs))  # the sigmoid, without overflow
+
+    def without_doubt(self, targets: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the targets, and margins above 0 for the labels that are predicted."""
+        return targets, predicted - 0.5
 
     def compared(self, targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return whether a row has a label, and by how much its score is above the threshold."""

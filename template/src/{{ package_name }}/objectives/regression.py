@@ -83,6 +83,7 @@ class Regression(Objective):
         "mae": Metric(mae, higher_is_better=False),
         "r2": Metric(r2),
     }
+    of_predictions: ClassVar = ("rmse", "mae", "r2")
     prediction: ClassVar = NumberPrediction
 
     targets: tuple[str, ...]
@@ -147,6 +148,10 @@ class Regression(Objective):
     def in_unit(self, standardised: np.ndarray) -> np.ndarray:
         """Return the numbers in the unit of the targets: [rows, targets], float64."""
         return standardised.astype(np.float64) * self.scales + self.means
+
+    def without_doubt(self, targets: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return both in the unit of the targets."""
+        return targets * self.scales + self.means, predicted * self.scales + self.means
 
     def compared(self, targets: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return actual and predicted numbers in the unit of the targets: [rows, targets]."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from ..config import Config
 from ..rules import (
@@ -124,6 +124,8 @@ class ServeConfig(Config):
     """The configuration of all stages and of the server: configs/serve.yaml."""
 
     serving: ServingConfig = field(default_factory=ServingConfig)
+    monitoring: dict[str, Any] = field(default_factory=dict)
+    """What is recorded of predictions, in a project that was made with monitoring."""
 
 
 FORMATS = (".csv", ".jsonl", ".parquet")

@@ -13,6 +13,7 @@ from ..data.dataset import Split
 from ..data.spec import DataSpec, check_settings
 from ..errors import file_errors
 from ..lineage import Lineage, current_lineage, save_code
+from ..lookup import find_optional
 from ..models.base import Model, build_model, model_settings, predict_outputs
 from ..models.export import make_bundle
 from ..rules import ConfigError
@@ -185,7 +186,10 @@ def _save_bundle(trainer: Trainer, validation: Split, spec: DataSpec, lineage: L
     spec = replace(spec, objective=spec.objective.tuned(outputs, validation.targets.numpy()))
     model = trainer.evaluated_model.cpu().finished()
     exports = trainer.config.export is Export.onnx
-    make_bundle(model, spec, lineage, validation, exports=exports).save(BUNDLE)
+    bundle = make_bundle(model, spec, lineage, validation, exports=exports)
+    if with_profile := find_optional("with_profile", folder="monitoring", name="profile"):
+        bundle = with_profile(bundle, outputs, validation.targets.numpy())
+    bundle.save(BUNDLE)
     step, monitor = trainer.progress.step, trainer.monitor
     if best:
         log.info("%s: step %d, %s %.4g", BUNDLE, step, monitor, trainer.progress.best)

@@ -81,7 +81,7 @@ def create_app(engine: Engine) -> ASGIApp:
     api.include_router(_routes(engine))
     lean = LeanPath(api, admission, batcher)
     api.router.routes += [*page.routes(engine), *v2.routes(engine, lean.answers)]
-    return RequestTelemetry(protect(lean, engine.config), engine.telemetry)
+    return RequestTelemetry(protect(engine.observe(lean), engine.config), engine.telemetry)
 
 
 def _routes(engine: Engine) -> APIRouter:

@@ -53,6 +53,8 @@ class LeanPath:
         """
         try:
             request = await self._admission.read(scope, receive, is_batch=is_batch)
-            return await self._batcher.submit(request, receive)
+            answers = await self._batcher.submit(request, receive)
         except asyncio.CancelledError as error:  # by uvicorn, at the end of its shutdown
             raise UnavailableError("the server is stopping", Reason.stopping) from error
+        scope.get("answered", []).append((request.served, request.rows, answers))  # if observed
+        return answers
