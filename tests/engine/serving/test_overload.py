@@ -1,15 +1,21 @@
 """More work than the server can do in time, and clients that disconnect early."""
 
+import asyncio
 import json
 import re
 import socket
+import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import pytest
+from toy_project.models.bundle import Bundle
+from toy_project.serving.config import ServingConfig
+from toy_project.serving.predictor import Predictor
 
-from .conftest import FULL_BATCH, Answer, Serve, Served
+from .conftest import FULL_BATCH, Answer, Serve, Served, running, wait_until_ready
 
 GONE = 'http_requests_total{path="/predict/batch",status="499"}'
 
@@ -85,3 +91,58 @@ def test_nobody_waits_much_longer_than_the_longest_wait(serve: Serve, warm: bool
         assert int(answer.headers["Retry-After"]) >= 1
     full_batch_s = min(seconds for answer, seconds in answers if answer.status == 200)
     assert max(seconds for _, seconds in answers) < 1 + 4 * full_batch_s
+
+
+CAPACITY = 200
+"""Inputs that the model below predicts in a second."""
+
+
+class Steady(Predictor):
+    """Takes the same time for each input, and no processor."""
+
+    def predict(self, rows):
+        time.sleep(len(rows) / CAPACITY)
+        return super().predict(rows[:1]) * len(rows)
+
+
+class Outcome(NamedTuple):
+    """What became of a request."""
+
+    status: int
+    latency_s: float
+
+
+async def ask(port: int) -> Outcome:
+    body = b'{"text": "cat"}'
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    started = time.monotonic()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head + body)
+    answer = await reader.read()
+    writer.close()
+    return Outcome(int(answer.split()[1]), time.monotonic() - started)
+
+
+async def ask_at_a_rate(port: int, rate: int, seconds: int) -> list[Outcome]:
+    """Send requests whether the earlier ones were answered or not."""
+    started, asked = time.monotonic(), []
+    for number in range(rate * seconds):
+        await asyncio.sleep(max(0, started + number / rate - time.monotonic()))
+        asked.append(asyncio.create_task(ask(port)))
+    return await asyncio.gather(*asked)
+
+
+def test_twice_the_capacity_takes_little_of_it(bundle: Bundle) -> None:
+    seconds, config = 4, ServingConfig(max_batch_size=16, max_wait_s=1)
+    with running(lambda: Steady(bundle), config) as client:
+        wait_until_ready(client)
+        port = client.base_url.port
+        assert port
+        outcomes = asyncio.run(ask_at_a_rate(port, 2 * CAPACITY, seconds))
+    good = [one.latency_s for one in outcomes if one.status == 200]
+    refused = [one.latency_s for one in outcomes if one.status == 503]
+    assert len(good) + len(refused) == len(outcomes)
+    assert len(good) >= 0.85 * CAPACITY * seconds
+    assert statistics.quantiles(good, n=100)[-1] <= 1 + 0.5  # what the client takes is in it
+    assert statistics.median(refused) < 0.1
