@@ -30,6 +30,7 @@ RUNS = [
         ],
     ),
     ({"tracking": "none"}, ["test_compose.py", "test_serve.py"]),
+    ({"deployment": "kubernetes"}, ["serving/test_dashboard.py"]),
     ({"modality": "image", "pretrained": "huggingface"}, ["image", "pretrained"]),
     ({"modality": "tabular", "serving": "bentoml"}, ["tabular"]),
     *(({"modality": one, "monitoring": "drift"}, ["monitoring"]) for one in CHOICES["modality"]),

@@ -290,7 +290,7 @@ def test_half_open_connections_do_not_stop_others_and_are_closed(serve: Serve) -
 HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"
 NOT_HTTP = [
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",  # of TLS
-    b"GET /health\r\n\r\n",
+    b"GET /health HTTP/1.1\r\nno colon\r\n\r\n",
     HEAD + b"Content-Length: 1x\r\n\r\n",
     HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
     HEAD + b"X : a\r\n\r\n",

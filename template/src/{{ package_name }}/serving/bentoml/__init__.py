@@ -25,7 +25,7 @@ from starlette.types import ASGIApp
 from ...data.rows import Values
 from ..admission import Admission
 from ..engine import Engine, Served
-from ..guard import protect
+from ..guard import KeyRing, protect
 from ..problems import answer
 from ..schema import Health
 from ..server import run
@@ -51,7 +51,12 @@ def create_app(engine: Engine) -> ASGIApp:
 
 
 def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
-    """Return the service; `options` are those of `bentoml.service`."""
+    """Return the service; `options` are those of `bentoml.service`.
+
+    Raises:
+        ConfigError: The file of API keys cannot be used.
+    """
+    KeyRing(engine.config.security.api_keys_file)  # BentoML makes middleware when it is too late
     admission = Admission(engine)
     batched = partial(
         bentoml.api,

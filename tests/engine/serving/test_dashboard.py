@@ -1,0 +1,31 @@
+"""deploy/kubernetes/grafana.json, which projects with deployment=kubernetes have."""
+
+import json
+import re
+
+import pytest
+from miniature import CONFIGS
+
+DASHBOARD = CONFIGS.parent / "deploy" / "kubernetes" / "grafana.json"
+NAME = r"\b([a-z]+(?:_[a-z]+)+)\b(?=[{\[])"
+"""A name of several words before a selector or a range."""
+
+
+@pytest.mark.skipif(not DASHBOARD.exists(), reason="deployment is not kubernetes")
+def test_the_dashboard_asks_for_metrics_and_labels_that_the_server_has(client):
+    for path, body in (("/predict", {"text": "a"}), ("/predict", {})):
+        client.post(path, json=body)
+    exposed = client.get("/metrics").text
+    panels = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
+    queries = [target["expr"] for panel in panels for target in panel["targets"]]
+    assert len(queries) >= 8
+    for query in queries:
+        names = set(re.findall(NAME, query))
+        assert names, query
+        for name in names:
+            series = re.findall(rf"^{name}(?:{{(.*)}})? ", exposed, flags=re.MULTILINE)
+            assert series, f"{name} of {query}"
+            labels = set(re.findall(r"(\w+)=", series[0]))
+            selected = re.findall(rf"{name}{{(\w+)=", query)
+            grouped = re.findall(r"by \(([\w, ]+)\)", query)
+            assert labels >= {*selected, *(one for by in grouped for one in by.split(", "))}, query
