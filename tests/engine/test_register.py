@@ -125,7 +125,7 @@ def test_a_bundle_that_computes_something_else_here_is_refused(project):
     project.place(accuracy=0.6, seed=1)
     bundle = Bundle.load(BUNDLE)
     replace(bundle, files={**bundle.files, CHECKS: first.files[CHECKS]}).save(BUNDLE)
-    line = "error: models/bundle gives other outputs than in training; train it again"
+    line = "error: models/bundle gives other outputs than in training; train the model again"
     assert project.register() == line
     assert project.version == champion
 

@@ -155,12 +155,17 @@ def test_twenty_swaps_under_load_fail_no_request(bundle, bundle_folder, serve: S
 
 
 class BusyPredictor(Predictor):
-    """Predicts when it is let."""
+    """Predicts an example, its warm-up, then nothing until it is let."""
 
     may_go_on = Event()
+    is_warm = False
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__(bundle)
+        self.is_warm = True
 
     def predict(self, rows):
-        assert self.may_go_on.wait(timeout=30)
+        assert not self.is_warm or self.may_go_on.wait(timeout=30)
         return super().predict(rows)
 
 
@@ -242,7 +247,7 @@ def test_a_bundle_that_fails_its_check_is_refused(engine, bundle, bundle_folder)
     new = other(bundle, 1)
     replace(new, files={**new.files, CHECKS: bundle.files[CHECKS]}).save(bundle_folder)
     until(lambda: engine.refused)
-    reason = f"{bundle_folder} gives other outputs than in training; train it again"
+    reason = f"{bundle_folder} gives other outputs than in training; train the model again"
     assert engine.about()["refused"] == {"name": str(bundle_folder), "reason": reason}
     assert version(engine) == bundle.version
 
