@@ -118,7 +118,11 @@ class Environment:
             "--python", str(self._folder / "env"), "--resolution", resolution,
             "--output-file", str(pins),
             *chain.from_iterable(("--constraint", file) for file in files_of_constraints),
-            *chain.from_iterable(("--group", f"{file}:dev") for file in files), *files,
+            *chain.from_iterable(
+                ("--group", f"{project / 'pyproject.toml'}:{group}")
+                for project in self._projects
+                for group in groups(project)
+            ), *files,
             check=False,
         )  # fmt: skip
         if done.returncode:
@@ -250,13 +254,18 @@ def breaking(names: Sequence[str], works: Callable[[Sequence[str]], bool]) -> li
 
 def requirements(projects: Sequence[Path]) -> list[Requirement]:
     """Return what the projects ask for, each once."""
-    documents = [tomllib.loads((one / "pyproject.toml").read_text()) for one in projects]
-    texts = {
-        text
-        for document in documents
-        for text in (*document["project"]["dependencies"], *document["dependency-groups"]["dev"])
-    }
+    texts: set[str] = set()
+    for project in projects:
+        document = tomllib.loads((project / "pyproject.toml").read_text())
+        texts.update(document["project"]["dependencies"], *groups(project).values())
     return [Requirement(text) for text in sorted(texts)]
+
+
+def groups(project: Path) -> dict[str, list[str]]:
+    """Return the dependency groups of a project that `uv sync` installs."""
+    document = tomllib.loads((project / "pyproject.toml").read_text())
+    names = document["tool"]["uv"]["default-groups"]
+    return {name: document["dependency-groups"][name] for name in names}
 
 
 def not_at_their_lowest(

@@ -96,7 +96,10 @@ def _make_env(env: Path, render: Render) -> None:
 
 def _requirements(project: Path) -> set[str]:
     pyproject = tomllib.loads((project / "pyproject.toml").read_text())
-    return {*pyproject["project"]["dependencies"], *pyproject["dependency-groups"]["dev"]}
+    groups = (
+        pyproject["dependency-groups"][group] for group in pyproject["tool"]["uv"]["default-groups"]
+    )
+    return set(pyproject["project"]["dependencies"]).union(*groups)
 
 
 @pytest.fixture

@@ -31,8 +31,11 @@ RUNS = [
     ),
     ({"tracking": "none"}, ["test_compose.py", "test_serve.py"]),
     ({"deployment": "kubernetes"}, ["serving/test_dashboard.py"]),
-    ({"modality": "image", "pretrained": "huggingface"}, ["image", "pretrained"]),
-    ({"modality": "tabular", "serving": "bentoml"}, ["tabular"]),
+    (
+        {"modality": "image", "pretrained": "huggingface"},
+        ["image", "pretrained", "serving/test_export.py"],
+    ),
+    ({"modality": "tabular", "serving": "bentoml"}, ["tabular", "serving/test_export.py"]),
     *(({"modality": one, "monitoring": "drift"}, ["monitoring"]) for one in CHOICES["modality"]),
 ]
 NAMES = [f"{named({**DEFAULTS, **answers})}-{tests[0]}" for answers, tests in RUNS]

@@ -18,6 +18,9 @@ dependencies = ["cogs>=1,<3", "gears>=1,<3"]
 
 [dependency-groups]
 dev = ["teeth>=1"]
+
+[tool.uv]
+default-groups = ["dev"]
 """
 IMPORTS = ("python -c 'import cogs'", "python -c 'import gears'", "python -c 'import teeth'")
 

@@ -198,8 +198,10 @@ def imported(project: Path) -> Iterator[str]:
 def dependencies(project: Path) -> set[str]:
     """The distributions that a project declares."""
     pyproject = tomllib.loads((project / "pyproject.toml").read_text())
-    required = {*pyproject["project"]["dependencies"], *pyproject["dependency-groups"]["dev"]}
-    return set(map(canonical, required))
+    groups = (
+        pyproject["dependency-groups"][group] for group in pyproject["tool"]["uv"]["default-groups"]
+    )
+    return set(map(canonical, set(pyproject["project"]["dependencies"]).union(*groups)))
 
 
 @pytest.fixture(scope="session")

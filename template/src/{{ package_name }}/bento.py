@@ -39,10 +39,12 @@ with one_line_errors():
     serving = replace(config.serving, host="0.0.0.0")
     require(Path(config.serving.model), stage="train")
 
-# The image installs the packages of uv.lock, from the indexes of pyproject.toml, without dev.
+# The image installs the packages of uv.lock, from the indexes of pyproject.toml.
 image = Image(
     lock_python_packages=False,
     build_include_paths=["pyproject.toml", "uv.lock"],
-    post_commands=["uv sync --directory src --active --locked --no-dev --no-install-project"],
+    post_commands=[
+        "uv sync --directory src --active --locked --no-default-groups --no-install-project"
+    ],
 )
 service = create_service(Engine(Source(load), serving), image=image)

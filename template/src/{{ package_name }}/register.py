@@ -34,6 +34,7 @@ def main(config: Config) -> None:
     from .tracking.registry import create_registry
 
     bundle = Bundle.load(require(BUNDLE, stage="train"))
+    check_bundle(bundle)
     metrics, baselines = _test_results(bundle)
     objective = bundle.spec.objective
     metric = objective.chosen(config.registry.metric, setting="registry.metric")
@@ -55,7 +56,6 @@ def main(config: Config) -> None:
         reason += f"; registry.tolerance is {gate.tolerance:g}"
         limit = theirs - sign * gate.tolerance
         _require_as_good(metric, value, limit, reason, sign=sign)
-    check_bundle(bundle)
     model = _register(bundle, metrics, registry, config)
     log.info("%s is now the champion: version %s", model.name, model.version)
 
