@@ -386,7 +386,9 @@ def test_a_challenger_that_fails_is_let_go(bundle, bundle_folder, tmp_path, capl
 
     class Failing(Predictor):
         def predict(self, rows):
-            raise KeyError("a column")
+            if len(rows) > 1:  # not the example of the warm-up
+                raise KeyError("a column")
+            return super().predict(rows)
 
     challenger = source_of(bundle_folder, Failing)
     with engine_of(source_of(bundle_folder), challenger=challenger) as engine:
