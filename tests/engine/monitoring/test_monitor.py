@@ -65,7 +65,7 @@ def trained(
     pq.write_table(pa.Table.from_pylist(table), folder / "rows.parquet")
     settings = ["data.path=rows.parquet", f"objective={objective}", "training=smoke"]
     settings += [f"data.columns.{COLUMNS[objective]}={COLUMNS[objective]}"]
-    settings += ["tracking=none", "training.max_steps=200", "data.on_duplicate=keep"]
+    settings += ["tracking=none", "training.export=none", "training.max_steps=200", "data.on_duplicate=keep"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert commands.run(fetch, preprocess, train, settings=settings) is None

@@ -66,7 +66,7 @@ def _metrics(summary: Mapping[str, Any]) -> str:
 
 
 def _figure(title: str, chart: str, note: str) -> str:
-    return f"<figure><figcaption>{_text(title)}<small>{note}</small></figcaption>{chart}</figure>"
+    return f"<figure><figcaption><b>{_text(title)}</b><small>{note}</small></figcaption>{chart}</figure>"
 
 
 def _lines(
