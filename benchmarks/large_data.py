@@ -1,4 +1,4 @@
-"""Print the time and the peak memory of `fetch` and `preprocess` on tables of many rows.
+"""Print the time and the peak memory of `fetch`, `preprocess` and `predict` on many rows.
 
 Run it in a project that was set up (`make setup`), with that project's own Python:
 
@@ -41,11 +41,13 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--limit-mib", type=int, help="RLIMIT_DATA of a stage")
+    parser.add_argument("--stages", nargs="+", default=STAGES, help="`predict` needs models/bundle")
     parser.add_argument("overrides", nargs="*", help="settings such as data.split=time")
     arguments = parser.parse_args()
     [package] = [path.parent.name for path in Path("src").glob("*/train.py")]
     is_table = Path("src", package, "data", "table.py").exists()
-    print(f"{'rows':>12}{'CSV MB':>9}", *(f"{stage + ' s':>13}{'MiB':>7}" for stage in STAGES))
+    titles = (f"{stage + ' s':>13}{'MiB':>7}" for stage in arguments.stages)
+    print(f"{'rows':>12}{'CSV MB':>9}", *titles)
     for number in arguments.rows:
         with TemporaryDirectory(prefix="large-data-", dir=Path.cwd()) as name:
             folder = Path(name)
@@ -53,8 +55,11 @@ def main() -> None:
             write_csv(folder / "rows.csv", number, is_table=is_table)
             size = (folder / "rows.csv").stat().st_size / 1e6
             print(f"{number:12,}{size:9,.0f}", end="", flush=True)
-            for stage in STAGES:
+            for stage in arguments.stages:
                 settings = ["data.path=rows.csv", "tracking=none", *arguments.overrides]
+                if stage == "predict":
+                    files = ["input=rows.csv", "output=predicted.parquet"]
+                    settings += [*files, f"serving.model={Path('models/bundle').resolve()}"]
                 peak = peak_of(package, stage, settings, folder, arguments.limit_mib)
                 print(f"{peak.seconds:14.0f}{peak.mib:7.0f}", end="", flush=True)
             print(flush=True)

@@ -65,7 +65,12 @@ def trained(
     pq.write_table(pa.Table.from_pylist(table), folder / "rows.parquet")
     settings = ["data.path=rows.parquet", f"objective={objective}", "training=smoke"]
     settings += [f"data.columns.{COLUMNS[objective]}={COLUMNS[objective]}"]
-    settings += ["tracking=none", "training.max_steps=200", "data.on_duplicate=keep"]
+    settings += [
+        "tracking=none",
+        "training.export=none",
+        "training.max_steps=200",
+        "data.on_duplicate=keep",
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert commands.run(fetch, preprocess, train, settings=settings) is None
@@ -105,7 +110,8 @@ def run_monitor(*settings: str) -> tuple[str | None, dict[str, Any]]:
 def test_new_rows_like_those_of_training_are_no_alert(project: Trained) -> None:
     rows = [row.values for row in Rows(PROCESSED / "test.parquet")]
     record(project, rows)
-    code, report = run_monitor("monitoring.min_rows=50")
+    # Of 90 rows a metric can be a quarter worse by chance.
+    code, report = run_monitor("monitoring.min_rows=50", "monitoring.max_loss=0.4")
     assert (code, report["alerts"]) == (None, [])
     assert report["num_predictions"] == report["num_with_truth"] == len(rows) > 50
     assert len(report["days"]) == 3

@@ -152,7 +152,11 @@ class TextEncoder(Encoder):
         """Return the length, and the share of tokens that are not in the vocabulary."""
         ids = self.encode(values)
         unknown = ids.count(UNKNOWN) / len(ids)
-        return {"characters": len(joined(values["text"])), "tokens": len(ids), "unknown": unknown}
+        return {
+            "characters": len(joined(values["text"])),
+            "tokens": len(ids),
+            "unknown_share": unknown,
+        }
 
     def limits(self) -> list[str]:
         """Return a sentence about the length at which a text is cut."""

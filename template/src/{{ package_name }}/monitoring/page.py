@@ -66,7 +66,8 @@ def _metrics(summary: Mapping[str, Any]) -> str:
 
 
 def _figure(title: str, chart: str, note: str) -> str:
-    return f"<figure><figcaption>{_text(title)}<small>{note}</small></figcaption>{chart}</figure>"
+    caption = f"<figcaption><b>{_text(title)}</b><small>{note}</small></figcaption>"
+    return f"<figure>{caption}{chart}</figure>"
 
 
 def _lines(
