@@ -3,7 +3,7 @@
 import re
 from base64 import b64encode
 from hashlib import sha256
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from .engine import Engine
 
-PAGE = files(__package__).joinpath("page.html").read_text("utf-8")
+PAGE = Path(__file__).with_name("page.html").read_text("utf-8")
 FETCHED = "connect-src 'self'; img-src data:"
 REFUSED = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
