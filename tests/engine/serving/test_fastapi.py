@@ -97,3 +97,14 @@ def test_a_client_can_shorten_its_wait_and_not_lengthen_it(bundle, config, given
         assert first.result().status_code == 200
     assert second.result().status_code == 503
     assert second.result().json()["detail"] == f"the wait was longer than {kept} s"
+
+
+def test_the_documentation_tells_the_format_of_errors(client):
+    document = client.get("/openapi.json").json()
+    problem = client.post("/predict", json={})
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            assert operation["responses"].keys() == {"200", "default"}, path
+            [(kind, content)] = operation["responses"]["default"]["content"].items()
+            assert kind == problem.headers["Content-Type"]
+            assert set(content["schema"]["required"]) == problem.json().keys() - {"errors"}

@@ -17,6 +17,22 @@ CLIENT_GONE = 499
 MAX_LISTED, MAX_LIST_BYTES, MAX_PART_LENGTH = 10, 1500, 100
 """Limits of the errors in an answer, which keep it small for a bad request of any size."""
 MEDIA_TYPE = "application/problem+json"
+MEMBERS = {"type": "string", "title": "string", "status": "integer", "detail": "string"}
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "A problem (RFC 9457); a 422 has `errors`, as pydantic describes them.",
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {
+                    "type": "object",
+                    "properties": {name: {"type": kind} for name, kind in MEMBERS.items()},
+                    "required": list(MEMBERS),
+                }
+            }
+        },
+    }
+}
+"""What an OpenAPI document says about errors."""
 ABOUT_THE_BODY = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
 
 

@@ -18,7 +18,7 @@ from ..admission import Admission
 from ..batching import Batcher
 from ..engine import Engine
 from ..guard import protect
-from ..problems import answer
+from ..problems import DOCUMENTED, answer
 from ..schema import Health, Schema
 from ..server import run
 from ..telemetry import RequestTelemetry
@@ -85,7 +85,7 @@ def create_app(engine: Engine) -> ASGIApp:
 
 
 def _routes(engine: Engine) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(responses=DOCUMENTED)
 
     @router.get("/health")
     async def health() -> Health:
@@ -125,7 +125,7 @@ def _routes(engine: Engine) -> APIRouter:
 
 def _documentation(schema: Schema) -> APIRouter:
     """Return routes for the OpenAPI document alone; those of `_routes` answer."""
-    router = APIRouter()
+    router = APIRouter(responses=DOCUMENTED)
 
     @router.post("/predict", response_model=schema.response)
     async def predict_one(body: schema.request) -> None:
