@@ -135,6 +135,20 @@ def press(page: Page, *keys: str) -> None:
         page.keyboard.press(key)
 
 
+def test_the_answer_stays_beside_a_form_and_covers_nothing(open_page: Open) -> None:
+    page = open_page("image", viewport={"width": 1000, "height": 640})
+    for number in range(1, 6):
+        predict(page)
+        expect(page.locator("#recent button")).to_have_count(number)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    side, model = (
+        page.locator(".side").bounding_box(),
+        page.locator("main > section").bounding_box(),
+    )
+    assert side and model
+    assert side["y"] + side["height"] <= model["y"]
+
+
 def test_a_form_sends_values_of_the_types_of_the_columns(open_page: Open) -> None:
     page = open_page("tabular")
     expect(page.get_by_label("since")).to_have_accessible_description(
