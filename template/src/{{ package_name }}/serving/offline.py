@@ -44,6 +44,7 @@ _predictor: ContextVar["Predictor"] = ContextVar("predictor")
 log = logging.getLogger(__name__)
 
 Load = Callable[[], "Predictor"]
+Task = Callable[[Any], int]
 
 
 class Job(NamedTuple):
@@ -121,7 +122,7 @@ def _written(job: Job, predictor: "Predictor", load: Load) -> Iterator[int]:
             for number, part in enumerate(parts):
                 header = header or _header(part, config, predictor.spec.objective.prediction)
                 is_there = (job.folder / f"part-{number:08}").exists()
-                task = len if is_there else partial(_write, job, header, number)
+                task: Task = len if is_there else partial(_write, job, header, number)
                 tasks.append(pool.submit(task, part))
                 if len(tasks) > 2 * config.num_workers:
                     yield tasks.popleft().result()
