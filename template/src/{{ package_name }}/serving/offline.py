@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextvars import ContextVar
-from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -120,9 +119,10 @@ def _written(job: Job, predictor: "Predictor", load: Load) -> Iterator[int]:
         with _pool(config, predictor, load) as pool:
             for number, part in enumerate(parts):
                 header = header or _header(part, config, predictor.spec.objective.prediction)
-                is_there = (job.folder / f"part-{number:08}").exists()
-                task = len if is_there else partial(_write, job, header, number)
-                tasks.append(pool.submit(task, part))
+                if (job.folder / f"part-{number:08}").exists():
+                    tasks.append(pool.submit(len, part))
+                else:
+                    tasks.append(pool.submit(_write, job, header, number, part))
                 if len(tasks) > 2 * config.num_workers:
                     yield tasks.popleft().result()
             yield from (task.result() for task in tasks)
