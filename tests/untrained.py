@@ -54,7 +54,7 @@ def inputs(modality: str) -> list[dict[str, Any]]:
     ]
 
 
-def save(folder: Path, modality: str, objective: str) -> None:
+def save(folder: Path, modality: str, objective: str, *, exports: bool = False) -> None:
     """Save a bundle of an untrained model."""
     rows = [
         {"label": LABELS[i % 3], "labels": [*LABELS[: i % 3]], "target": float(i), **row}
@@ -66,7 +66,7 @@ def save(folder: Path, modality: str, objective: str) -> None:
     spec = DataSpec(fitted, kind.fit(rows, kind.settings()))
     encoded = Split.from_rows(map(fitted.encode, rows), torch.zeros(len(rows)))
     model = build_model({"name": MODELS[modality]}, spec)
-    make_bundle(model, spec, LINEAGE, encoded, exports=False).save(folder)
+    make_bundle(model, spec, LINEAGE, encoded, exports=exports).save(folder)
 
 
 def main() -> None:
