@@ -109,7 +109,7 @@ def _session(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
 
     session = InferenceSession(content, providers=["CPUExecutionProvider"])
     [taken] = session.get_inputs()
-    return lambda inputs: session.run(None, {taken.name: inputs})[0]
+    return lambda inputs: np.asarray(session.run(None, {taken.name: inputs})[0])
 
 
 @contextmanager

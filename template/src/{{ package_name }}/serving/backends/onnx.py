@@ -22,4 +22,4 @@ def load(bundle: Bundle, *, num_threads: int) -> Callable[[np.ndarray], np.ndarr
         bundle.files[ONNX], options, providers=["CPUExecutionProvider"]
     )
     [taken] = session.get_inputs()
-    return lambda inputs: session.run(None, {taken.name: inputs})[0]
+    return lambda inputs: np.asarray(session.run(None, {taken.name: inputs})[0])
