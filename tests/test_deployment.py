@@ -78,7 +78,7 @@ def test_selectors_find_the_pods(kinds: dict[str, Any]) -> None:
 def test_the_kustomization_lists_the_files_and_renames_the_image(
     project: Path, kinds: dict[str, Any]
 ) -> None:
-    files = {path.name for path in (project / "deploy" / "kubernetes").iterdir()}
+    files = {path.name for path in (project / "deploy" / "kubernetes").glob("*.yaml")}
     assert {*kinds["Kustomization"]["resources"], "kustomization.yaml"} == files
     [image] = kinds["Kustomization"]["images"]
     assert container(kinds)["image"] == image["name"]
@@ -138,8 +138,10 @@ def test_the_image_listens_on_the_port_and_runs_as_the_user(
 
 
 def test_a_pod_is_not_killed_before_the_server_ends(project: Path, kinds: dict[str, Any]) -> None:
-    [name] = (project / "configs" / "serving").glob("*.yaml")
-    timeout_s = yaml.safe_load(name.read_text())["shutdown_timeout_s"]
+    [path] = (project / "configs" / "serving").glob("*.yaml")
+    code = (project / "src" / "my_model_" / "serving" / "config.py").read_text()
+    [default_s] = re.findall(r"shutdown_timeout_s: PositiveFloat = ([\d.]+)", code)
+    timeout_s = yaml.safe_load(path.read_text()).get("shutdown_timeout_s", float(default_s))
     before_s = container(kinds)["lifecycle"]["preStop"]["sleep"]["seconds"]
     pod = kinds["Deployment"]["spec"]["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] > before_s + timeout_s

@@ -55,8 +55,6 @@ IMPORTED_AS = {
 # Dependencies that no module of a project imports.
 NOT_IMPORTED = {
     "dvc": "it is a command",
-    "model-signing": "a string names it: most projects do without",
-    "pyopenssl": "model-signing imports it",
     "httptools": "uvicorn takes it",
     "onnx": "torch.onnx.export imports it",
     "onnxscript": "torch.onnx.export imports it",
