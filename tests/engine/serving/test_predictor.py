@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -26,6 +27,26 @@ def test_predictions_are_the_models_in_the_order_of_the_inputs(bundle, backend):
             logits = bundle.model(torch.tensor([bundle.spec.encoder.encode(row)]))[0]
         assert prediction.prediction == bundle.spec.objective.labels[logits.argmax()]
         assert prediction.confidence == pytest.approx(logits.softmax(-1).max().item(), abs=1e-5)
+
+
+WITHOUT = """
+import sys
+from pathlib import Path
+for name in ("torch", "dvc", "mlflow", "wandb", "sklearn", "matplotlib", "scipy", "onnx"):
+    sys.modules[name] = None
+from toy_project import serve
+from toy_project.models.bundle import Bundle
+from toy_project.serving.predictor import Predictor
+[found] = Predictor(Bundle.load(Path(sys.argv[1]))).predict([{"text": "cat dog"}])
+print(found.prediction)
+"""
+
+
+def test_what_only_training_needs_is_not_imported(bundle, bundle_folder):
+    command = [sys.executable, "-c", WITHOUT, str(bundle_folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    [expected] = Predictor(bundle, backend="torch").predict([{"text": "cat dog"}])
+    assert (done.stdout, done.stderr) == (f"{expected.prediction}\n", "")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
