@@ -131,7 +131,7 @@ class Encoder(Fitted, ABC, section="encoder"):
         """Return a row's inputs as cells of a table, for people."""
 
     def measures(self, values: Values) -> Mapping[str, float | str | None]:
-        """Return numbers and categories that describe a row, whose distribution may drift."""
+        """Return numbers and categories that describe a row, whose distribution may change."""
         return {}
 
     @abstractmethod

@@ -103,7 +103,7 @@ class Guard:
             if not isinstance(error, HTTPException):
                 log.exception("a request failed")
                 error = HTTPException(500)
-            if not complete:  # as FastAPI does, which raises after it has answered
+            if not complete:  # as a framework does that raises after it has answered
                 await ProblemResponse(error)(scope, receive, finish)
 
     def _limited(self, headers: Headers, receive: Receive) -> Receive:

@@ -116,10 +116,10 @@ class ProblemResponse(Response):
 
 
 async def answer(request: Request, error: Exception) -> Response:
-    """Return the answer to an error, as an exception handler of Starlette or FastAPI does."""
+    """Return the answer to an error, as an exception handler of a framework does."""
     if isinstance(error, HTTPException):
         return ProblemResponse(error)
-    # A RequestValidationError of FastAPI, whose places begin with body, query, path or header.
+    # A RequestValidationError, whose places begin with body, query, path or header.
     found = getattr(error, "errors", None)
     return ProblemResponse(InvalidError(found(), part=()) if found else HTTPException(500))
 
