@@ -1,5 +1,6 @@
 """What was exported predicts what PyTorch does, for each model and each objective."""
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,8 @@ def config_of(model: str, objective: str) -> Config:
     """The configuration of a model; that of a pretrained one is a miniature."""
     chosen = [f"model={model}", f"objective={objective}"]
     if model == "pretrained":
-        from checkpoint import checkpoint
-
-        chosen += ["experiment=pretrained", f"model.checkpoint={checkpoint().name}"]
+        folder = import_module("checkpoint").checkpoint().name
+        chosen += ["experiment=pretrained", f"model.checkpoint={folder}"]
     return compose(*chosen)
 
 
