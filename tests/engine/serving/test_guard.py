@@ -287,6 +287,20 @@ def test_half_open_connections_do_not_stop_others_and_are_closed(serve: Serve) -
         assert len(waited) >= 8
 
 
+@pytest.mark.parametrize("start", [b"GET /", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Large: "])
+def test_a_head_without_an_end_is_refused(serve: Serve, start: bytes) -> None:
+    with serve() as served, socket.create_connection((served.host, served.port)) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" + start)
+        connection.settimeout(5)
+        received = connection.recv(65_536)
+        connection.sendall(b"a" * 65_537)
+        received += b"".join(iter(partial(connection.recv, 65_536), b""))
+        assert seconds_to_answer(served) < 1
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 431 " in received
+    assert b"the head has more than 65536 bytes" in received
+
+
 HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"
 NOT_HTTP = [
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",  # of TLS
