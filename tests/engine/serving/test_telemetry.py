@@ -68,6 +68,17 @@ def test_clients_cannot_make_series(predictor, config):
     assert counts[2] == counts[-1]
 
 
+def test_requests_are_counted_by_their_route(predictor, config):
+    paths = ["/health", "/predict", "/model/schema", "/v2/models/toy_project/ready"]
+    with running(lambda: predictor, config) as client:
+        wait_until_ready(client)
+        for path in ("/", *paths):
+            client.post(path) if path == "/predict" else client.get(path)
+        counted = client.get("/metrics").text
+    routes = {*re.findall(r'^http_requests_total{path="([^"]*)"', counted, re.MULTILINE)}
+    assert routes == {"/ready", "/", *paths[:-1], "/v2/models/{name}/ready"}
+
+
 def test_a_log_of_json_has_the_ids_of_requests(serve: Serve) -> None:
     with serve("serving.log_format=json") as served:
         answer = served.ask("POST", "/predict", {"text": "cat"})

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -20,7 +21,7 @@ from ..serving.telemetry import request_id
 from .config import MonitoringConfig
 from .log import Answered, PredictionLog
 
-ONE, PATH = "/predict", "/feedback"
+ONE, FEEDBACK = "/predict", SimpleNamespace(path="/feedback")
 ANSWERED = "answered"
 """The list in a scope to which an app adds what it has answered: the model, rows and answers."""
 MAX_ID, MAX_LABEL = 200, 10_000
@@ -45,7 +46,8 @@ class Observer:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return self.log.close()
-        if scope["type"] == "http" and scope["path"] == PATH:
+        if scope["type"] == "http" and scope["path"] == FEEDBACK.path:
+            scope["route"] = FEEDBACK  # for RequestTelemetry
             try:
                 response = await self._feedback(scope, receive)
             except HTTPException as error:

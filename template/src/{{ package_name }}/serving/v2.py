@@ -21,6 +21,7 @@ from starlette.types import Message
 from ..data.encoder import Field as RequestField
 from .engine import Engine
 from .problems import InvalidError, ProblemResponse
+from .telemetry import NamedRoute
 
 MODEL = __name__.partition(".")[0]
 DATATYPES = {float: "FP32", bool: "BOOL"}
@@ -123,12 +124,12 @@ def routes(engine: Engine, answers: Callable[..., Awaitable[Answers]]) -> list[R
         }
 
     return [
-        Route("/v2", _protocol(server)),
-        Route("/v2/health/live", _protocol(live)),
-        Route("/v2/health/ready", _protocol(ready)),
-        Route("/v2/models/{name}", _protocol(model)),
-        Route("/v2/models/{name}/ready", _protocol(ready)),
-        Route("/v2/models/{name}/infer", _protocol(infer), methods=["POST"]),
+        NamedRoute("/v2", _protocol(server)),
+        NamedRoute("/v2/health/live", _protocol(live)),
+        NamedRoute("/v2/health/ready", _protocol(ready)),
+        NamedRoute("/v2/models/{name}", _protocol(model)),
+        NamedRoute("/v2/models/{name}/ready", _protocol(ready)),
+        NamedRoute("/v2/models/{name}/infer", _protocol(infer), methods=["POST"]),
     ]
 
 
