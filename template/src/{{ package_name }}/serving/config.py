@@ -151,3 +151,12 @@ class PredictConfig(ServeConfig):
     """Rows that are predicted together."""
     num_workers: Annotated[int, within(1, 256)] = 1
     """Processes that share the rows, with `serving.num_threads` threads each."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        source, output = Path(self.input).resolve(), Path(self.output).resolve()
+        for name, given in (("output", self.output), ("rejects", self.rejects)):
+            is_apart = given is None or not Path(given).resolve().is_relative_to(source)
+            require(is_apart, name, "outside of `input`, which it would replace", given)
+        is_apart = self.rejects is None or Path(self.rejects).resolve() != output
+        require(is_apart, "rejects", "another file than `output`", self.rejects)
