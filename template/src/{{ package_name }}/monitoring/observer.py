@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..rules import typed
+from ..serving.admission import read_body
 from ..serving.config import ServeConfig
 from ..serving.engine import Engine
 from ..serving.problems import InvalidError, ProblemResponse, Reason, UnavailableError
@@ -75,10 +76,7 @@ class Observer:
     async def _feedback(self, scope: Scope, receive: Receive) -> JSONResponse:
         if scope["method"] != "POST":
             raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body, more = body + message.get("body", b""), message.get("more_body", False)
+        body = await read_body(receive)
         try:
             given = json.loads(body)
             id_, label = given["id"], given["label"]
