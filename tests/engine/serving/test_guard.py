@@ -125,8 +125,9 @@ def test_the_documentation_is_off_by_default(predictor):
     [("localhost", 200), ("127.0.0.1:8000", 200), ("[::1]:8000", 200), ("evil.example", 421)],
 )
 def test_a_server_on_loopback_answers_to_names_of_loopback(client, name, status):
-    answer = client.get("/health", headers={"Host": name})
+    answer = client.get("/model", headers={"Host": name})
     assert answer.status_code == status
+    assert client.get("/ready", headers={"Host": name}).status_code == 200
     if status == 421:
         assert "serving.security.allowed_hosts" in assert_problem(answer, status)
 
@@ -135,10 +136,10 @@ def test_the_names_of_a_server(predictor, config):
     named = SecurityConfig(allowed_hosts=["API.example.org", "*.example.com"])
     names = {"api.example.org:80": 200, "a.example.com": 200, "example.com": 421, "localhost": 421}
     with running(lambda: predictor, replace(config, security=named)) as client:
-        found = {name: client.get("/health", headers={"Host": name}).status_code for name in names}
+        found = {name: client.get("/metrics", headers={"Host": name}).status_code for name in names}
     assert found == names
     with running(lambda: predictor, replace(config, host="0.0.0.0")) as client:
-        assert client.get("/health", headers={"Host": "any.example"}).status_code == 200
+        assert client.get("/metrics", headers={"Host": "any.example"}).status_code == 200
 
 
 def test_pages_of_other_sites_get_nothing_unless_they_are_listed(predictor, config):
