@@ -95,7 +95,7 @@ def test_a_client_chooses_outputs(served: Urls) -> None:
     [
         ("text", {"words": np.array(["a"], object)}, "the inputs are text"),
         ("text", {"text": np.array([""], object)}, "inputs.0.text: String should have at least 1"),
-        ("text", {"text": np.array(["a"] * 65, object)}, "inputs: List should have at most 64"),
+        ("text", {"text": np.array(["a"] * 65, object)}, "text has 65 rows; the most are 64"),
         ("image", {"pixels": PIXELS[0]}, "pixels must have the shape [8, -1, -1]"),
         ("image", {"pixels": PIXELS * 2}, "Input should be less than or equal to 255"),
         (
@@ -130,7 +130,14 @@ def test_no_body_makes_the_server_fail(served: Urls) -> None:
                 {"data": [["a"], ["b", "c"]]},
                 {"data": [1]},
                 {"data": None},
+                {"shape": [1, 7]},
+                {"shape": [2_000_000], "data": [1] * 2_000_000},
             )
+        ),
+        json.dumps({"inputs": [tensor, tensor]}).encode(),
+        *(
+            json.dumps({"inputs": [tensor], "outputs": [one]}).encode()
+            for one in ({"name": []}, {})
         ),
         b'{"inputs": [{"name": "text", "shape": [1], "data": ' + b"[" * 90 + b"]" * 90 + b"}]}",
     ]

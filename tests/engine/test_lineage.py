@@ -2,6 +2,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from dvc.repo import Repo
 from toy_project.config import RegistryConfig
 from toy_project.lineage import (
@@ -46,3 +47,17 @@ def test_the_config_hash_covers_what_makes_a_model():
     config = make_config()
     assert config_hash(replace(config, registry=RegistryConfig(threshold=1))) == config_hash(config)
     assert config_hash(replace(config, seed=1)) != config_hash(config)
+
+
+@pytest.mark.parametrize(
+    ("answers", "version"),
+    [
+        ("_commit: v1.2.0\n", "v1.2.0"),
+        ("_commit: '6863739'\n", "6863739"),
+        ("<<<<<<< before\n_commit: v1\n", None),
+        ("- v1\n", None),
+    ],
+)
+def test_the_template_version_is_read_as_yaml(workspace, answers, version):
+    Path(".copier-answers.yml").write_text(answers, "utf-8")
+    assert current_lineage(make_config(), run_id=None).template_version == version

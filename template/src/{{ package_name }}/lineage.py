@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -12,12 +13,16 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Annotated, Any
 
+import yaml
+
 from .artifacts import PROCESSED
 from .config import Config
 from .rules import FILE_NAME, Checked, Rule
 
 ANSWERS = Path(".copier-answers.yml")
 MAX_PATCH_BYTES = 2**20
+
+log = logging.getLogger(__name__)
 
 Line = Annotated[
     str,
@@ -127,6 +132,11 @@ def _git(*arguments: str) -> bytes:
 
 
 def _template_version() -> str | None:
-    lines = ANSWERS.read_text("utf-8").splitlines() if ANSWERS.exists() else []
-    commits = [line.partition(":")[2].strip() for line in lines if line.startswith("_commit:")]
-    return commits[0] if commits else None
+    if not ANSWERS.exists():  # as in an image
+        return None
+    try:
+        answers = yaml.safe_load(ANSWERS.read_bytes())
+    except yaml.YAMLError as error:
+        log.warning("the model's lineage has no template version: %s", " ".join(str(error).split()))
+        return None
+    return str(answers["_commit"]) if isinstance(answers, dict) and "_commit" in answers else None

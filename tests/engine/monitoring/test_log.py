@@ -6,12 +6,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from prometheus_client import CollectorRegistry
+from toy_project.data.encoder import Encoder
 from toy_project.monitoring.log import (
     FEEDBACK,
     PREDICTIONS,
+    Answered,
     files_of,
     read_log,
 )
@@ -109,3 +113,15 @@ def test_an_offer_takes_no_time(tmp_path: Path) -> None:
     assert time.process_time() - started < 0.5
     log.close()
     assert not files_of(tmp_path, PREDICTIONS)
+
+
+def test_an_encoder_that_fails_costs_its_record_alone(tmp_path: Path, caplog) -> None:
+    registry, good = CollectorRegistry(), SimpleNamespace(measures=lambda row: {"length": 1})
+    log = make_log(tmp_path, registry)
+    row = {"text": "a"}
+    for encoder in (good, SimpleNamespace(measures=lambda row: row["none"]), good):
+        log.offer(Answered({"id": "a"}, row, cast(Encoder, encoder)))
+    log.write()
+    assert len(list(read_log(tmp_path, PREDICTIONS))) == 2
+    assert outcomes(registry) == {"written": 2, "lost": 1}
+    assert "a record is lost: KeyError('none')" in caplog.text

@@ -14,6 +14,10 @@ from toy_project.serving.engine import Engine, Served, UnavailableError
 from toy_project.serving.watcher import Source
 
 
+class Panic(BaseException):
+    """What a library in Rust raises when it panics."""
+
+
 class Doubler:
     """Doubles numbers, a batch at a time, and not before it is let."""
 
@@ -26,6 +30,8 @@ class Doubler:
         assert self.may_go_on.wait(timeout=10)
         if 13 in numbers:
             raise ValueError("13 cannot be doubled")
+        if 99 in numbers:
+            raise Panic
         return [2 * number for number in numbers]
 
 
@@ -147,6 +153,8 @@ def test_an_error_reaches_its_batch_and_no_other():
         doubler.may_go_on.set()
         with pytest.raises(ValueError, match="13 cannot be doubled"):
             await submit(12, 13)
+        with pytest.raises(RuntimeError, match="Panic"):
+            await submit(99)
         assert await submit(14) == [28]
 
     with_batcher(test)

@@ -125,8 +125,9 @@ def test_the_documentation_is_off_by_default(predictor):
     [("localhost", 200), ("127.0.0.1:8000", 200), ("[::1]:8000", 200), ("evil.example", 421)],
 )
 def test_a_server_on_loopback_answers_to_names_of_loopback(client, name, status):
-    answer = client.get("/health", headers={"Host": name})
+    answer = client.get("/model", headers={"Host": name})
     assert answer.status_code == status
+    assert client.get("/ready", headers={"Host": name}).status_code == 200
     if status == 421:
         assert "serving.security.allowed_hosts" in assert_problem(answer, status)
 
@@ -135,10 +136,10 @@ def test_the_names_of_a_server(predictor, config):
     named = SecurityConfig(allowed_hosts=["API.example.org", "*.example.com"])
     names = {"api.example.org:80": 200, "a.example.com": 200, "example.com": 421, "localhost": 421}
     with running(lambda: predictor, replace(config, security=named)) as client:
-        found = {name: client.get("/health", headers={"Host": name}).status_code for name in names}
+        found = {name: client.get("/metrics", headers={"Host": name}).status_code for name in names}
     assert found == names
     with running(lambda: predictor, replace(config, host="0.0.0.0")) as client:
-        assert client.get("/health", headers={"Host": "any.example"}).status_code == 200
+        assert client.get("/metrics", headers={"Host": "any.example"}).status_code == 200
 
 
 def test_pages_of_other_sites_get_nothing_unless_they_are_listed(predictor, config):
@@ -285,6 +286,20 @@ def test_half_open_connections_do_not_stop_others_and_are_closed(serve: Serve) -
                 waited += clients.map(seconds_to_answer, [served] * 8)
         assert max(waited) < 1
         assert len(waited) >= 8
+
+
+@pytest.mark.parametrize("start", [b"GET /", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Large: "])
+def test_a_head_without_an_end_is_refused(serve: Serve, start: bytes) -> None:
+    with serve() as served, socket.create_connection((served.host, served.port)) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" + start)
+        connection.settimeout(5)
+        received = connection.recv(65_536)
+        connection.sendall(b"a" * 65_537)
+        received += b"".join(iter(partial(connection.recv, 65_536), b""))
+        assert seconds_to_answer(served) < 1
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert b"HTTP/1.1 431 " in received
+    assert b"the head has more than 65536 bytes" in received
 
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"

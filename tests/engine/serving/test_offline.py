@@ -105,6 +105,22 @@ def test_a_bad_row_is_named_or_goes_to_a_file_of_its_own(model):
             "input must be a file, or a folder with files, of rows, got 'none.csv'",
         ),
         (
+            ["input=rows.csv", "output=./rows.csv"],
+            "output must be outside of `input`, which it would replace, got './rows.csv'",
+        ),
+        (
+            ["input=.", "output=out.csv"],
+            "output must be outside of `input`, which it would replace, got 'out.csv'",
+        ),
+        (
+            ["input=rows.csv", "output=out.csv", "rejects=rows.csv"],
+            "rejects must be outside of `input`, which it would replace, got 'rows.csv'",
+        ),
+        (
+            ["input=rows.csv", "output=out.jsonl", "rejects=out.jsonl"],
+            "rejects must be another file than `output`, got 'out.jsonl'",
+        ),
+        (
             ["input=rows.csv", "output=out.csv", "keep=[id]"],
             "keep must be some of the columns key, text, got ['id']",
         ),
@@ -116,7 +132,9 @@ def test_a_bad_row_is_named_or_goes_to_a_file_of_its_own(model):
 )
 def test_a_setting_that_cannot_be_used_is_told_in_one_line(settings, line, model):
     write_csv(Path("rows.csv"), ROWS)
+    before = Path("rows.csv").read_bytes()
     assert predicted(*settings) == f"error: {line}"
+    assert Path("rows.csv").read_bytes() == before
 
 
 def test_a_column_of_the_predictions_is_not_replaced(model):

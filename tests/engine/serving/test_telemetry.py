@@ -45,7 +45,7 @@ def test_waiting_and_predicting_are_timed(predictor, config):
         for _ in range(3):
             client.post("/predict", json={"text": "a"})
         client.post("/predict", json={"txt": "a"})
-        client.get("/health", headers={"Host": "elsewhere"})
+        client.get("/metrics", headers={"Host": "elsewhere"})
         lines = client.get("/metrics").text.splitlines()
     figures = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
     assert figures["queue_duration_seconds_count"] == "3.0"
@@ -62,10 +62,21 @@ def test_clients_cannot_make_series(predictor, config):
         counts = []
         for number in range(20):
             client.get(f"/{number}", headers={"X-Request-Id": str(number)})
-            client.get("/health", headers={"Host": f"host{number}"})
+            client.get("/model", headers={"Host": f"host{number}"})
             client.request(f"M{number}", "/predict")
             counts.append(len(client.get("/metrics").text.splitlines()))
     assert counts[2] == counts[-1]
+
+
+def test_requests_are_counted_by_their_route(predictor, config):
+    paths = ["/health", "/predict", "/model/schema", "/v2/models/toy_project/ready"]
+    with running(lambda: predictor, config) as client:
+        wait_until_ready(client)
+        for path in ("/", *paths):
+            client.post(path) if path == "/predict" else client.get(path)
+        counted = client.get("/metrics").text
+    routes = {*re.findall(r'^http_requests_total{path="([^"]*)"', counted, re.MULTILINE)}
+    assert routes == {"/ready", "/", *paths[:-1], "/v2/models/{name}/ready"}
 
 
 def test_a_log_of_json_has_the_ids_of_requests(serve: Serve) -> None:

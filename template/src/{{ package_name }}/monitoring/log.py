@@ -81,7 +81,12 @@ class PredictionLog:
         with self._writing:
             lines: dict[str, list[bytes]] = {}
             while self._waiting:
-                kind, record = self._described(self._waiting.popleft())
+                try:
+                    kind, record = self._described(self._waiting.popleft())
+                except Exception as error:  # of any encoder
+                    log.warning("%s: a record is lost: %r", self._folder, error)
+                    self._records.labels("lost").inc()
+                    continue
                 lines.setdefault(kind, []).append(json.dumps(record, default=str).encode() + b"\n")
             for kind, some in lines.items():
                 self._append(kind, some)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -13,6 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..rules import typed
+from ..serving.admission import read_body
 from ..serving.config import ServeConfig
 from ..serving.engine import Engine
 from ..serving.problems import InvalidError, ProblemResponse, Reason, UnavailableError
@@ -20,7 +22,7 @@ from ..serving.telemetry import request_id
 from .config import MonitoringConfig
 from .log import Answered, PredictionLog
 
-ONE, PATH = "/predict", "/feedback"
+ONE, FEEDBACK = "/predict", SimpleNamespace(path="/feedback")
 ANSWERED = "answered"
 """The list in a scope to which an app adds what it has answered: the model, rows and answers."""
 MAX_ID, MAX_LABEL = 200, 10_000
@@ -45,7 +47,8 @@ class Observer:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return self.log.close()
-        if scope["type"] == "http" and scope["path"] == PATH:
+        if scope["type"] == "http" and scope["path"] == FEEDBACK.path:
+            scope["route"] = FEEDBACK  # for RequestTelemetry
             try:
                 response = await self._feedback(scope, receive)
             except HTTPException as error:
@@ -73,10 +76,7 @@ class Observer:
     async def _feedback(self, scope: Scope, receive: Receive) -> JSONResponse:
         if scope["method"] != "POST":
             raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body, more = body + message.get("body", b""), message.get("more_body", False)
+        body = await read_body(receive)
         try:
             given = json.loads(body)
             id_, label = given["id"], given["label"]

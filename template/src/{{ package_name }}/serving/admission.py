@@ -106,7 +106,7 @@ class Admission:
         if content_type != JSON_TYPE and not JSON.fullmatch(content_type):
             message = "Content-Type must be application/json"
             raise InvalidError([{"type": "json_type", "loc": (), "msg": message}])
-        body = await _body(receive)
+        body = await read_body(receive)
         deadline.require_time()
         schema = served.schema
         if not schema.encoder.row_is_slow:
@@ -145,7 +145,12 @@ class Admission:
             self.num_inside -= 1
 
 
-async def _body(receive: Receive) -> bytes:
+async def read_body(receive: Receive) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        HTTPException: Its client has disconnected.
+    """
     message = await receive()
     chunks = [message.get("body", b"")]
     while message.get("more_body"):

@@ -134,8 +134,8 @@ class Batcher:
             rows = [row for waiting in batch for row in waiting.request.rows]
             try:
                 outcome: list[Any] | Exception = self._call(batch[0].request.served, rows)
-            except Exception as error:
-                outcome = error
+            except BaseException as error:  # as a panic in Rust: the thread must go on
+                outcome = error if isinstance(error, Exception) else RuntimeError(repr(error))
             with suppress(RuntimeError):  # the server has stopped before the batch was done
                 self._loop.call_soon_threadsafe(self._finish, batch, outcome)
 

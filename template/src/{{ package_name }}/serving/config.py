@@ -36,7 +36,8 @@ class ShadowConfig(Checked, section="serving.shadow"):
     """The share of batches that it gets; those that come while it is busy are left out."""
 
 
-OPEN_PATHS = ("/", "/health", "/ready", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
+PROBES = ("/health", "/ready", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
+"""Paths that only report a state, whatever the header `Host` is: Kubernetes probes an address."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,13 @@ class SecurityConfig(Checked, section="serving.security"):
     api_keys_file: str | None = None
     """A file with the SHA-256 of an API key in each line, which is read again when it changes. With
     it, or with digests in the environment variable SERVING_API_KEYS, each request needs a key."""
-    open_paths: list[str] = field(default_factory=lambda: list(OPEN_PATHS))
+    open_paths: list[str] = field(default_factory=lambda: ["/", *PROBES])
     """Paths that need no key."""
     max_requests_per_key: PositiveInt = 256
     """Requests with the same key that are answered at once; one more gets a 429."""
     allowed_hosts: list[str] = field(default_factory=list)
     """Names that a request's header `Host` may have, as `api.example.org` or `*.example.org`. If
-    empty: those of loopback if the server listens there, else all."""
+    empty: those of loopback if the server listens there, else all. Probes may have any."""
     cors_origins: list[str] = field(default_factory=list)
     """Sites whose pages may use the server, as `https://example.org`; `*` for all."""
 
@@ -151,3 +152,12 @@ class PredictConfig(ServeConfig):
     """Rows that are predicted together."""
     num_workers: Annotated[int, within(1, 256)] = 1
     """Processes that share the rows, with `serving.num_threads` threads each."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        source, output = Path(self.input).resolve(), Path(self.output).resolve()
+        for name, given in (("output", self.output), ("rejects", self.rejects)):
+            is_apart = given is None or not Path(given).resolve().is_relative_to(source)
+            require(is_apart, name, "outside of `input`, which it would replace", given)
+        is_apart = self.rejects is None or Path(self.rejects).resolve() != output
+        require(is_apart, "rejects", "another file than `output`", self.rejects)

@@ -20,7 +20,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..rules import ConfigError
-from .config import SecurityConfig, ServingConfig
+from .config import PROBES, SecurityConfig, ServingConfig
 from .problems import ProblemResponse, Reason, RefusedError, as_problem
 
 API_KEYS = "SERVING_API_KEYS"
@@ -93,7 +93,8 @@ class Guard:
 
         try:
             headers = dict(scope["headers"])
-            if not self._is_allowed(headers.get(b"host", b"")):
+            is_probe = scope["path"] in PROBES
+            if not is_probe and not self._is_allowed(headers.get(b"host", b"")):
                 detail = "this host is not in serving.security.allowed_hosts"
                 raise RefusedError(421, detail, Reason.host)
             await self.app(scope, self._limited(headers, receive), finish)

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from .engine import Engine
+from .telemetry import NamedRoute
 
 PAGE = Path(__file__).with_name("page.html").read_text("utf-8")
 FETCHED = "connect-src 'self'; img-src data:"
@@ -27,7 +28,7 @@ def routes(engine: Engine) -> list[Route]:
     async def schema(request: Request) -> Response:
         return JSONResponse(about(engine))
 
-    return [Route("/", page), Route("/model/schema", schema)]
+    return [NamedRoute("/", page), NamedRoute("/model/schema", schema)]
 
 
 def about(engine: Engine) -> dict[str, Any]:

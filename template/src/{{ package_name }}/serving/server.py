@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+from http import HTTPStatus
 from time import monotonic
 from types import FrameType
 from typing import Any
@@ -20,6 +21,8 @@ from .engine import MODEL_THREAD, Engine
 from .problems import ProblemResponse
 from .telemetry import JsonFormatter
 
+MAX_HEAD_BYTES = 65_536
+"""Of a request: its first line and its headers."""
 GRACE_S = 1.0
 """How long an idle connection stays open at the end: a request may be on its way."""
 
@@ -28,6 +31,48 @@ log = logging.getLogger(__name__)
 
 class ServingError(ProjectError):
     """The server cannot run as it was configured."""
+
+
+class Connection:
+    """What a connection does differently than uvicorn's, whichever of its two parsers it has."""
+
+    transport: Any
+    num_head_bytes: int | None = None
+    """How much of a request's head was read after its first data; `None` outside a head."""
+
+    def on_message_begin(self) -> None:
+        """Count from here. The parser h11, which does not call this, has a limit itself."""
+        self.num_head_bytes = 0
+        self._uvicorn.on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Count no more."""
+        self.num_head_bytes = None
+        self._uvicorn.on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless the head is too large."""
+        if self.num_head_bytes is not None:
+            self.num_head_bytes += len(data)
+            if self.num_head_bytes > MAX_HEAD_BYTES:
+                return self._answer(431, f"the head has more than {MAX_HEAD_BYTES} bytes")
+        return self._uvicorn.data_received(data)
+
+    def send_400_response(self, message: str) -> None:
+        """Answer what is no HTTP in the format of all errors."""
+        self._answer(400, message)
+
+    def _answer(self, status: int, message: str) -> None:
+        problem = ProblemResponse(HTTPException(status, message))
+        lines = [b"%s: %s\r\n" % header for header in problem.raw_headers]
+        start = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
+        head = b"%s%sconnection: close\r\n\r\n" % (start, b"".join(lines))
+        self.transport.write(head + problem.body)
+        self.transport.close()
+
+    @property
+    def _uvicorn(self) -> Any:
+        return super()
 
 
 class Server(uvicorn.Server):
@@ -64,9 +109,8 @@ class Server(uvicorn.Server):
             ws="none",
         )
         config.load()
-        # uvicorn answers what is no HTTP itself, whichever of its two parsers is installed.
-        own = {"send_400_response": _answer_malformed}
-        config.http_protocol_class = type("Protocol", (config.http_protocol_class,), own)
+        bases: Any = Connection, config.http_protocol_class
+        config.http_protocol_class = type("Protocol", bases, {})
         super().__init__(config)
 
     async def on_tick(self, counter: int) -> bool:
@@ -118,15 +162,6 @@ class Server(uvicorn.Server):
             if for_connections and not self.server_state.connections:
                 return
             await asyncio.sleep(0.05)
-
-
-def _answer_malformed(connection: Any, message: str) -> None:
-    """Answer a request that cannot be parsed, in the format of all errors."""
-    problem = ProblemResponse(HTTPException(400, message))
-    lines = [b"%s: %s\r\n" % header for header in problem.raw_headers]
-    head = b"HTTP/1.1 400 Bad Request\r\n%sconnection: close\r\n\r\n" % b"".join(lines)
-    connection.transport.write(head + problem.body)
-    connection.transport.close()
 
 
 def run(app: ASGIApp, engine: Engine, *, note: str) -> None:

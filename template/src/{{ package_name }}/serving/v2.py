@@ -21,6 +21,7 @@ from starlette.types import Message
 from ..data.encoder import Field as RequestField
 from .engine import Engine
 from .problems import InvalidError, ProblemResponse
+from .telemetry import NamedRoute
 
 MODEL = __name__.partition(".")[0]
 DATATYPES = {float: "FP32", bool: "BOOL"}
@@ -41,12 +42,18 @@ class Tensor(BaseModel):
     """Nested, or flat in row-major order."""
 
 
+class Output(BaseModel):
+    """A tensor to answer with."""
+
+    name: str
+
+
 class InferRequest(BaseModel):
     """A request to predict rows."""
 
     id: str = ""
     inputs: Annotated[list[Tensor], Field(min_length=1)]
-    outputs: list[dict[str, Any]] = []
+    outputs: list[Output] = []
     """The tensors to answer with; all, if none is named."""
 
 
@@ -100,14 +107,15 @@ def routes(engine: Engine, answers: Callable[..., Awaitable[Answers]]) -> list[R
     async def infer(request: Request) -> Any:
         try:
             asked = InferRequest.model_validate_json(await request.body())
-            rows = requests(asked.inputs, inputs(engine.require_loaded().schema.encoder.fields()))
+            known = inputs(engine.require_loaded().schema.encoder.fields())
+            rows = requests(asked.inputs, known, max_rows=engine.config.max_batch_size)
         except ValidationError as error:
             raise InvalidError(error.errors(include_url=False, include_input=False)) from None
         except ValueError as error:
             problem = {"type": "tensor", "loc": ("inputs",), "msg": str(error)}
             raise InvalidError([problem]) from error
         found = await predict(request, rows)
-        names = {one.get("name") for one in asked.outputs}
+        names = {one.name for one in asked.outputs}
         return {
             "model_name": MODEL,
             "model_version": found[0]["model_version"],
@@ -116,12 +124,12 @@ def routes(engine: Engine, answers: Callable[..., Awaitable[Answers]]) -> list[R
         }
 
     return [
-        Route("/v2", _protocol(server)),
-        Route("/v2/health/live", _protocol(live)),
-        Route("/v2/health/ready", _protocol(ready)),
-        Route("/v2/models/{name}", _protocol(model)),
-        Route("/v2/models/{name}/ready", _protocol(ready)),
-        Route("/v2/models/{name}/infer", _protocol(infer), methods=["POST"]),
+        NamedRoute("/v2", _protocol(server)),
+        NamedRoute("/v2/health/live", _protocol(live)),
+        NamedRoute("/v2/health/ready", _protocol(ready)),
+        NamedRoute("/v2/models/{name}", _protocol(model)),
+        NamedRoute("/v2/models/{name}/ready", _protocol(ready)),
+        NamedRoute("/v2/models/{name}/infer", _protocol(infer), methods=["POST"]),
     ]
 
 
@@ -139,19 +147,26 @@ def inputs(fields: Mapping[str, RequestField], path: Sequence[str] = ()) -> dict
     return found
 
 
-def requests(tensors: Sequence[Tensor], known: Mapping[str, Input]) -> list[dict[str, Any]]:
+def requests(
+    tensors: Sequence[Tensor], known: Mapping[str, Input], *, max_rows: int
+) -> list[dict[str, Any]]:
     """Return the request of `POST /predict` for each row; a NaN is a missing value.
 
     Raises:
-        ValueError: A tensor is unknown, or its shape does not fit.
+        ValueError: A tensor is unknown or given twice, or its shape does not fit.
     """
+    if len({one.name for one in tensors}) < len(tensors):
+        raise ValueError("an input is given twice")
     rows: list[dict[str, Any]] = []
     for name, shape, data in ((one.name, one.shape, one.data) for one in tensors):
         if name not in known:
             raise ValueError(f"the inputs are {', '.join(known)}")
+        if shape[0] > max_rows:
+            raise ValueError(f"{name} has {shape[0]} rows; the most are {max_rows}")
         path, _, expected = known[name]
+        array = np.array(data, dtype=object).reshape(shape)
         # [rows, 1] is one value for each row, too.
-        values = np.array(data, dtype=object).reshape(shape if expected[1:] else shape[0]).tolist()
+        values = (array if expected[1:] else array.reshape(shape[0])).tolist()
         rows = rows or [{} for _ in values]
         if len(rows) != len(values) or len(shape) < len(expected):
             raise ValueError(f"{name} must have the shape {[len(rows), *expected[1:]]}")

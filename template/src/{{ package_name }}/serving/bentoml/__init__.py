@@ -19,7 +19,6 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ...data.rows import Values
@@ -29,7 +28,7 @@ from ..guard import KeyRing, protect
 from ..problems import answer
 from ..schema import Health
 from ..server import run
-from ..telemetry import RequestTelemetry
+from ..telemetry import NamedRoute, RequestTelemetry
 from .gate import Gate
 
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
@@ -188,8 +187,8 @@ def _status_app(engine: Engine) -> Starlette:
     gets, posts = (health, ready, model, metrics), (reload, rollback)
     return Starlette(
         routes=[
-            *(Route(f"/{endpoint.__name__}", endpoint) for endpoint in gets),
-            *(Route(f"/admin/{one.__name__}", one, methods=["POST"]) for one in posts),
+            *(NamedRoute(f"/{endpoint.__name__}", endpoint) for endpoint in gets),
+            *(NamedRoute(f"/admin/{one.__name__}", one, methods=["POST"]) for one in posts),
         ],
         exception_handlers={HTTPException: answer},
     )
