@@ -16,6 +16,7 @@ from toy_project.serving.config import (
     ServeConfig,
     ServingConfig,
 )
+from toy_project.serving.source import load_predictor
 from toy_project.tracking.base import (
     TrackingError,
     create_tracker,
@@ -91,7 +92,7 @@ def test_a_port_that_is_taken_is_named(workspace, monkeypatch):
 def test_the_champion_is_served_under_its_version(tracking, bundle_folder):
     config = make_config(ServeConfig, tracking=tracking, serving=ServingConfig(model="champion"))
     with pytest.raises(TrackingError, match="model has no champion; run `make register`"):
-        serve.load_predictor(config)
+        load_predictor(config)
     bundle = Bundle.load(bundle_folder)
     registry = create_registry(tracking)
     with create_tracker(tracking).start("a run") as run:
@@ -100,10 +101,10 @@ def test_the_champion_is_served_under_its_version(tracking, bundle_folder):
             model = registry.register("model", bundle_folder, run=run, description="", tags=tags)
             registry.promote(model, run=run)
             if version == bundle.version:
-                assert serve.load_predictor(config).version == model.version
+                assert load_predictor(config).version == model.version
     line = f"version {model.version} of model is not the model that was registered"
     with pytest.raises(BundleError, match=line):
-        serve.load_predictor(config)
+        load_predictor(config)
 
 
 def test_without_tracking_there_is_no_champion():
@@ -111,5 +112,5 @@ def test_without_tracking_there_is_no_champion():
         ServeConfig, tracking=TrackingConfig("none"), serving=ServingConfig(model="champion")
     )
     with pytest.raises(TrackingError) as caught:
-        serve.load_predictor(config)
+        load_predictor(config)
     assert str(caught.value) == "tracking=none has no registry; choose another tracker"

@@ -15,7 +15,7 @@ from .compose import one_line_errors, read_config
 from .serving.bentoml import create_service
 from .serving.config import ServeConfig
 from .serving.engine import Engine
-from .serving.watcher import Source
+from .serving.source import Source
 
 if TYPE_CHECKING:
     from .serving.predictor import Predictor

@@ -7,8 +7,6 @@ import json
 import logging
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
 from .artifacts import REPORTS, new_file
 from .compose import stage
@@ -25,19 +23,12 @@ log = logging.getLogger(__name__)
 @stage(ServeConfig, "serve")
 def main(config: ServeConfig) -> None:
     """Write reports/monitoring.html, and what it shows as JSON."""
-    from .models.bundle import Bundle
     from .monitoring.page import page
     from .monitoring.report import summarize
-    from .serve import ALIASES, find_model
-    from .tracking.registry import create_registry
+    from .serving.source import load_bundle
 
     settings = typed("monitoring", MonitoringConfig, config.monitoring)
-    if config.serving.model in ALIASES:
-        model: Any = find_model(config).state
-        bundle, version = create_registry(config.tracking).load(model), model.version
-    else:
-        bundle = Bundle.load(Path(config.serving.model))
-        version = bundle.version
+    bundle, version = load_bundle(config)
     summary = summarize(bundle, version, settings, now=time.time())
     for name, text in (
         ("monitoring.json", json.dumps(summary, indent=2, ensure_ascii=False)),

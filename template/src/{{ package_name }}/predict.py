@@ -9,8 +9,8 @@ from .serving.config import PredictConfig
 @stage(PredictConfig, "serve")
 def main(config: PredictConfig) -> None:
     """Predict the rows of `input` and write them to `output`; a killed run continues."""
-    from .serve import load_predictor
     from .serving.offline import predict_file
+    from .serving.source import load_predictor
 
     predict_file(config, partial(load_predictor, config))
 

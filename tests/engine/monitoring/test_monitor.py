@@ -19,7 +19,7 @@ from toy_project.monitoring.drift import drift_of
 from toy_project.monitoring.log import Answered, read_log
 from toy_project.monitoring.observer import observe
 from toy_project.serving.predictor import Predictor
-from toy_project.serving.watcher import Source
+from toy_project.serving.source import Source
 
 from .. import commands
 from ..serving.conftest import compose, running, wait_until_ready

@@ -31,7 +31,7 @@ from toy_project.serving.config import (
 )
 from toy_project.serving.engine import Engine
 from toy_project.serving.predictor import Predictor
-from toy_project.serving.watcher import Source
+from toy_project.serving.source import Source
 
 from ..conftest import DATA, bundle_of, has, make_config, process
 

@@ -11,7 +11,7 @@ from toy_project.serving.admission import MARGIN, Admission, Admitted, Deadline
 from toy_project.serving.batching import Batcher
 from toy_project.serving.config import ServingConfig
 from toy_project.serving.engine import Engine, Served, UnavailableError
-from toy_project.serving.watcher import Source
+from toy_project.serving.source import Source
 
 
 class Panic(BaseException):

@@ -17,7 +17,7 @@ from toy_project.serving.config import SecurityConfig, ServingConfig
 from toy_project.serving.engine import Engine
 from toy_project.serving.fastapi import create_app
 from toy_project.serving.predictor import Predictor
-from toy_project.serving.watcher import Source
+from toy_project.serving.source import Source
 
 from .conftest import Serve, Served, running, wait_until_ready
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from toy_project import serve
 from toy_project.models.bundle import BundleError
 from toy_project.rules import ConfigError
+from toy_project.serving.source import load_predictor
 
 from .conftest import compose
 
@@ -41,7 +41,7 @@ def signed(bundle_folder: Path, tmp_path: Path) -> tuple[Path, Path]:
 def load(bundle: Path, public: Path | None) -> str:
     """Return the version of the model that a server would load."""
     key = f"serving.signature_key={public or 'null'}"
-    return serve.load_predictor(compose(f"serving.model={bundle}", key)).version
+    return load_predictor(compose(f"serving.model={bundle}", key)).version
 
 
 def test_a_signed_bundle_is_served(signed: tuple[Path, Path]) -> None:

@@ -25,7 +25,7 @@ from toy_project.objectives.regression import Regression, RegressionConfig
 from toy_project.serving.config import ServeConfig, ServingConfig, ShadowConfig
 from toy_project.serving.engine import Engine
 from toy_project.serving.predictor import Predictor
-from toy_project.serving.watcher import Source, find_in_folder
+from toy_project.serving.source import Source, find_in_folder
 from toy_project.tracking.base import create_tracker
 from toy_project.tracking.registry import create_registry
 

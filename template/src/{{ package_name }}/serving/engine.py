@@ -17,8 +17,9 @@ from .config import ServingConfig
 from .problems import Reason, UnavailableError
 from .schema import Schema
 from .shadow import Shadow
+from .source import Source
 from .telemetry import Telemetry
-from .watcher import Source, Watcher
+from .watcher import Watcher
 
 if TYPE_CHECKING:
     from .predictor import Predictor

@@ -15,7 +15,8 @@ from prometheus_client import CollectorRegistry, Counter, Summary
 
 from ..data.rows import Values
 from .config import ServingConfig
-from .watcher import Source, Watcher
+from .source import Source
+from .watcher import Watcher
 
 if TYPE_CHECKING:
     from .predictor import Predictor

@@ -1,13 +1,12 @@
-"""Loads a model again when its source changes: a bundle's folder, or an alias of the registry."""
+"""Loads a model again when its source changes."""
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..tracking.base import TrackingError
+from .source import Found, Source
 
 if TYPE_CHECKING:
     from .predictor import Predictor
@@ -18,35 +17,6 @@ MAX_INTERVAL_S = 60
 """Longest interval between attempts to reach a registry that does not answer."""
 
 log = logging.getLogger(__name__)
-
-
-class Found(NamedTuple):
-    """What a source holds."""
-
-    name: str = "the model"
-    """The version or the folder, as people call it."""
-    state: object = None
-    """Another one if the content may be another."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a model comes from. Both functions raise a TrackingError if that cannot be reached."""
-
-    load: Callable[[], "Predictor"]
-    """Returns a predictor that has passed its checks, or raises a BundleError."""
-    find: Callable[[], Found] = Found
-    """Returns what `load` would load; by default always the same."""
-
-
-def find_in_folder(folder: Path) -> Found:
-    """Return what `folder` holds, without reading its files."""
-    try:
-        files = {path: path.stat() for path in sorted(folder.rglob("*"))}
-    except OSError:  # it is being replaced
-        return Found(str(folder), None)
-    state = [(path, file.st_ino, file.st_size, file.st_mtime_ns) for path, file in files.items()]
-    return Found(str(folder), state)
 
 
 class Watcher:
