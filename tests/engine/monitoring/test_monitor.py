@@ -169,6 +169,7 @@ def test_the_server_names_its_answers_and_takes_the_truth(trained: Trained, tmp_
     with running(source, config.serving, partial(observe, config=config)) as client:
         wait_until_ready(client)
         one = client.post("/predict", json=bodies[0])
+        assert client.get("/v2/models/toy_project").status_code == 200
         several = client.post("/predict/batch", json={"inputs": bodies})
         ids = [one.headers["X-Request-Id"]]
         ids += [f"{several.headers['X-Request-Id']}/{number}" for number in range(3)]
