@@ -169,6 +169,7 @@ def test_the_server_names_its_answers_and_takes_the_truth(trained: Trained, tmp_
     with running(source, config.serving, partial(observe, config=config)) as client:
         wait_until_ready(client)
         one = client.post("/predict", json=bodies[0])
+        assert client.get("/v2/models/toy_project").status_code == 200
         several = client.post("/predict/batch", json={"inputs": bodies})
         ids = [one.headers["X-Request-Id"]]
         ids += [f"{several.headers['X-Request-Id']}/{number}" for number in range(3)]
@@ -177,6 +178,8 @@ def test_the_server_names_its_answers_and_takes_the_truth(trained: Trained, tmp_
             assert client.post("/feedback", json=truth).json() == {"accepted": True}
         for bad in ({}, {"id": 1, "label": 2}, {"id": "a" * 300, "label": 2}, {"id": "a"}, []):
             assert client.post("/feedback", json=bad).status_code == 422
+        of_a_form = client.post("/feedback", content=json.dumps({"id": ids[0], "label": "forged"}))
+        assert (of_a_form.status_code, "application/json" in of_a_form.text) == (422, True)
         assert client.get("/feedback").status_code == 405
     records = {record["id"]: record for record in read_log(tmp_path, "predictions")}
     assert list(records) == ids

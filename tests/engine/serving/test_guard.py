@@ -256,6 +256,18 @@ def test_a_large_body_without_a_length_is_refused_while_it_comes(client):
     assert_problem(client.post("/predict", content=chunks(), headers=JSON), 413)
 
 
+def test_the_bodies_of_all_requests_are_bounded(predictor, config):
+    limits = replace(config, max_body_bytes=1000, max_bytes_in_flight=1000)
+    with guarded(predictor, limits) as client:
+        with half_sent(client, {}):
+            time.sleep(0.2)
+            busy = client.post("/predict", content=b" " * 999, headers=JSON)
+            assert "too much is being read" in assert_problem(busy, 503)
+            assert (busy.headers["Retry-After"], busy.headers["Connection"]) == ("1", "close")
+        time.sleep(0.2)
+        assert client.post("/predict", content=b" " * 999, headers=JSON).status_code == 422
+
+
 def test_a_slow_body_gets_an_answer_and_the_connection_is_closed(predictor, config):
     with guarded(predictor, replace(config, body_timeout_s=0.5)) as client:
         connection = half_sent(client, {})

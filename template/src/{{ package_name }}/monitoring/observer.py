@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..rules import typed
-from ..serving.admission import read_body
+from ..serving.admission import read_json
 from ..serving.config import ServeConfig
 from ..serving.engine import Engine
 from ..serving.problems import InvalidError, ProblemResponse, Reason, UnavailableError
@@ -76,7 +76,7 @@ class Observer:
     async def _feedback(self, scope: Scope, receive: Receive) -> JSONResponse:
         if scope["method"] != "POST":
             raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
-        body = await read_body(receive)
+        body = await read_json(dict(scope["headers"]), receive)
         try:
             given = json.loads(body)
             id_, label = given["id"], given["label"]

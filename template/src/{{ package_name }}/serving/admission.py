@@ -102,11 +102,7 @@ class Admission:
         served, headers = self._engine.require_loaded(), dict(scope["headers"])
         deadline = self._deadline(headers)
         self.require_room(1, deadline)
-        content_type = headers.get(b"content-type", b"")
-        if content_type != JSON_TYPE and not JSON.fullmatch(content_type):
-            message = "Content-Type must be application/json"
-            raise InvalidError([{"type": "json_type", "loc": (), "msg": message}])
-        body = await read_body(receive)
+        body = await read_json(headers, receive)
         deadline.require_time()
         schema = served.schema
         if not schema.encoder.row_is_slow:
@@ -145,12 +141,16 @@ class Admission:
             self.num_inside -= 1
 
 
-async def read_body(receive: Receive) -> bytes:
-    """Return the body of a request.
+async def read_json(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+    """Return the body of a request that says that it is JSON, as forms of other sites cannot.
 
     Raises:
-        HTTPException: Its client has disconnected.
+        HTTPException: It is of another type, or its client has disconnected.
     """
+    content_type = headers.get(b"content-type", b"")
+    if content_type != JSON_TYPE and not JSON.fullmatch(content_type):
+        message = "Content-Type must be application/json"
+        raise InvalidError([{"type": "json_type", "loc": (), "msg": message}])
     message = await receive()
     chunks = [message.get("body", b"")]
     while message.get("more_body"):

@@ -87,6 +87,8 @@ class ServingConfig(Checked, section="serving"):
     """Characters of one text, at most."""
     max_body_bytes: PositiveInt = 8_000_000
     """Bytes of one request, at most; a larger one gets a 413."""
+    max_bytes_in_flight: int = 256_000_000
+    """Bytes of all requests that are not answered, at most; one that exceeds it gets a 503."""
     header_timeout_s: PositiveFloat = 10.0
     """Seconds until a request's head is complete; then the connection is closed."""
     body_timeout_s: PositiveFloat = 30.0
@@ -118,6 +120,9 @@ class ServingConfig(Checked, section="serving"):
         room = self.max_queue_size >= self.max_batch_size
         expected = f">= serving.max_batch_size={self.max_batch_size}"
         require(room, "serving.max_queue_size", expected, self.max_queue_size)
+        room = self.max_bytes_in_flight >= self.max_body_bytes
+        expected = f">= serving.max_body_bytes={self.max_body_bytes}"
+        require(room, "serving.max_bytes_in_flight", expected, self.max_bytes_in_flight)
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ RELOAD_S = 1.0
 """How often the file of API keys is looked at, at most."""
 CLOSE = {"Connection": "close"}
 """Of an answer to a request whose body is not read to its end."""
+BUSY = {**CLOSE, "Retry-After": "1"}
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 POLICY = b"content-security-policy"
 NO_FRAMES = (POLICY, b"frame-ancestors 'none'")
@@ -67,12 +68,24 @@ class Guard:
         self.app = app
         self._config = config
         self._is_allowed = _host_check(config)
+        self._num_bytes = 0
+        """Of the bodies of requests that are not answered."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         started = complete = replaced = False
+        num_bytes = 0
+
+        def count(more: int) -> None:
+            nonlocal num_bytes
+            num_bytes += more
+            self._num_bytes += more
+            if num_bytes > self._config.max_body_bytes:
+                raise _too_large(self._config.max_body_bytes)
+            if self._num_bytes > self._config.max_bytes_in_flight:
+                raise RefusedError(503, "too much is being read", Reason.queue_full, BUSY)
 
         async def finish(message: Message) -> None:
             nonlocal started, complete, replaced
@@ -97,7 +110,7 @@ class Guard:
             if not is_probe and not self._is_allowed(headers.get(b"host", b"")):
                 detail = "this host is not in serving.security.allowed_hosts"
                 raise RefusedError(421, detail, Reason.host)
-            await self.app(scope, self._limited(headers, receive), finish)
+            await self.app(scope, self._limited(headers, receive, count), finish)
         except Exception as error:
             if started and not complete:
                 raise  # uvicorn logs it, and closes the connection
@@ -106,9 +119,11 @@ class Guard:
                 error = HTTPException(500)
             if not complete:  # as a framework does that raises after it has answered
                 await ProblemResponse(error)(scope, receive, finish)
+        finally:
+            self._num_bytes -= num_bytes
 
-    def _limited(self, headers: Headers, receive: Receive) -> Receive:
-        """Return what receives a body, and raises when it is too large or too slow.
+    def _limited(self, headers: Headers, receive: Receive, count: Callable[[int], None]) -> Receive:
+        """Return what receives and counts a body, and raises when it is too slow.
 
         Raises:
             RefusedError: Its header says already that it is too large.
@@ -120,10 +135,10 @@ class Guard:
         if int(length or 0) > limit:
             raise _too_large(limit)
         deadline = asyncio.get_running_loop().time() + seconds
-        num_bytes, complete = 0, False
+        complete = False
 
         async def limited() -> Message:
-            nonlocal num_bytes, complete
+            nonlocal complete
             if complete:
                 return await receive()
             try:
@@ -132,10 +147,8 @@ class Guard:
             except TimeoutError as error:
                 detail = f"the body was not complete after {seconds:g} s"
                 raise RefusedError(408, detail, Reason.body_too_slow, CLOSE) from error
-            num_bytes += len(message.get("body", b""))
             complete = not message.get("more_body")
-            if num_bytes > limit:
-                raise _too_large(limit)
+            count(len(message.get("body", b"")))
             return message
 
         return limited

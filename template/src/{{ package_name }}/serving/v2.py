@@ -94,6 +94,7 @@ def routes(engine: Engine, answers: Callable[..., Awaitable[Answers]]) -> list[R
     async def model(request: Request) -> Any:
         served = engine.require_loaded()
         encoder = served.schema.encoder
+        request.scope.pop("answered", None)  # an example is no input that is recorded
         example = await predict(request, [encoder.request(encoder.example)])
         named = inputs(encoder.fields()).items()
         return {
