@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import httpx2
 import pytest
+from PIL import Image
 from toy_project.data.image import ImageEncoder, Mode
 from toy_project.data.spec import DataSpec
 from toy_project.models.base import build_model
@@ -119,6 +120,16 @@ def test_a_progressive_image_is_predicted_unless_it_has_many_scans(client):
     assert client.post("/predict", json=body_of(PROGRESSIVE)).status_code == 200
     [problem] = client.post("/predict", json=body_of(SCANS)).json()["errors"]
     assert problem["msg"].endswith("scans, more than 32")
+
+
+def test_a_batch_of_large_images_does_not_hold_up_others(client):
+    large = body_of(encoded(Image.new("L", (4096, 4096))))
+    with ThreadPoolExecutor(1) as other:
+        batch = other.submit(client.post, "/predict/batch", json={"inputs": [large] * 16})
+        sleep(0.1)
+        assert client.post("/predict", json={"pixels": [[0]]}).status_code == 200
+        assert not batch.done()
+        assert batch.result().status_code == 200
 
 
 def test_a_bad_image_fails_its_own_request(client):

@@ -2,7 +2,7 @@ import bentoml
 import pytest
 from toy_project.errors import ProjectError
 
-from .conftest import running
+from .conftest import running, wait_until_ready
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside the server
 
@@ -10,6 +10,14 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 def test_the_probes_of_a_bento(client, path):
     assert client.get(path).status_code == 200
+
+
+def test_a_server_that_stops_is_not_ready(predictor, config):
+    engines = []
+    with running(lambda: predictor, config, engines.append) as client:
+        wait_until_ready(client)
+        engines[0].is_stopping = True
+        assert [client.get(path).status_code for path in ("/livez", "/readyz")] == [200, 503]
 
 
 def test_a_model_that_cannot_be_loaded_ends_in_failing_probes(config, caplog):

@@ -148,7 +148,7 @@ def test_a_request_with_other_columns_or_types_is_refused(bundle, features):
 
 def predicted(bundle: Bundle, body: str, *, is_batch: bool = False) -> list[Any]:
     """Return the predictions for a request's body, as both servers do."""
-    rows = Schema(bundle.spec, ServingConfig()).rows(body.encode(), is_batch=is_batch)
+    rows = [*Schema(bundle.spec, ServingConfig()).rows(body.encode(), is_batch=is_batch)]
     return Predictor(bundle).predict(rows)
 
 

@@ -106,7 +106,7 @@ class Admission:
         deadline.require_time()
         schema = served.schema
         if not schema.encoder.row_is_slow:
-            rows = schema.rows(body, is_batch=is_batch)
+            rows = [*schema.rows(body, is_batch=is_batch)]
         else:
             rows = await self._slow_rows(served, body, deadline, is_batch=is_batch)
         self.require_room(len(rows), deadline)
@@ -128,15 +128,21 @@ class Admission:
     async def _slow_rows(
         self, served: Served, body: bytes, deadline: Deadline, *, is_batch: bool
     ) -> list[Values]:
-        """Return the rows of a body, after those of the bodies that came before it."""
+        """Return the rows of a body, which take turns with those of other bodies."""
+        rows, found = served.schema.rows(body, is_batch=is_batch), []
 
-        def read() -> list[Values]:
+        def read() -> Values | None:
             deadline.require_time()
-            return served.schema.rows(body, is_batch=is_batch)
+            return next(rows, None)
 
+        run = asyncio.get_running_loop().run_in_executor
         self.num_inside += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._reader, read)
+            while (row := await run(self._reader, read)) is not None:
+                found.append(row)
+                if not is_batch:
+                    break
+            return found
         finally:
             self.num_inside -= 1
 

@@ -1,6 +1,6 @@
 """The bodies of requests and responses, for the encoder and the objective of a bundle."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
@@ -43,8 +43,8 @@ class Schema:
         # Their core functions take a microsecond; methods of the models of the same effect, four.
         self._one, self._batch = TypeAdapter(self.request), TypeAdapter(self.batch_request)
 
-    def rows(self, body: bytes, *, is_batch: bool) -> list[Values]:
-        """Return the row of each input in a request's body.
+    def rows(self, body: bytes, *, is_batch: bool) -> Iterator[Values]:
+        """Yield the row of each input in a request's body.
 
         Raises:
             InvalidError: The body is no JSON, or an input does not fit.
@@ -57,15 +57,14 @@ class Schema:
                 raise InvalidError([], count=count) from None
             raise InvalidError(error.errors(include_url=False, include_input=False)) from None
         document = adapter.serializer.to_python(request, by_alias=True)
-        rows = []
         for number, one in enumerate(document["inputs"] if is_batch else [document]):
             try:
-                rows.append(self.encoder.row(one))
+                row = self.encoder.row(one)
             except ValueError as error:
                 place = ("inputs", number) if is_batch else ()
                 problem = {"type": "value_error", "loc": place, "msg": str(error)}
                 raise InvalidError([problem]) from error
-        return rows
+            yield row
 
 
 def request_model(name: str, fields: Mapping[str, RequestField], *, max_length: int) -> Any:

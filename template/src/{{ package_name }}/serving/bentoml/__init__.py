@@ -86,7 +86,7 @@ def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
             return engine.error is None
 
         async def __is_ready__(self) -> bool:
-            return engine.loaded
+            return engine.loaded and not engine.is_stopping
 
         @batched(route="/predict", output_spec=ToOne)
         def predict(self, rows: list[Any]) -> list[dict[str, Any]]:
