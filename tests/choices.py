@@ -24,7 +24,8 @@ NO_CODE = ("torch_backend",)
 """Options that change pyproject.toml and nothing else."""
 
 
-def _is_valid(answers: Answers) -> bool:
+def is_valid(answers: Answers) -> bool:
+    """Return whether these choices can be made together."""
     pretrains = answers["modality"] != "tabular" or answers["pretrained"] == "none"
     deploys = answers["serving"] != "none" or answers["deployment"] == "none"
     return (
@@ -37,7 +38,7 @@ def _is_valid(answers: Answers) -> bool:
 def _combinations(without: tuple[str, ...] = ()) -> Iterator[Answers]:
     """Yield every valid combination, in which the options `without` have their defaults."""
     values = [(DEFAULTS[k],) if k in without else choices for k, choices in CHOICES.items()]
-    return filter(_is_valid, (dict(zip(CHOICES, row, strict=True)) for row in product(*values)))
+    return filter(is_valid, (dict(zip(CHOICES, row, strict=True)) for row in product(*values)))
 
 
 EVERY_COMBINATION = tuple(_combinations(without=NO_CODE))

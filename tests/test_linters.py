@@ -40,6 +40,7 @@ REASONS = {
     "PP304": "at INFO, Hydra, MLflow and Ray would drown what a failed test says",
     "PY004": "the documentation of a project is its README.md",
     "PY007": "the task runner is make",
+    "RF003": "without `src`, a folder that a run leaves may count as a package of the project",
     "SEC001": "these tests run zizmor, over each workflow that is generated",
 }
 IMPORTED_AS = {

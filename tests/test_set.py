@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from choices import FOUND
+from choices import FOUND, is_valid
 from evolving import RELEASES, evolving_template
 from pseudo_terminal import Terminal
 from templates import commit, git
@@ -249,12 +249,18 @@ def test_what_users_add_is_in_the_way_of_no_answer(renders: RenderCache, tmp_pat
     committed(toy)
     tree = git(toy, "rev-parse", "HEAD^{tree}")
     start = [choices.index(DEFAULTS[question]) for question, choices in CHOICES.items()]
+    made: set[tuple[str, str]] = set()
     for turn in [*range(1, max(map(len, CHOICES.values()))), 0]:
         # Each question takes its next choice, and in the last turn its default again.
         answers = {
             question: choices[(first + turn) % len(choices)]
             for (question, choices), first in zip(CHOICES.items(), start, strict=True)
         }
+        for question in ("monitoring", "deployment"):
+            if not is_valid(answers):  # this server has no such choice
+                answers[question] = "none"
+        made |= answers.items()
         request = UpdateRequest(given=answers, same_release=True, commits=True)
         assert update(toy, request, cache=renders).conflicts == {}
+    assert made == {(question, one) for question, many in CHOICES.items() for one in many}
     assert git(toy, "rev-parse", "HEAD^{tree}") == tree
