@@ -170,7 +170,7 @@ def test_renovate_finds_each_version_that_the_template_pins() -> None:
         for path in (ROOT / "template").rglob("*")
         if path.is_file() and re.search(rb"\buv(==|:)\d+\.\d+\.\d", path.read_bytes())
     ]
-    assert len(pinned) == 3
+    assert len(pinned) == 4
     for path in pinned:
         name = path.relative_to(ROOT).as_posix()
         assert any(re.search(pattern.strip("/"), name) for pattern in read), name

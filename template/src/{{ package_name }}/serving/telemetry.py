@@ -73,7 +73,7 @@ class Telemetry:
 
 
 class NamedRoute(Route):
-    """A route of Starlette by whose path requests are counted, as by those of FastAPI."""
+    """A route of Starlette by whose path requests are counted, as by those of a framework."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Return how it matches, and what it adds to the scope."""
