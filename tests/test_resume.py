@@ -20,6 +20,7 @@ SETTINGS = (
     "training.evaluate_every_n_steps=50",
     "training.checkpoint_every_n_steps=10",
     "tracking.system_metrics=false",
+    "training.export=none",
 )
 
 

@@ -27,6 +27,7 @@ SETTINGS = (
     "training.evaluate_every_n_steps=20",
     "training.checkpoint_every_n_steps=1",
     "training.deterministic=true",
+    "training.export=none",
     "launcher.num_threads=1",
 )
 KILLED, ENDED, INTERRUPTED = -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM
