@@ -61,4 +61,4 @@ def test_gradient_boosting_of_many_rows_takes_a_label_of_one_row(objective):
 def test_baselines_learn_from_train_and_give_scores_of_test():
     results = baselines(SPEC, TRAIN, TEST)
     assert results["majority"].tolist() == [[0.4, 0.6], [0.4, 0.6]]
-    assert results["tfidf_logistic_regression"].argmax(dim=-1).tolist() == [1, 0]
+    assert results["tfidf_logistic_regression"].argmax(axis=-1).tolist() == [1, 0]

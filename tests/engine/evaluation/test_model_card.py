@@ -1,8 +1,7 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
-import torch
-from torch import Tensor
 from toy_project.config import OnDuplicate, RegistryConfig, SplitBy
 from toy_project.data.preprocessing import SplitName
 from toy_project.evaluation.model_card import model_card
@@ -15,16 +14,17 @@ from toy_project.objectives.classification import (
 
 from ..conftest import DATA, make_config
 
-TARGETS = torch.tensor([0, 0, 0, 1, 1, 2])
+TARGETS = np.array([0, 0, 0, 1, 1, 2])
 """Of animals, plants and stones."""
-PREDICTED = torch.tensor([0, 0, 1, 1, 1, 0])
-CONFIDENCE = torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+PREDICTED = np.array([0, 0, 1, 1, 1, 0])
+CONFIDENCE = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
 
 
-def outputs(predicted: Tensor) -> Tensor:
+def outputs(predicted: np.ndarray) -> np.ndarray:
     """Logits of which the softmax gives these labels this confidence."""
-    rest = ((1 - CONFIDENCE) / 2).unsqueeze(-1).repeat(1, 3)
-    return rest.scatter(1, predicted.unsqueeze(-1), CONFIDENCE.unsqueeze(-1)).log()
+    probabilities = np.repeat((1 - CONFIDENCE[:, None]) / 2, 3, axis=1)
+    probabilities[np.arange(6), predicted] = CONFIDENCE
+    return np.log(probabilities)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def report(bundle: Bundle) -> Report:
         bundle=replace(bundle, lineage=current_lineage(make_config(), run_id="run-7")),
         outputs=outputs(PREDICTED),
         targets=TARGETS,
-        baseline_scores={"majority": torch.eye(3)[[0] * 6]},
+        baseline_scores={"majority": np.eye(3, dtype=np.float32)[[0] * 6]},
         num_rows={"train": 1234, "validation": 5, "test": 6},
         test_rows=[],
     )

@@ -95,9 +95,10 @@ PREDICTING = """
 import sys
 from toy_project.models.bundle import Bundle
 from toy_project.serving.predictor import Predictor
-predictor = Predictor(Bundle.load(__import__("pathlib").Path("models/bundle")))
-predictor.predict([predictor.spec.encoder.example])
-assert predictor.model.config.augmentations
+bundle = Bundle.load(__import__("pathlib").Path("models/bundle"))
+for backend in ("onnx", "torch"):
+    Predictor(bundle, backend=backend).predict([bundle.spec.encoder.example])
+assert bundle.model.config.augmentations
 assert "kornia" not in sys.modules and "torchvision" not in sys.modules
 """
 

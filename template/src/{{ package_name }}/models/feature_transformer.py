@@ -37,7 +37,8 @@ class FeatureTransformer(Model):
         """Return outputs [batch, num_outputs] of numbers and codes [batch, columns]."""
         numbers, categories = self.embedding(inputs)
         scaled = numbers.unsqueeze(-1) * self.directions  # [batch, numbers, hidden]
-        read = inputs.new_zeros(len(inputs), 1, scaled.shape[-1])
+        # Not len(inputs), which an export would keep as a constant.
+        read = inputs.new_zeros(inputs.shape[0], 1, scaled.shape[-1])
         hidden = torch.cat([read, scaled, categories], dim=1) + self.biases
         for layer in self.layers:
             hidden = layer(hidden)  # [batch, 1 + columns, hidden]
