@@ -25,7 +25,7 @@ from toy_project.objectives.regression import Regression, RegressionConfig
 from toy_project.serving.config import ServeConfig, ServingConfig, ShadowConfig
 from toy_project.serving.engine import Engine
 from toy_project.serving.predictor import Predictor
-from toy_project.serving.source import Source, find_in_folder
+from toy_project.serving.source import Source, find_in_folder, model_source
 from toy_project.tracking.base import create_tracker
 from toy_project.tracking.registry import create_registry
 
@@ -333,7 +333,7 @@ def test_the_champion_of_the_registry_is_followed(
         return model.version
 
     serving = ServingConfig(model="champion")
-    source = serve_stage.model_source(make_config(ServeConfig, tracking=tracking, serving=serving))
+    source = model_source(make_config(ServeConfig, tracking=tracking, serving=serving))
     first = promote(bundle)
     with engine_of(source) as engine:
         assert version(engine) == first
