@@ -24,7 +24,9 @@ def test_an_interrupt_during_imports_is_one_line(
     module.write_text(
         "import pathlib, time\n"
         f"pathlib.Path({str(tmp_path / 'importing')!r}).touch()\n"
-        "time.sleep(60)\n"
+        # In short steps: a signal that arrives just before a sleep is handled after it.
+        "for _ in range(6000):\n"
+        "    time.sleep(0.01)\n"
     )
     process = subprocess.Popen(
         [*command, *arguments],

@@ -179,7 +179,8 @@ def test_a_bento_holds_what_a_prediction_needs_and_no_data(bento_home: Path) -> 
     }
     assert {path for path in packed if path.startswith("models/")} == {
         *("models/bundle/config.json", "models/bundle/lineage.json"),
-        "models/bundle/model.safetensors",
+        *("models/bundle/model.safetensors", "models/bundle/model.onnx"),
+        "models/bundle/checks.safetensors",
     }
 
 

@@ -114,6 +114,7 @@ OTHERS = {
     "training.checkpoint_every_n_steps": Other("1", ("training.evaluate_every_n_steps=null",)),
     "training.keep_checkpoints": Other("1"),
     "training.on_nonfinite": Other("skip", ("optimizer.learning_rate=1e9",)),
+    "training.export": Other("none"),
     "training.callbacks": Other("[]"),
     "training.profile_steps": Other("1"),
 }

@@ -232,6 +232,7 @@ MALFORMED: dict[str, Tamper] = {
     "weights are not finite": tensors(lambda w: w[FIRST][-1].fill_(torch.inf)),
     "weights are a few sparse gigabytes": in_place_of(WEIGHTS, sparse),
     "config is a few sparse gigabytes": in_place_of(CONFIG, sparse),
+    "lineage is a few sparse gigabytes": in_place_of(LINEAGE, sparse),
     "weights are a pipe": in_place_of(WEIGHTS, os.mkfifo),
     "config is a pipe": in_place_of(CONFIG, os.mkfifo),
     "lineage is a pipe": in_place_of(LINEAGE, os.mkfifo),
@@ -269,6 +270,17 @@ def refusal(folder: Path) -> str:
 def test_a_malformed_bundle_is_refused(folder, tamper):
     tampered(folder, tamper)
     refusal(folder)
+
+
+def test_a_file_whose_name_is_for_terminals_is_refused(folder):
+    tampered(folder, lambda config, _: config["sha256"].update({"\x1b[31m": "0" * 64}))
+    refusal(folder)
+
+
+def test_a_giant_export_is_refused(bundle_folder):
+    (bundle_folder / "model.onnx").unlink()
+    sparse(bundle_folder / "model.onnx")
+    assert "is damaged: model.onnx" in refusal(bundle_folder)
 
 
 @pytest.mark.parametrize("tamper", OF_TRANSFORMERS.values(), ids=OF_TRANSFORMERS)

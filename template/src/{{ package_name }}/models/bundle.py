@@ -41,7 +41,9 @@ LINEAGE, CONFIG = "lineage.json", "config.json"
 TOLERANCE = 1e-4
 """How far from the model's outputs those of a back end may be, absolutely or relatively."""
 MAX_JSON_BYTES = 2**28
-"""Limit of config.json, which holds the vocabulary: about 16 million tokens."""
+"""Limit of lineage.json, and of config.json, whose vocabulary may have 16 million tokens."""
+MAX_GRAPH_BYTES = 2**28
+"""Limit of model.onnx beyond twice the size of the weights."""
 
 
 class BundleError(ProjectError):
@@ -183,7 +185,7 @@ def _require_files(folder: Path, *names: str) -> None:
         if not path.is_file():
             state = "is not a file" if path.exists() else "is missing"
             raise BundleError(f"{folder} is not a bundle ({name} {state}); train a model first")
-        if name == CONFIG and path.stat().st_size > MAX_JSON_BYTES:
+        if name in (CONFIG, LINEAGE) and path.stat().st_size > MAX_JSON_BYTES:
             raise _damaged(folder, name)
 
 
@@ -213,9 +215,13 @@ def _sealed(config: dict[str, Any]) -> bytes:
 def _checked_contents(folder: Path, hashes: dict[str, str]) -> dict[str, bytes]:
     """Return the content of each file, after checking it against its hash."""
     names = [name for name in hashes if name != CONFIG]
-    others = [name.removeprefix(f"{ENCODER}/") for name in names if "/" in name]
-    require(all(map(FILE_NAME.holds, others)), "sha256", "of files", others)
+    inside = [name.removeprefix(f"{ENCODER}/") for name in names]
+    require(all(map(FILE_NAME.holds, inside)), "sha256", "of files", inside)
     _require_files(folder, *dict.fromkeys((LINEAGE, WEIGHTS, CHECKS, *names)))
+    if ONNX in names:  # it holds a graph and the weights again
+        most = 2 * (folder / WEIGHTS).stat().st_size + MAX_GRAPH_BYTES
+        if (folder / ONNX).stat().st_size > most:
+            raise _damaged(folder, ONNX)
     contents = {}
     for name in names:
         try:
