@@ -33,7 +33,7 @@ BASE = (
     *("model=mlp", "model.hidden_size=8", "model.num_bigram_buckets=64"),
     *("training.batch_size=8", "training.epochs=1", "training.evaluate_every_n_steps=1"),
     *("training.monitor=loss", "training.callbacks=[watching]", "tracking=none"),
-    *("launcher.device=cpu", "launcher.num_threads=1"),
+    *("training.export=none", "launcher.device=cpu", "launcher.num_threads=1"),
 )
 """A training of three steps."""
 OF_CHOICE = {
@@ -114,7 +114,7 @@ OTHERS = {
     "training.checkpoint_every_n_steps": Other("1", ("training.evaluate_every_n_steps=null",)),
     "training.keep_checkpoints": Other("1"),
     "training.on_nonfinite": Other("skip", ("optimizer.learning_rate=1e9",)),
-    "training.export": Other("none"),
+    "training.export": Other("onnx"),
     "training.callbacks": Other("[]"),
     "training.profile_steps": Other("1"),
 }

@@ -17,7 +17,6 @@ from threading import Event, Thread
 import pytest
 import torch
 from starlette.exceptions import HTTPException
-from toy_project import serve as serve_stage
 from toy_project.config import TrackingConfig
 from toy_project.models.base import build_model
 from toy_project.models.bundle import CHECKS, Bundle
