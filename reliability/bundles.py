@@ -4,10 +4,11 @@ Run it in a project that was set up (`make setup`), with that project's own Pyth
 
     cd my-project && .venv/bin/python /path/to/reliability/bundles.py --trials 1000
 
-Each trial changes a bundle of a few kilobytes, an MLP's or a transformer's, and loads it in a
-process of its own. Bytes are changed as by damage; values, tensors and files as by an attacker,
-who recomputes all hashes. The bundle must be refused in one line, or predict; if its predictions
-differ, its version must differ. Loading may take 64 MiB and 10 s. A trial depends only on its
+Each trial changes a small bundle, an MLP's or a transformer's, and loads it in a
+process of its own, which also compares what PyTorch and ONNX Runtime compute with the outputs in
+the bundle. Bytes are changed as by damage; values, tensors and files as by an attacker, who
+recomputes all hashes. The bundle must be refused in one line, or predict; if its predictions
+differ, its version must differ. All this may take 64 MiB and 10 s. A trial depends only on its
 number. The last column must be 0.
 """
 
@@ -28,7 +29,9 @@ from typing import Any
 
 from proof_table import Row, package_of_project, parser_of, print_table
 
-WEIGHTS, LINEAGE, CONFIG = FILES = ("model.safetensors", "lineage.json", "config.json")
+WEIGHTS, ONNX, CHECKS = "model.safetensors", "model.onnx", "checks.safetensors"
+LINEAGE, CONFIG = "lineage.json", "config.json"
+FILES = (WEIGHTS, ONNX, CHECKS, LINEAGE, CONFIG)
 MAX_BYTES, MAX_S = 2**26, 10
 TEXTS = ("", "cat", "oak n3 rose", "whale " * 5000)
 LOADED = ("the same bundle", "another bundle")
@@ -37,6 +40,8 @@ REFUSALS = {
     "does not fit this code": "do not fit",
     "has schema version": "of another schema",
     "is not a bundle": "no bundle",
+    "than in training": "other outputs",
+    "gives NaN": "not finite",
 }
 """Parts of the messages of refusals, and the outcome that is printed for each."""
 HOSTILE: tuple[Callable[[Any], Any], ...] = (
@@ -103,8 +108,8 @@ def change_meaning(folder: Path, random: Random) -> None:
 
 
 def change_tensors(folder: Path, random: Random) -> None:
-    """Change the header of the weights, a block of values, or the length in the file."""
-    path = folder / WEIGHTS
+    """Change the header of weights or checks, a block of values, or the length in the file."""
+    path = folder / random.choice((WEIGHTS, WEIGHTS, CHECKS))
     content = path.read_bytes()
     [size] = struct.unpack("<Q", content[:8])
     header, values = json.loads(content[8 : 8 + size]), bytearray(content[8 + size :])
@@ -174,7 +179,7 @@ def _hash_anew(folder: Path) -> None:
     if not isinstance(config, dict) or not isinstance(config.get("sha256"), dict):
         return
     config["sha256"].pop(CONFIG, None)
-    for name in (WEIGHTS, LINEAGE):
+    for name in (WEIGHTS, ONNX, CHECKS, LINEAGE):
         config["sha256"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     own = hashlib.sha256(_text(config)).hexdigest()
     config["sha256"][CONFIG] = own
@@ -187,6 +192,7 @@ class Lab:
     def __init__(self, package: str, folder: Path) -> None:
         self.package, self.folder = package, folder
         self.bundle_module = self.module("models.bundle")
+        self.export_module = self.module("models.export")
         for name in ("mlp", "transformer"):
             self._bundle(name).save(folder / name)
         self.known = {name: self.predicted(folder / name) for name in ("mlp", "transformer")}
@@ -211,15 +217,22 @@ class Lab:
         with TemporaryDirectory() as folder:
             path = Path(folder) / "dataset.parquet"
             rows.write_rows(texts, path)
-            data = self.module("data.preprocessing").preprocess(path, whole)
+            spec = self.module("data.preprocessing").preprocess(path, whole).spec
+        inputs = [spec.encoder.encode({"text": text}) for text in TEXTS]
+        targets = spec.objective.encode([row.values for row in texts[: len(TEXTS)]])
+        unseen = self.module("data.dataset").Split.from_rows(inputs, targets)
         lineage = self.module("lineage").current_lineage(whole, run_id="run-7")
-        model = self.module("models.base").build_model(whole.model, data.spec)
-        return self.bundle_module.Bundle(model, data.spec, lineage)
+        model = self.module("models.base").build_model(whole.model, spec)
+        bundle = self.export_module.make_bundle(model, spec, lineage, unseen)
+        if ONNX not in bundle.files:
+            raise RuntimeError(f"the {name} was not exported")
+        return bundle
 
     def predicted(self, folder: Path) -> tuple[str, str, str]:
         """Return the version of a bundle, its hash, and a hash of its predictions."""
         torch = import_module("torch")
         bundle = self.bundle_module.Bundle.load(folder)
+        self.export_module.check_bundle(bundle)
         with torch.inference_mode():
             ids = [torch.tensor([bundle.spec.encoder.encode({"text": text})]) for text in TEXTS]
             logits = [bundle.model(row)[0].tolist() for row in ids]
