@@ -24,8 +24,7 @@ from .validators import Validators
 
 PUBLIC_URL = "https://github.com/mlscaffold/mlscaffold.git"
 
-_PACKAGE = Path(__file__).parents[1]
-_CHECKOUT = _PACKAGE.parents[1]
+_PACKAGE, _CHECKOUT = Path(__file__).parents[1], Path(__file__).parents[3]
 _SHORTHANDS = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
 _AS_COPIER = ("git+", "git@", "git://", *_SHORTHANDS.values(), *_SHORTHANDS)
 """What copier takes for a git repository, as it takes a name that ends in .git."""
