@@ -1,16 +1,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from math import ceil
-from threading import Event
+from threading import Event, current_thread
 from time import monotonic
 from typing import cast
 
 import pytest
 from starlette.exceptions import HTTPException
 from toy_project.serving.admission import MARGIN, Admission, Admitted, Deadline
-from toy_project.serving.batching import Batcher
+from toy_project.serving.batching import SHORT_S, Batcher
 from toy_project.serving.config import ServingConfig
-from toy_project.serving.engine import Engine, Served, UnavailableError
+from toy_project.serving.engine import MODEL_THREAD, Engine, Served, UnavailableError
 from toy_project.serving.source import Source
 
 
@@ -23,10 +23,12 @@ class Doubler:
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
+        self.threads: list[str] = []
         self.may_go_on = Event()
 
     def __call__(self, served: Served, numbers: list[int]) -> list[int]:
         self.batches.append(numbers)
+        self.threads.append(current_thread().name)
         assert self.may_go_on.wait(timeout=10)
         if 13 in numbers:
             raise ValueError("13 cannot be doubled")
@@ -101,6 +103,20 @@ def test_what_comes_at_once_to_an_idle_model_is_one_batch():
         doubler.may_go_on.set()
         assert await asyncio.gather(submit(1), submit(2)) == [[2], [4]]
         assert doubler.batches == [[1, 2]]
+
+    with_batcher(test)
+
+
+def test_a_short_batch_behind_which_no_other_waits_needs_no_thread():
+    async def test(submit, doubler):
+        doubler.may_go_on.set()
+        await submit(1)  # how long it takes is not known yet
+        submit.admission.measure(num_inputs=1000, seconds=1000 * SHORT_S / 3)
+        assert await submit(2) == [4]
+        assert await asyncio.gather(submit(3, 4, 5), submit(6, 7)) == [[6, 8, 10], [12, 14]]
+        assert doubler.batches == [[1], [2], [3, 4, 5], [6, 7]]
+        loop = current_thread().name
+        assert doubler.threads == [MODEL_THREAD, loop, MODEL_THREAD, loop]
 
     with_batcher(test)
 

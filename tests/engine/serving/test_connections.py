@@ -79,7 +79,8 @@ def test_the_probe_fails_before_connections_are_refused(serve: Serve) -> None:
 
 
 def test_what_cannot_be_answered_in_time_is_refused_at_the_end(serve: Serve) -> None:
-    settings = ["serving.drain_s=0", "serving.shutdown_timeout_s=2", "serving.max_wait_s=60"]
+    settings = ["serving.drain_s=0", "serving.shutdown_timeout_s=2"]
+    settings += ["serving.max_wait_s=60", "serving.max_queue_size=2048"]
     with serve(*settings) as served, ThreadPoolExecutor(32) as pool:
         clients = [pool.submit(served.ask, "POST", "/predict/batch", FULL_BATCH) for _ in range(32)]
         next(as_completed(clients))

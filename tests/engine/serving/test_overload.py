@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from typing import NamedTuple
 
 import pytest
@@ -17,6 +18,7 @@ from toy_project.serving.predictor import Predictor
 
 from .conftest import FULL_BATCH, Answer, Serve, Served, running, wait_until_ready
 
+JSON = {"Content-Type": "application/json"}
 GONE = 'http_requests_total{path="/predict/batch",status="499"}'
 
 
@@ -70,6 +72,29 @@ def test_clients_that_have_gone_take_up_no_room(serve: Serve) -> None:
             client.close()
         until(lambda: f"{GONE} 2.0" in served.ask("GET", "/metrics").body)
         assert served.ask("POST", "/predict", {"text": "cat"}).status == 200
+
+
+def test_a_refused_request_leaves_its_connection_as_it_was(serve: Serve) -> None:
+    with serve("serving.max_queue_size=64") as served:
+        clients = [send(served, FULL_BATCH)]
+        until(lambda: served.figure("batch_size_sum") == 64)
+        clients.append(send(served, FULL_BATCH))
+        connection = HTTPConnection(served.host, served.port, timeout=60)
+        for text in ("cat", "cat " * 250_000, "cat"):  # the second body comes in many pieces
+            connection.request("POST", "/predict", json.dumps({"text": text}), JSON)
+            refused = connection.getresponse()
+            problem = json.load(refused)
+            assert (refused.status, problem["status"]) == (503, 503)
+            assert problem["detail"] == "too many inputs are waiting"
+            assert refused.headers["Content-Type"] == "application/problem+json"
+            assert int(refused.headers["Retry-After"]) >= 1
+        for client in clients:
+            client.close()
+        until(lambda: f"{GONE} 2.0" in served.ask("GET", "/metrics").body)
+        connection.request("POST", "/predict", json.dumps({"text": "cat"}), JSON)
+        assert connection.getresponse().status == 200
+        assert served.figure('http_requests_total{path="/predict",status="503"}') == 3
+        assert served.figure('http_requests_refused_total{reason="queue_full"}') == 3
 
 
 @pytest.mark.parametrize("warm", [True, False], ids=["measured", "cold"])

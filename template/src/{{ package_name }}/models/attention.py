@@ -5,6 +5,7 @@ arXiv:2002.04745).
 from dataclasses import dataclass
 from typing import Annotated
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -74,11 +75,15 @@ class SelfAttention(nn.Module):
         """Return the attended values [batch, length, hidden] of vectors like `hidden`."""
         projected = self.projection(hidden).unflatten(-1, (3, self.num_heads, -1))
         query, key, value = projected.permute(2, 0, 3, 1, 4)  # [batch, heads, length, head size]
+        mask = None
+        if is_token is not None:
+            # As numbers: exports of a mask of booleans are slower, they guard rows without a token.
+            mask = torch.where(is_token[:, None, None, :], 0.0, -torch.inf).to(query)
         gathered = functional.scaled_dot_product_attention(
             query,
             key,
             value,
-            attn_mask=None if is_token is None else is_token[:, None, None, :],
+            attn_mask=mask,
             dropout_p=self.dropout if self.training else 0.0,
         )
         return self.output(gathered.transpose(1, 2).flatten(2))

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from math import ceil
+from math import ceil, inf
 from time import monotonic
 from typing import NamedTuple
 
@@ -64,6 +64,7 @@ class Admission:
         self.num_inside = 0
         """Inputs that were read and are not answered. Whoever keeps them counts them here."""
         self._engine = engine
+        engine.refusal = self._refusal_of_any
         self._inputs, self._seconds = 0.0, 0.0
         self._reader = ThreadPoolExecutor(1, "reader")
 
@@ -73,14 +74,22 @@ class Admission:
         self._inputs = WEIGHT * self._inputs + num_inputs
         self._seconds = WEIGHT * self._seconds + seconds
 
+    def expected_s(self, num_inputs: int) -> float:
+        """Return the seconds that a batch should take; infinite before the first was measured."""
+        return num_inputs * self._seconds / self._inputs if self._inputs else inf
+
     def require_room(self, num_inputs: int, deadline: Deadline) -> None:
         """Return if so many more inputs can be answered in time.
 
         Raises:
             UnavailableError: There are too many others, as a number or for the deadline.
         """
+        if refusal := self._refusal(num_inputs, deadline):
+            raise refusal
+
+    def _refusal(self, num_inputs: int, deadline: Deadline) -> UnavailableError | None:
         if not self.num_inside:
-            return
+            return None
         num_inputs += self.num_inside
         queue_s = self.num_inside * self._seconds / max(self._inputs, 1)
         if num_inputs > self.config.max_queue_size + self.config.max_batch_size:
@@ -89,8 +98,13 @@ class Admission:
             detail = f"the wait would be longer than {deadline.timeout_s:g} s"
             reason = Reason.deadline
         else:
-            return
-        raise UnavailableError(detail, reason, retry_after_s=max(1, ceil(queue_s)))
+            return None
+        return UnavailableError(detail, reason, retry_after_s=max(1, ceil(queue_s)))
+
+    def _refusal_of_any(self) -> UnavailableError | None:
+        """Return why there is no room for one more input, whatever it is, or `None`."""
+        timeout_s = self.config.max_wait_s
+        return self._refusal(1, Deadline(timeout_s, monotonic() + timeout_s))
 
     async def read(self, scope: Scope, receive: Receive, *, is_batch: bool) -> Admitted:
         """Return the rows that a request asks to predict.

@@ -93,7 +93,7 @@ class ServingConfig(Checked, section="serving"):
     """Seconds until a request's head is complete; then the connection is closed."""
     body_timeout_s: PositiveFloat = 30.0
     """Seconds until a request's body is complete; then it gets a 408."""
-    max_queue_size: int = 4096
+    max_queue_size: int = 1024
     """Inputs that may wait; a request that exceeds it gets a 503."""
     max_wait_s: PositiveFloat = 10.0
     """Seconds that a client waits for its answer; a request that would take longer gets a 503."""

@@ -87,6 +87,8 @@ class Engine:
         self.is_stopping = False
         """Whether the process was told to end. It still answers requests, so that none is lost."""
         self.on_error: Callable[[], None] = lambda: log.error("error: %s", self.error)
+        self.refusal: Callable[[], UnavailableError | None] = lambda: None
+        """Returns why a request to predict would be refused, before anything of it is read."""
         self.observe: Callable[[Any], Any] = lambda app: app
         """Wraps the app that leaves the rows and the answers of a request in its scope."""
         self.registry = registry = CollectorRegistry()

@@ -68,6 +68,7 @@ class UnavailableError(RefusedError):
         self, detail: str, reason: Reason = Reason.not_loaded, *, retry_after_s: int = 1
     ) -> None:
         super().__init__(503, detail, reason, {"Retry-After": str(retry_after_s)})
+        self.retry_after_s = retry_after_s
 
 
 class InvalidError(RefusedError):

@@ -4,10 +4,10 @@ import json
 import logging
 import os
 import re
-import secrets
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from random import getrandbits
 from time import monotonic, perf_counter, time
 from typing import Any
 
@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..rules import ConfigError
 from .config import LogFormat, ServingConfig
+from .problems import Reason, RefusedError
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 REQUEST_ID = b"x-request-id"
@@ -62,6 +63,7 @@ class Telemetry:
         )
         self.is_json = config.log_format is LogFormat.json
         self.logs_requests = self.is_json if config.access_log is None else config.access_log
+        self._of_refused: dict[tuple[str, int, Reason], tuple[Counter, Counter]] = {}
         self.tracing = Tracing(config.otlp_endpoint) if config.otlp_endpoint else None
 
     def record_wait(self, queued_at: float, started_at: float, ended_at: float) -> None:
@@ -70,6 +72,15 @@ class Telemetry:
         if self.tracing:
             self.tracing.add_span("queue", queued_at, started_at)
             self.tracing.add_span("model", started_at, ended_at)
+
+    def count_refused(self, path: str, error: RefusedError) -> None:
+        """Count a request that was refused before the app has seen it."""
+        key = path, error.status_code, error.reason
+        if key not in self._of_refused:  # `labels` takes longer than the rest of a refusal
+            requests = self.requests.labels(path, error.status_code)
+            self._of_refused[key] = requests, self.refused.labels(error.reason)
+        for counter in self._of_refused[key]:
+            counter.inc()
 
 
 class NamedRoute(Route):
@@ -95,7 +106,7 @@ class RequestTelemetry:
             return await self.app(scope, receive, send)
         started_at, status = perf_counter(), 500
         given = b"".join(value for name, value in scope["headers"] if name == REQUEST_ID)
-        id_ = given if WELL_FORMED.fullmatch(given) else secrets.token_hex(16).encode()
+        id_ = given if WELL_FORMED.fullmatch(given) else b"%032x" % getrandbits(128)
         request_id.set(id_.decode())  # of this request alone, which has a task of its own
 
         async def observed(message: Message) -> None:
