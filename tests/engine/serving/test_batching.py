@@ -107,16 +107,40 @@ def test_what_comes_at_once_to_an_idle_model_is_one_batch():
     with_batcher(test)
 
 
-def test_a_short_batch_behind_which_no_other_waits_needs_no_thread():
+def test_a_short_request_that_is_alone_needs_no_thread():
     async def test(submit, doubler):
         doubler.may_go_on.set()
         await submit(1)  # how long it takes is not known yet
-        submit.admission.measure(num_inputs=1000, seconds=1000 * SHORT_S / 3)
+        submit.admission.measure(num_inputs=1000, seconds=1000 * SHORT_S / 2)
         assert await submit(2) == [4]
-        assert await asyncio.gather(submit(3, 4, 5), submit(6, 7)) == [[6, 8, 10], [12, 14]]
+        assert await submit(3, 4, 5) == [6, 8, 10]
+        assert await asyncio.gather(submit(6), submit(7)) == [[12], [14]]
         assert doubler.batches == [[1], [2], [3, 4, 5], [6, 7]]
         loop = current_thread().name
-        assert doubler.threads == [MODEL_THREAD, loop, MODEL_THREAD, loop]
+        assert doubler.threads == [MODEL_THREAD, loop, MODEL_THREAD, MODEL_THREAD]
+        for number, error in ((13, ValueError), (99, RuntimeError)):
+            with pytest.raises(error):
+                await submit(number)
+        assert doubler.threads[4:] == [loop, loop]
+
+    with_batcher(test)
+
+
+def test_a_short_request_waits_for_a_model_that_is_busy_for_one_who_has_left():
+    async def test(submit, doubler):
+        leave = asyncio.Event()
+        left = submit(1, disconnected=leave.wait)
+        await until_busy(doubler)
+        leave.set()
+        with pytest.raises(HTTPException):
+            await left
+        submit.admission.measure(num_inputs=1000, seconds=1000 * SHORT_S / 2)
+        waiting = submit(2)
+        await asyncio.sleep(0.05)
+        assert doubler.batches == [[1]]
+        doubler.may_go_on.set()
+        assert await waiting == [4]
+        assert doubler.threads == [MODEL_THREAD, MODEL_THREAD]
 
     with_batcher(test)
 

@@ -17,8 +17,8 @@ from .engine import MODEL_THREAD, Served
 from .problems import CLIENT_GONE, UnavailableError
 
 SHORT_S = 0.0005
-"""A batch that should take less than this is computed in the event loop if no other request waits:
-to hand it to a thread, and the answers back, takes about 0.1 ms more."""
+"""A request that should take less than this is answered in the event loop if there is no other: to
+hand it to a thread, and the answers back, takes 0.1 ms more."""
 
 Call = Callable[[Served, list[Any]], list[Any]]
 
@@ -48,8 +48,8 @@ class Batcher:
     """Calls a function with the inputs of all the requests that came while it was busy.
 
     There is no timer: an idle model answers at once, and the busier it is, the fuller its batches.
-    A batch is of whole requests that one model has read. Unless it is a short one, it is predicted
-    in a thread. Call all methods in one event loop.
+    A batch is of whole requests that one model has read. It is predicted in a thread, unless it is
+    of one short request. Call all methods in one event loop.
     """
 
     def __init__(self, call: Call, admission: Admission) -> None:
@@ -83,20 +83,38 @@ class Batcher:
             UnavailableError: The request's deadline passed before the model was free.
             HTTPException: The client has disconnected.
         """
-        queued_at, waiting = monotonic(), Waiting(request, self._loop.create_future())
+        queued_at, num_rows = monotonic(), len(request.rows)
+        self._admission.num_inside += num_rows
+        try:
+            await asyncio.sleep(0)  # others may come in this round of the loop
+            if self._is_short(num_rows):
+                started_at, answers = monotonic(), self._answers(request.served, request.rows)
+                self._admission.measure(num_rows, monotonic() - started_at)
+            else:
+                started_at, answers = await self._enqueued(request, disconnected)
+        finally:
+            self._admission.num_inside -= num_rows
+        self._admission.telemetry.record_wait(queued_at, started_at, monotonic())
+        return answers
+
+    def _is_short(self, num_rows: int) -> bool:
+        """Whether a request is the only one, and its batch should take less than `SHORT_S`."""
+        is_alone = not self._is_busy and self._admission.num_inside == num_rows
+        return is_alone and self._admission.expected_s(num_rows) < SHORT_S
+
+    async def _enqueued(
+        self, request: Admitted, disconnected: Callable[[], Awaitable[Any]]
+    ) -> tuple[float, list[Any]]:
+        """Return when the request's batch began, and its answers."""
+        waiting = Waiting(request, self._loop.create_future())
         watch = asyncio.ensure_future(disconnected())
         watch.add_done_callback(lambda _: self._drop(waiting))
-        self._admission.num_inside += len(request.rows)
         self._queue.append(waiting)
         if not self._is_busy:
             self._is_busy = True
             self._loop.call_soon(self._next)  # not now: others may come in this round of the loop
-        try:
-            answers = await waiting.answers
-        finally:
-            self._admission.num_inside -= len(request.rows)
-        self._admission.telemetry.record_wait(queued_at, waiting.started_at, monotonic())
-        return answers
+        answers = await waiting.answers
+        return waiting.started_at, answers
 
     def _drop(self, waiting: Waiting) -> None:
         """Forget a request whose client has disconnected."""
@@ -113,10 +131,7 @@ class Batcher:
             self._started_at = monotonic()
             for waiting in batch:
                 waiting.started_at = self._started_at
-            if not self._queue and self._admission.expected_s(_num_rows(batch)) < SHORT_S:
-                self._finish(batch, self._outcome(batch))
-            else:
-                self._batches.put(batch)
+            self._batches.put(batch)
 
     def _take(self) -> list[Waiting]:
         """Return the oldest requests, without those that have waited too long."""
@@ -139,17 +154,21 @@ class Batcher:
     def _work(self) -> None:
         """Call the model for one batch after the other, in its thread."""
         while batch := self._batches.get():
-            outcome = self._outcome(batch)
+            rows = [row for waiting in batch for row in waiting.request.rows]
+            try:
+                outcome: list[Any] | Exception = self._answers(batch[0].request.served, rows)
+            except Exception as error:
+                outcome = error
             with suppress(RuntimeError):  # the server has stopped before the batch was done
                 self._loop.call_soon_threadsafe(self._finish, batch, outcome)
 
-    def _outcome(self, batch: list[Waiting]) -> list[Any] | Exception:
-        """Return the answers of a batch in one list, or the error."""
-        rows = [row for waiting in batch for row in waiting.request.rows]
+    def _answers(self, served: Served, rows: list[Any]) -> list[Any]:
         try:
-            return self._call(batch[0].request.served, rows)
+            return self._call(served, rows)
+        except Exception:
+            raise
         except BaseException as error:  # as a panic in Rust: the server must go on
-            return error if isinstance(error, Exception) else RuntimeError(repr(error))
+            raise RuntimeError(repr(error)) from error
 
     def _finish(self, batch: list[Waiting], outcome: list[Any] | Exception) -> None:
         seconds = monotonic() - self._started_at
@@ -162,7 +181,3 @@ class Batcher:
         answers = iter(outcome)
         for waiting in batch:
             waiting.resolve(list(islice(answers, len(waiting.request.rows))))
-
-
-def _num_rows(batch: list[Waiting]) -> int:
-    return sum(len(waiting.request.rows) for waiting in batch)
