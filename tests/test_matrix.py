@@ -46,7 +46,7 @@ TRACES = {
     ("distributed", "ray"): r"\bray\b",
     ("orchestration", "kubeflow"): r"kubeflow|\bkfp\b",
     ("monitoring", "drift"): r"\bdrift|configs/monitoring",
-    ("deployment", "kubernetes"): r"kustom|deploy/|cyclonedx",
+    ("deployment", "kubernetes"): r"kustom|deploy/|cyclonedx|signature_key|opentelemetry|shadow",
     ("ci", "github"): r"\.github/|github actions",
     ("ci", "gitlab"): r"\.gitlab\b|gitlab runs",
     ("torch_backend", "cpu"): r"pytorch-cpu|download\.pytorch\.org",
