@@ -140,7 +140,10 @@ def run_in(project_env: Path) -> Run:
 
 @pytest.fixture(scope="session")
 def served(render: Render, project_env: Path) -> Generator[Urls]:
-    """Servers of untrained models: of each modality and objective, one `BUSY`, and one `KEYED`."""
+    """Servers of untrained models: of each modality and objective, one `BUSY`, and one `KEYED`.
+
+    They speak the Open Inference Protocol too.
+    """
     with ExitStack() as stack:
         urls: Urls = {}
         for modality in MODALITIES:
@@ -148,7 +151,7 @@ def served(render: Render, project_env: Path) -> Generator[Urls]:
             if modality == "text":
                 servers[BUSY] = "classification,serving.max_wait_s=1e-9"
                 servers[KEYED] = "classification,serving.security.api_keys_file=keys.txt"
-            project = render(modality=modality)
+            project = render(modality=modality, deployment="kubernetes")
             (project / "keys.txt").write_text(sha256(KEY.encode()).hexdigest())
             environment = inside(project, project_env)
             ready = serving(project, modality, *servers.values(), env=environment)

@@ -22,6 +22,7 @@ RUNS = [
             "serving": "bentoml",
             "distributed": "ray",
             "orchestration": "kubeflow",
+            "deployment": "kubernetes",
         },
         [
             *("pretrained", "pipelines", "serving", "tracking"),
@@ -30,7 +31,10 @@ RUNS = [
         ],
     ),
     ({"tracking": "none"}, ["test_compose.py", "test_serve.py"]),
-    ({"deployment": "kubernetes"}, ["serving/test_dashboard.py"]),
+    (
+        {"deployment": "kubernetes"},
+        [f"serving/test_{one}.py" for one in ("dashboard", "shadow", "signature", "tracing")],
+    ),
     (
         {"modality": "image", "pretrained": "huggingface"},
         ["image", "pretrained", "serving/test_export.py"],

@@ -21,7 +21,12 @@ PROJECTS = {
     "text": {},
     "image": {"modality": "image", "tracking": "wandb"},
     "tabular": {"modality": "tabular", "serving": "bentoml"},
-    "full": {"pretrained": "huggingface", "distributed": "ray", "orchestration": "kubeflow"},
+    "full": {
+        "pretrained": "huggingface",
+        "distributed": "ray",
+        "orchestration": "kubeflow",
+        "deployment": "kubernetes",
+    },
 }
 
 # What sp-repo-review asks of a project that it does not get.
@@ -57,6 +62,8 @@ IMPORTED_AS = {
 NOT_IMPORTED = {
     "dvc": "it is a command",
     "httptools": "uvicorn takes it",
+    "model-signing": "it is imported by its name, where a key is set",
+    "pyopenssl": "model-signing imports it",
     "onnx": "torch.onnx.export imports it",
     "onnxscript": "torch.onnx.export imports it",
     "uvloop": "uvicorn takes it",

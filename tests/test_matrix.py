@@ -11,7 +11,16 @@ from itertools import chain, combinations, product
 from pathlib import Path
 
 import pytest
-from choices import CHOICES, COMPONENTS, COVERING, EVERY_COMBINATION, PRESETS, Answers, named
+from choices import (
+    CHOICES,
+    COMPONENTS,
+    COVERING,
+    EVERY_COMBINATION,
+    OF_TWO,
+    PRESETS,
+    Answers,
+    named,
+)
 from conftest import AUTHOR, Render, Run, inside
 from toys import cli, status
 
@@ -37,7 +46,7 @@ TRACES = {
     ("distributed", "ray"): r"\bray\b",
     ("orchestration", "kubeflow"): r"kubeflow|\bkfp\b",
     ("monitoring", "drift"): r"\bdrift|configs/monitoring",
-    ("deployment", "kubernetes"): r"kustom|deploy/|cyclonedx",
+    ("deployment", "kubernetes"): r"kustom|deploy/|cyclonedx|signature_key|opentelemetry|shadow",
     ("ci", "github"): r"\.github/|github actions",
     ("ci", "gitlab"): r"\.gitlab\b|gitlab runs",
     ("torch_backend", "cpu"): r"pytorch-cpu|download\.pytorch\.org",
@@ -56,8 +65,10 @@ def texts(project: Path) -> Iterator[tuple[str, str]]:
 def owned(answers: Answers) -> set[str]:
     """The files that the choices bring, by the written table."""
     files = (COMPONENTS[question][choice].files for question, choice in answers.items())
+    missing = {path for path, other in OF_TWO.items() if other not in answers.items()}
     named = {"<package>": "toy_project", "<modality>": answers["modality"]}
-    return {re.sub("<.*?>", lambda one: named[one[0]], path) for path in chain(*files)}
+    found = set(chain(*files)) - missing
+    return {re.sub("<.*?>", lambda one: named[one[0]], path) for path in found}
 
 
 def test_the_table_lists_every_choice_of_every_option() -> None:

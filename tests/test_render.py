@@ -48,7 +48,10 @@ SHARED = {
     "monitoring": {".gitignore", "AGENTS.md", "Makefile", "README.md", "configs/serve.yaml"},
     "distributed": {".env.example", "Makefile", "README.md", "pyproject.toml"},
     "orchestration": {".gitignore", "AGENTS.md", "Makefile", "README.md", "pyproject.toml"},
-    "deployment": {"Makefile", "README.md", "pyproject.toml"},
+    "deployment": {
+        *("AGENTS.md", "Makefile", "README.md", "configs/serve.yaml"),
+        "pyproject.toml",
+    },
     "ci": {"README.md"},
     "torch_backend": {"README.md", "pyproject.toml"},
 }

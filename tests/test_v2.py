@@ -148,6 +148,13 @@ def test_no_body_makes_the_server_fail(served: Urls) -> None:
         assert json.load(refused.value)["error"]
 
 
+def test_requests_are_counted_by_their_route(served: Urls) -> None:
+    url = served["image", "regression"]
+    assert client_of(url).is_model_ready(MODEL)
+    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as metrics:
+        assert 'http_requests_total{path="/v2/models/{name}/ready"' in metrics.read().decode()
+
+
 def test_other_models_and_a_busy_server(served: Urls) -> None:
     client = client_of(served["text", BUSY])
     with pytest.raises(triton.InferenceServerException, match="the only model is toy_project"):

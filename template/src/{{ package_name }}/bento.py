@@ -12,6 +12,7 @@ from bentoml.images import Image
 
 from .artifacts import require
 from .compose import one_line_errors, read_config
+from .lookup import find_optional
 from .serving.bentoml import create_service
 from .serving.config import ServeConfig
 from .serving.engine import Engine
@@ -47,4 +48,7 @@ image = Image(
         "uv sync --directory src --active --locked --no-default-groups --no-install-project"
     ],
 )
-service = create_service(Engine(Source(load), serving), image=image)
+engine = Engine(Source(load), serving)
+if observe := find_optional("observe", folder="deployment", name="observer"):
+    observe(engine, config)
+service = create_service(engine, image=image)

@@ -57,7 +57,7 @@ def find_function(function: str, *, folder: str, name: str, setting: str) -> Cal
 
 def find_optional(function: str, *, folder: str, name: str) -> Callable[..., Any] | None:
     """Return the function of a file that only some projects have, or `None`."""
-    if not (Path(__file__).parent / folder).is_dir():
+    if not find_spec(f"{__package__}.{folder}") or not _module(folder, name):
         return None
     return find_function(function, folder=folder, name=name, setting=folder)
 

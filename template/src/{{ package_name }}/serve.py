@@ -1,7 +1,5 @@
 """Last stage: serve predictions over HTTP, from models/bundle/ or the registry's champion."""
 
-from dataclasses import replace
-
 from .compose import stage
 from .lookup import find_function, find_optional
 from .serving.config import ServeConfig
@@ -13,14 +11,12 @@ def main(config: ServeConfig) -> None:
     from .serving.engine import Engine
     from .serving.source import model_source
 
-    serving, challenger = config.serving, None
-    if serving.shadow.model:
-        shadow = replace(serving, model=serving.shadow.model)
-        challenger = model_source(replace(config, serving=shadow))
-    serve = find_function("serve", folder="serving", name=serving.name, setting="serving.name")
-    engine = Engine(model_source(config), serving, challenger)
-    if observe := find_optional("observe", folder="monitoring", name="observer"):
-        observe(engine, config)
+    name = config.serving.name
+    serve = find_function("serve", folder="serving", name=name, setting="serving.name")
+    engine = Engine(model_source(config), config.serving)
+    for folder in ("monitoring", "deployment"):
+        if observe := find_optional("observe", folder=folder, name="observer"):
+            observe(engine, config)
     serve(engine)
 
 

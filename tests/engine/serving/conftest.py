@@ -40,7 +40,8 @@ collect_ignore = [
     *([] if has("serving.bentoml") else ["test_bentoml.py"]),
     *([] if has("serving.fastapi") else ["test_fastapi.py", "test_batching.py"]),
     *([] if has("serving.fastapi") else ["test_overload.py", "test_connections.py"]),
-    *([] if has("serving.fastapi") else ["test_guard.py", "test_telemetry.py"]),
+    *([] if has("serving.fastapi") else ["test_guard.py", "test_telemetry.py", "test_tracing.py"]),
+    *([] if has("deployment") else ["test_shadow.py", "test_signature.py", "test_tracing.py"]),
 ]
 
 

@@ -5,6 +5,7 @@ from miniature import CONFIGS
 from toy_project.rules import ConfigError
 from toy_project.serving.config import ServingConfig
 
+from ..conftest import has
 from .conftest import compose
 
 
@@ -17,6 +18,16 @@ def test_every_shipped_server_is_valid(path):
 def test_a_server_takes_the_settings_of_every_stage_too():
     config = compose("experiment=fast_mlp", "serving.port=1")
     assert (config.model["name"], config.serving.port) == ("mlp", 1)
+
+
+@pytest.mark.parametrize("choice", ["monitoring", "deployment"])
+def test_settings_that_nothing_reads_are_refused(choice):
+    line = f"^{choice} must be empty in a project that was made without it, got {{'a': 1}}$"
+    if has(choice):
+        assert getattr(compose(f"++{choice}.a=1"), choice)["a"] == 1
+        return
+    with pytest.raises(ConfigError, match=line):
+        compose(f"++{choice}.a=1")
 
 
 def test_a_queue_must_hold_a_batch():

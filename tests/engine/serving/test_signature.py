@@ -40,7 +40,7 @@ def signed(bundle_folder: Path, tmp_path: Path) -> tuple[Path, Path]:
 
 def load(bundle: Path, public: Path | None) -> str:
     """Return the version of the model that a server would load."""
-    key = f"serving.signature_key={public or 'null'}"
+    key = f"deployment.signature_key={public or 'null'}"
     return load_predictor(compose(f"serving.model={bundle}", key)).version
 
 
@@ -74,5 +74,5 @@ def test_a_bundle_that_was_not_signed_so_is_refused(
 
 
 def test_a_key_that_is_no_file_is_named(signed: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^serving\.signature_key must be a file, got "):
+    with pytest.raises(ConfigError, match=r"^deployment\.signature_key must be a file, got "):
         load(signed[0], tmp_path / "missing.pub")

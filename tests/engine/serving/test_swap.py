@@ -21,7 +21,7 @@ from toy_project.config import TrackingConfig
 from toy_project.models.base import build_model
 from toy_project.models.bundle import CHECKS, Bundle
 from toy_project.objectives.regression import Regression, RegressionConfig
-from toy_project.serving.config import ServeConfig, ServingConfig, ShadowConfig
+from toy_project.serving.config import ServeConfig, ServingConfig
 from toy_project.serving.engine import Engine
 from toy_project.serving.predictor import Predictor
 from toy_project.serving.source import Source, find_in_folder, model_source
@@ -67,11 +67,14 @@ def source_of(folder: Path, kind: type[Predictor] = Predictor) -> Source:
 
 @contextmanager
 def engine_of(
-    source: Source, *, interval_s: float = INTERVAL_S, challenger: Source | None = None
+    source: Source,
+    *,
+    interval_s: float = INTERVAL_S,
+    prepare: Callable[[Engine], object] = lambda engine: None,
 ) -> Generator[Engine]:
     """Give an engine that has loaded its model and watches its source."""
-    config = ServingConfig(watch_interval_s=interval_s, shadow=ShadowConfig(share=1.0))
-    engine = Engine(source, config, challenger)
+    engine = Engine(source, ServingConfig(watch_interval_s=interval_s))
+    prepare(engine)
     asyncio.run(engine.load())
     try:
         yield engine

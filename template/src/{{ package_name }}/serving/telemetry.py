@@ -1,21 +1,19 @@
-"""What a server tells about itself: metrics for Prometheus, logs with request ids, and traces."""
+"""What a server tells about itself: metrics for Prometheus, and logs with request ids."""
 
 import json
 import logging
-import os
 import re
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from random import getrandbits
-from time import monotonic, perf_counter, time
+from time import perf_counter
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..rules import ConfigError
 from .config import LogFormat, ServingConfig
 from .problems import Reason, RefusedError
 
@@ -31,14 +29,9 @@ log = logging.getLogger(__name__)
 
 
 class Telemetry:
-    """The metrics of requests, and the spans if traces are collected."""
+    """The metrics of requests, and their spans where traces are collected."""
 
     def __init__(self, config: ServingConfig, registry: CollectorRegistry) -> None:
-        """Connect to the collector of traces if there is one.
-
-        Raises:
-            ConfigError: `serving.otlp_endpoint` is set, and OpenTelemetry is not installed.
-        """
         self.requests = Counter(
             "http_requests", "Requests answered.", ("path", "status"), registry=registry
         )
@@ -64,7 +57,8 @@ class Telemetry:
         self.is_json = config.log_format is LogFormat.json
         self.logs_requests = self.is_json if config.access_log is None else config.access_log
         self._of_refused: dict[tuple[str, int, Reason], tuple[Counter, Counter]] = {}
-        self.tracing = Tracing(config.otlp_endpoint) if config.otlp_endpoint else None
+        self.tracing: Any = None
+        """Makes the spans."""
 
     def record_wait(self, queued_at: float, started_at: float, ended_at: float) -> None:
         """Record when a request, that of this task, was queued and its batch predicted."""
@@ -167,45 +161,3 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             document["exception"] = self.formatException(record.exc_info)
         return json.dumps(document, ensure_ascii=False, default=str)
-
-
-class Tracing:
-    """Spans of requests, sent to a collector of OpenTelemetry in the background.
-
-    The environment variables of its SDK, as OTEL_SERVICE_NAME or OTEL_TRACES_SAMPLER, are followed.
-    """
-
-    def __init__(self, endpoint: str) -> None:
-        try:
-            from opentelemetry import trace
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-            from opentelemetry.sdk.resources import Resource
-            from opentelemetry.sdk.trace import TracerProvider
-            from opentelemetry.sdk.trace.export import BatchSpanProcessor
-            from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-        except ImportError as error:
-            hint = "run `uv sync --group tracing`"
-            raise ConfigError(f"serving.otlp_endpoint needs OpenTelemetry; {hint}") from error
-        name = os.environ.get("OTEL_SERVICE_NAME", __name__.partition(".")[0])
-        provider = TracerProvider(resource=Resource.create({"service.name": name}))
-        exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces")
-        provider.add_span_processor(BatchSpanProcessor(exporter))
-        self._tracer = provider.get_tracer(__name__)
-        self._kind = trace.SpanKind.SERVER
-        self._parent_of = TraceContextTextMapPropagator().extract
-
-    def of_request(self, scope: Scope) -> AbstractContextManager[Any]:
-        """Return the span of a request, whose parent is that of its header `traceparent`."""
-        headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
-        return self._tracer.start_as_current_span(
-            scope["method"],
-            self._parent_of(headers),
-            self._kind,
-            {"http.request.method": scope["method"], "request.id": request_id.get()},
-        )
-
-    def add_span(self, name: str, started_at: float, ended_at: float) -> None:
-        """Add a span inside that of this task; its times are those of `time.monotonic`."""
-        offset = time() - monotonic()
-        start, end = (int((offset + at) * 1e9) for at in (started_at, ended_at))
-        self._tracer.start_span(name, start_time=start).end(end)

@@ -13,7 +13,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from .. import page, v2
+from ...lookup import find_optional
+from .. import page
 from ..admission import Admission
 from ..batching import Batcher
 from ..engine import Engine
@@ -86,7 +87,9 @@ def create_app(engine: Engine) -> ASGIApp:
     api.state.engine = engine
     api.include_router(_routes(engine))
     lean = LeanPath(api, admission, batcher)
-    api.router.routes += [*page.routes(engine), *v2.routes(engine, lean.answers)]
+    api.router.routes += page.routes(engine)
+    if routes := find_optional("routes", folder="deployment", name="v2"):
+        api.router.routes += routes(engine, lean.answers)
     return RequestTelemetry(protect(engine.observe(lean), engine.config), engine.telemetry)
 
 

@@ -11,15 +11,15 @@ from threading import Thread, get_native_id
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Summary
+from prometheus_client import Counter, Summary
 
 from ..data.rows import Values
-from .config import ServingConfig
-from .source import Source
-from .watcher import Watcher
+from ..serving.engine import Engine
+from ..serving.source import Source
+from ..serving.watcher import Watcher
 
 if TYPE_CHECKING:
-    from .predictor import Predictor
+    from ..serving.predictor import Predictor
 
 NICENESS = 19
 """The lowest priority of a thread, so that requests get the processor first (Linux only)."""
@@ -28,20 +28,24 @@ log = logging.getLogger(__name__)
 
 
 class Shadow:
-    """Compares a challenger with the served model, in a thread of its own.
+    """Compares a challenger with the model of an engine, in a thread of its own.
 
     `offer` never waits: what comes while the challenger is busy is dropped.
     """
 
-    def __init__(self, source: Source, config: ServingConfig, registry: CollectorRegistry) -> None:
-        self._share = config.shadow.share
+    def __init__(self, source: Source, engine: Engine, *, share: float) -> None:
+        """Take a share of the engine's batches, from when it has loaded its model."""
+        engine.compare = self.offer
+        engine.parts.append(self)
+        registry = engine.registry
+        self._share = share
         self._challenger: Predictor | None = None
         self._offered: Queue[Any] = Queue(maxsize=1)
         self._watcher = Watcher(
             source,
             accept=self._accept,
             refuse=self._refuse,
-            interval_s=config.watch_interval_s,
+            interval_s=engine.config.watch_interval_s,
         )
         self._inputs = Counter(
             "shadow_inputs", "Inputs of the challenger.", ("outcome",), registry=registry

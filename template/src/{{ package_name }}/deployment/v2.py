@@ -19,9 +19,9 @@ from starlette.routing import Route
 from starlette.types import Message
 
 from ..data.encoder import Field as RequestField
-from .engine import Engine
-from .problems import InvalidError, ProblemResponse
-from .telemetry import NamedRoute
+from ..serving.engine import Engine
+from ..serving.problems import InvalidError, ProblemResponse
+from ..serving.telemetry import NamedRoute
 
 MODEL = __name__.partition(".")[0]
 DATATYPES = {float: "FP32", bool: "BOOL"}

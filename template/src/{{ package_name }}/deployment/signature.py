@@ -5,26 +5,30 @@ from pathlib import Path
 
 from ..models.bundle import BundleError
 from ..rules import ConfigError, require
+from ..serving.config import ServeConfig
+from .config import settings
 
 SIGNATURE = "model.sig"
 """The file in a bundle that signs all others."""
 
 
-def require_signed(bundle: Path, public_key: str | None) -> None:
-    """Return if the bundle is signed with the private key of `public_key`, or none is asked for.
+def require_signed(bundle: Path, config: ServeConfig) -> None:
+    """Return if the bundle is signed so that `deployment.signature_key` fits, or that is null.
 
     Raises:
-        ConfigError: `public_key` is no file, or model-signing is not installed.
+        ConfigError: The key is no file, or model-signing is not installed.
         BundleError: The bundle has no signature, one of another key or one of other files.
     """
+    public_key = settings(config).signature_key
     if public_key is None:
         return
-    require(Path(public_key).is_file(), "serving.signature_key", "a file", public_key)
+    require(Path(public_key).is_file(), "deployment.signature_key", "a file", public_key)
     try:
         verifying = import_module("model_signing.verifying")
     except ImportError as error:
         command = "uv add model-signing pyopenssl"
-        raise ConfigError(f"serving.signature_key needs model-signing; run `{command}`") from error
+        message = f"deployment.signature_key needs model-signing; run `{command}`"
+        raise ConfigError(message) from error
     try:
         verifier = verifying.Config().use_elliptic_key_verifier(public_key=public_key)
         verifier.verify(bundle, bundle / SIGNATURE)

@@ -1,0 +1,1 @@
+"""What a platform asks of the server, beyond what every client does."""
