@@ -313,6 +313,18 @@ def test_a_reload_that_fails_leaves_the_version_pinned(bundle, bundle_folder):
         assert (version(engine), engine.pinned) == (better.version, False)
 
 
+@pytest.mark.parametrize("target", ["nothing", "dangling"])  # a link to nothing, and to itself
+def test_a_link_that_leads_nowhere_hides_no_change(target, bundle, bundle_folder):
+    (bundle_folder / "dangling").symlink_to(target)
+    with engine_of(source_of(bundle_folder)) as engine:
+        new = other(bundle, 1)
+        new.save(bundle_folder.with_name("new"))
+        for path in bundle_folder.with_name("new").iterdir():
+            shutil.copy(path, bundle_folder)
+        until(lambda: version(engine) == new.version)
+        assert (bundle_folder / "dangling").is_symlink()
+
+
 def test_without_an_interval_only_a_reload_loads(bundle, bundle_folder):
     with engine_of(source_of(bundle_folder), interval_s=0) as engine:
         new = other(bundle, 1)

@@ -38,11 +38,18 @@ class Source:
 def find_in_folder(folder: Path) -> Found:
     """Return what `folder` holds, without reading its files."""
     try:
-        files = {path: path.stat() for path in sorted(folder.rglob("*"))}
+        state = [(path, _state(path)) for path in sorted(folder.rglob("*"))]
     except OSError:  # it is being replaced
         return Found(str(folder), None)
-    state = [(path, file.st_ino, file.st_size, file.st_mtime_ns) for path, file in files.items()]
     return Found(str(folder), state)
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    try:
+        file = path.stat()
+    except OSError:  # a link to nothing
+        return None
+    return file.st_ino, file.st_size, file.st_mtime_ns
 
 
 def model_source(config: ServeConfig) -> Source:
