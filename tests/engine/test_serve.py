@@ -3,9 +3,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -16,7 +18,7 @@ from toy_project.serving.config import (
     ServeConfig,
     ServingConfig,
 )
-from toy_project.serving.source import load_predictor
+from toy_project.serving.source import load_bundle, load_predictor
 from toy_project.tracking.base import (
     TrackingError,
     create_tracker,
@@ -105,6 +107,25 @@ def test_the_champion_is_served_under_its_version(tracking, bundle_folder):
     line = f"version {model.version} of model is not the model that was registered"
     with pytest.raises(BundleError, match=line):
         load_predictor(config)
+
+
+@pytest.mark.skipif(not TRACKERS, reason="the project has no registry")
+def test_champions_that_are_loaded_at_once_leave_no_files(
+    tracking, bundle_folder, tmp_path, monkeypatch
+):
+    config = make_config(ServeConfig, tracking=tracking, serving=ServingConfig(model="champion"))
+    bundle, registry = Bundle.load(bundle_folder), create_registry(tracking)
+    with create_tracker(tracking).start("a run") as run:
+        model = registry.register("model", bundle_folder, run=run, description="", tags={})
+        registry.promote(model, run=run)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    files = sorted(Path().rglob("*.safetensors"))
+    with ThreadPoolExecutor(4) as processes:
+        loaded = list(processes.map(lambda _: load_bundle(config)[0].sha256, range(8)))
+    assert loaded == [bundle.sha256] * 8
+    assert sorted(Path().rglob("*.safetensors")) == files
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_without_tracking_there_is_no_champion():

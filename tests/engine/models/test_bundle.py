@@ -1,9 +1,12 @@
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save
 from toy_project.models.base import Model
-from toy_project.models.bundle import Bundle, BundleError
+from toy_project.models.bundle import CHECKS, Bundle, BundleError
 from toy_project.models.mlp import MLP
 
 FILES = ["checks.safetensors", "config.json", "lineage.json", "model.onnx", "model.safetensors"]
@@ -41,6 +44,21 @@ def test_a_missing_file_is_noticed(bundle_folder, name):
     (bundle_folder / name).unlink()
     with pytest.raises(BundleError, match=f"is not a bundle .{name} is missing.; train a model"):
         Bundle.load(bundle_folder)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "reason"),
+    [
+        ((0, 5), (0, 3), "has no outputs to check"),
+        ((2, 5), (2, 0), "has no outputs to check"),
+        ((2, 5), (1, 3), "gives other outputs than in training"),
+    ],
+)
+def test_checks_that_compare_nothing_are_refused(bundle, tmp_path, inputs, outputs, reason):
+    checks = {"inputs": np.ones(inputs, np.int64), "outputs": np.zeros(outputs, np.float32)}
+    replace(bundle, files={**bundle.files, CHECKS: save(checks)}).save(tmp_path / "b")
+    with pytest.raises(BundleError, match=f"^{tmp_path}/b {reason}; train the model again$"):
+        Bundle.load(tmp_path / "b").check(lambda rows: np.zeros((len(rows), 3), np.float32))
 
 
 def test_a_bundle_of_other_code_is_refused(bundle_folder, monkeypatch):

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -86,6 +88,15 @@ def calibration_error(targets: np.ndarray, scores: np.ndarray) -> float:
         if there.any():
             total += there.mean() * abs(right[there].mean() - confidences[there].mean())
     return total
+
+
+def test_whoever_is_sure_and_wrong_loses_as_much_in_float32_as_in_float64():
+    targets, scores = np.array([0, 1]), np.array([[0.0, 1.0], [1e-12, 1.0]])
+    losses = [
+        Classification(("a", "b")).measure(targets, scores.astype(kind))["log_loss"]
+        for kind in (np.float32, np.float64)
+    ]
+    assert losses == pytest.approx([-math.log(2**-52) / 2] * 2)
 
 
 def test_metrics_of_rows_of_which_some_labels_are_missing():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import socket
 import time
 from collections.abc import Generator, Iterator
@@ -194,6 +195,44 @@ def test_keys_are_read_again_when_their_file_changes(predictor, config, tmp_path
             assert (status("old"), status("new")) == (401, 200)
             assert caplog.messages[-1].startswith("the API keys stay as they were: ")
         assert "SHA-256" in caplog.messages[-2]
+
+
+def test_keys_are_read_again_when_their_file_looks_as_old_as_before(predictor, config, tmp_path):
+    file = tmp_path / "keys"
+    file.write_text(f"{digest('old')}\n")
+    security = SecurityConfig(api_keys_file=str(file))
+    with guarded(predictor, replace(config, security=security)) as client:
+        before = file.stat()
+        file.write_text(f"{digest('new')}\n")
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        time.sleep(1.1)
+        assert client.get("/model", headers={"X-API-Key": "old"}).status_code == 401
+        assert client.get("/model", headers={"X-API-Key": "new"}).status_code == 200
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read any file")
+def test_keys_are_read_again_when_their_file_becomes_readable(predictor, config, tmp_path):
+    file = tmp_path / "keys"
+    file.write_text(f"{digest('old')}\n")
+    security = SecurityConfig(api_keys_file=str(file))
+    with guarded(predictor, replace(config, security=security)) as client:
+        file.write_text(f"{digest('new')}\n")
+        for mode, status in ((0o000, 401), (0o600, 200)):
+            file.chmod(mode)
+            time.sleep(1.1)
+            assert client.get("/model", headers={"X-API-Key": "new"}).status_code == status
+
+
+def test_keys_of_administrators_alone_let_nobody_else_in(predictor, config, monkeypatch):
+    monkeypatch.setenv("SERVING_API_KEYS", f"{digest('one')} admin")
+    with guarded(predictor, config) as client:
+        assert_problem(client.post("/predict", json={"text": "a"}), 401)
+        key = {"X-API-Key": "one"}
+        assert client.post("/predict", json={"text": "a"}, headers=key).status_code == 200
+    security = SecurityConfig(open_paths=["/ready", "/predict"])
+    with guarded(predictor, replace(config, security=security)) as client:
+        assert client.post("/predict", json={"text": "a"}).status_code == 200
+        assert_problem(client.post("/admin/reload"), 401)
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,26 @@
 """Bundles that are signed, and bundles that are not what was signed."""
 
+import re
 import subprocess
 import sys
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from toy_project.models.bundle import BundleError
+from toy_project.config import TrackingConfig
+from toy_project.models.bundle import Bundle, BundleError
 from toy_project.rules import ConfigError
 from toy_project.serving.source import load_predictor
+from toy_project.tracking.base import create_tracker
+from toy_project.tracking.registry import create_registry
 
+from ..conftest import TRACKERS
 from .conftest import compose
+from .test_swap import other
 
 
 def make_keys(folder: Path, name: str) -> tuple[Path, Path]:
@@ -47,6 +56,46 @@ def load(bundle: Path, public: Path | None) -> str:
 def test_a_signed_bundle_is_served(signed: tuple[Path, Path]) -> None:
     bundle, public = signed
     assert load(bundle, public) == load(bundle, None)
+
+
+def test_what_was_verified_is_what_is_served(
+    signed: tuple[Path, Path], bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, public = signed
+    verifier = import_module("model_signing.verifying").Config
+    verify = verifier.verify
+
+    def verify_then_replace(*arguments: Any) -> None:
+        verify(*arguments)
+        other(bundle, 1).save(folder)
+
+    monkeypatch.setattr(verifier, "verify", verify_then_replace)
+    assert load(folder, public) == bundle.version
+    assert Bundle.load(folder).version != bundle.version
+
+
+@pytest.mark.skipif(not TRACKERS, reason="the project has no registry")
+def test_a_champion_is_served_if_it_is_signed(
+    signed: tuple[Path, Path], bundle: Bundle, tracking: TrackingConfig
+) -> None:
+    folder, public = signed
+    config = compose("serving.model=champion", f"deployment.signature_key={public}")
+    config = replace(config, tracking=tracking)
+    registry, name = create_registry(tracking), config.registry.model_name
+
+    def promote(tags: dict[str, str]) -> str:
+        with create_tracker(tracking).start("a run") as run:
+            model = registry.register(name, folder, run=run, description="", tags=tags)
+            registry.promote(model, run=run)
+        return model.version
+
+    version = promote(bundle.tags())
+    assert load_predictor(config).version == version
+    (folder / "model.sig").unlink()
+    version = promote({})
+    reason = f"version {version} of {name} is not signed with the private key of {public} ("
+    with pytest.raises(BundleError, match=f"^{re.escape(reason)}"):
+        load_predictor(config)
 
 
 @pytest.mark.parametrize("change", ["weights", "another file", "no signature", "another key"])

@@ -24,8 +24,8 @@ from toy_project.objectives.regression import Regression, RegressionConfig
 from toy_project.serving.config import ServeConfig, ServingConfig
 from toy_project.serving.engine import Engine
 from toy_project.serving.predictor import Predictor
-from toy_project.serving.source import Source, find_in_folder, model_source
-from toy_project.tracking.base import create_tracker
+from toy_project.serving.source import Found, Source, find_in_folder, model_source
+from toy_project.tracking.base import TrackingError, create_tracker
 from toy_project.tracking.registry import create_registry
 
 from ..conftest import SMALL, TRACKERS, bundle_of, make_config
@@ -283,6 +283,46 @@ def test_a_rollback_is_pinned_until_a_reload(engine, bundle, bundle_folder):
     assert (engine.about()["pinned"], engine.about()["previous_version"]) == (False, bundle.version)
     bundle.save(bundle_folder)
     until(lambda: version(engine) == bundle.version)
+
+
+def test_a_reload_that_fails_leaves_the_version_pinned(bundle, bundle_folder):
+    source, answers = source_of(bundle_folder), True
+
+    def find() -> Found:
+        if answers:
+            return source.find()
+        raise TrackingError("no answer from the registry")
+
+    with engine_of(replace(source, find=find), interval_s=0) as engine:
+        other(bundle, 1).save(bundle_folder)
+        engine.reload()
+        engine.rollback()
+        answers = False
+        with pytest.raises(HTTPException, match="no answer from the registry") as caught:
+            engine.reload()
+        assert (caught.value.status_code, engine.pinned) == (503, True)
+        answers = True
+        cut(bundle_folder)
+        with pytest.raises(HTTPException, match="is refused") as caught:
+            engine.reload()
+        assert (caught.value.status_code, engine.pinned) == (409, True)
+        assert version(engine) == bundle.version
+        better = other(bundle, 2)
+        better.save(bundle_folder)
+        engine.reload()
+        assert (version(engine), engine.pinned) == (better.version, False)
+
+
+@pytest.mark.parametrize("target", ["nothing", "dangling"])  # a link to nothing, and to itself
+def test_a_link_that_leads_nowhere_hides_no_change(target, bundle, bundle_folder):
+    (bundle_folder / "dangling").symlink_to(target)
+    with engine_of(source_of(bundle_folder)) as engine:
+        new = other(bundle, 1)
+        new.save(bundle_folder.with_name("new"))
+        for path in bundle_folder.with_name("new").iterdir():
+            shutil.copy(path, bundle_folder)
+        until(lambda: version(engine) == new.version)
+        assert (bundle_folder / "dangling").is_symlink()
 
 
 def test_without_an_interval_only_a_reload_loads(bundle, bundle_folder):

@@ -108,7 +108,7 @@ class Shadow:
         else:
             self._inputs.labels("agreed" if one == other else "differed").inc()
 
-    def _accept(self, challenger: "Predictor") -> None:
+    def _accept(self, challenger: "Predictor", _: bool) -> None:
         self._challenger = challenger
         log.info("model %s is the challenger, unseen by clients", challenger.version)
 

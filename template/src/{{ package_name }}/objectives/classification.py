@@ -142,9 +142,9 @@ def rows_above(actual: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, ...]
 
 
 def log_loss(targets: np.ndarray, scores: np.ndarray) -> float:
-    """Return the mean cross-entropy in nats."""
+    """Return the mean cross-entropy in nats, at most 36 of a row, whatever the scores' type is."""
     own = np.take_along_axis(scores, targets[:, None], axis=-1)
-    return float(-np.log(own.clip(np.finfo(own.dtype).eps)).mean())
+    return float(-np.log(own.clip(np.finfo(np.float64).eps)).mean())
 
 
 def ece(targets: np.ndarray, scores: np.ndarray) -> float:

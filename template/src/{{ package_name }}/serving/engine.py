@@ -160,10 +160,9 @@ class Engine:
 
         Raises:
             UnavailableError: No model is loaded yet, or the registry does not answer.
-            ConflictError: The version cannot be served; the current one stays.
+            ConflictError: The version cannot be served; the current one stays, pinned if it was.
         """
         self.require_loaded()
-        self.pinned = False
         try:
             self._watcher.look(always=True)
         except TrackingError as error:
@@ -186,16 +185,16 @@ class Engine:
             log.warning("model %s is served again and pinned", self.current.version)
             self._count("rolled_back")
 
-    def _swap(self, predictor: "Predictor") -> None:
+    def _swap(self, predictor: "Predictor", always: bool) -> None:
         new = Served(predictor, Schema(predictor.spec, self.config))
         commit = predictor.lineage.git_commit or "unknown"
         with self._changing:
             old, self.refused = self.current, None
-            if old and self.pinned:
+            if old and self.pinned and not always:
                 log.warning("model %s waits for a reload: %s is pinned", new.version, old.version)
                 outcome = "waits"
             else:
-                self.current = new
+                self.current, self.pinned = new, False
                 if old and old.version != new.version:
                     self.previous = old
                 log.info("model %s of commit %s is ready", new.version, commit[:12])

@@ -252,7 +252,10 @@ class KeyRing:
             status = self._file.stat() if self._file else None
         except OSError:
             return None
-        return status and (status.st_mtime_ns, status.st_ino, status.st_size)
+        if status is None:
+            return None
+        # The ctime changes with the permissions too, and with a content that has an old mtime.
+        return status.st_ctime_ns, status.st_mtime_ns, status.st_ino, status.st_size
 
     def _of_file(self) -> dict[str, bool]:
         if self._file is None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ..lookup import find_optional
 from ..models.bundle import Bundle
 from ..tracking.base import TrackingError
-from ..tracking.registry import CHAMPIONS, RegisteredModel, Registry, create_registry
+from ..tracking.registry import RegisteredModel, Registry, create_registry
 from .config import ServeConfig
 from .predictor import Predictor
 
@@ -38,11 +38,18 @@ class Source:
 def find_in_folder(folder: Path) -> Found:
     """Return what `folder` holds, without reading its files."""
     try:
-        files = {path: path.stat() for path in sorted(folder.rglob("*"))}
+        state = [(path, _state(path)) for path in sorted(folder.rglob("*"))]
     except OSError:  # it is being replaced
         return Found(str(folder), None)
-    state = [(path, file.st_ino, file.st_size, file.st_mtime_ns) for path, file in files.items()]
     return Found(str(folder), state)
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    try:
+        file = path.stat()
+    except OSError:  # a link to nothing
+        return None
+    return file.st_ino, file.st_size, file.st_mtime_ns
 
 
 def model_source(config: ServeConfig) -> Source:
@@ -83,17 +90,13 @@ def load_bundle(config: ServeConfig) -> tuple[Bundle, str]:
         TrackingError: No version has the alias, or it cannot be fetched.
         BundleError: The bundle is missing, damaged or not signed.
     """
-    require_signed = find_optional("require_signed", folder="deployment", name="signature")
-    check = require_signed or (lambda folder, config: None)
+    load_signed = find_optional("load_signed", folder="deployment", name="signature")
+    read = partial(load_signed, config=config) if load_signed else Bundle.load
     if config.serving.model not in ALIASES:
-        folder = Path(config.serving.model)
-        check(folder, config)
-        bundle = Bundle.load(folder)
+        bundle = read(Path(config.serving.model))
         return bundle, bundle.version
     registry, model = _aliased(config)
-    bundle = registry.load(model)
-    check(CHAMPIONS / model.version, config)
-    return bundle, model.version
+    return registry.load(model, read), model.version
 
 
 def _aliased(config: ServeConfig) -> tuple[Registry, RegisteredModel]:

@@ -30,13 +30,14 @@ class Watcher:
         self,
         source: Source,
         *,
-        accept: Callable[["Predictor"], None],
+        accept: Callable[["Predictor", bool], None],
         refuse: Callable[[str, Exception], None],
         interval_s: float,
     ) -> None:
         """Look every `interval_s` seconds once started, or only once if that is 0.
 
-        `accept` takes what was loaded; `refuse` a name and why that cannot be served.
+        `accept` takes what was loaded, and whether it was `always` to be loaded; `refuse` takes a
+        name and why that cannot be served.
         """
         self._source = source
         self._accept, self._refuse = accept, refuse
@@ -64,7 +65,7 @@ class Watcher:
             if not always and (found == self._tried or self._changes(found)):
                 return
             try:
-                self._accept(self._source.load())
+                self._accept(self._source.load(), always)
             except TrackingError:
                 raise
             except Exception as error:  # a user's model may raise anything

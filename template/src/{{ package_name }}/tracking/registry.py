@@ -1,8 +1,8 @@
 """The interface of a model registry, which each back-end implements."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,6 @@ from .base import Tracker, TrackingError
 if TYPE_CHECKING:
     from ..models.bundle import Bundle
 
-CHAMPIONS = Path("models/champion")
 CHAMPION = "champion"
 """The alias of the version that is served."""
 BUNDLE_VERSION = "bundle_version"
@@ -61,20 +60,22 @@ class Registry(ABC):
     def download(self, model: RegisteredModel, folder: Path) -> Path:
         """Replace `folder` with the bundle of `model`; return `folder`."""
 
-    def load(self, model: RegisteredModel) -> "Bundle":
-        """Return the bundle of `model`, fetched into models/champion/.
+    def load(
+        self, model: RegisteredModel, read: "Callable[[Path], Bundle] | None" = None
+    ) -> "Bundle":
+        """Return the bundle of `model`, which `read`, or `Bundle.load`, reads from its files.
 
         Raises:
             BundleError: It is not the bundle that was registered.
         """
-        from ..models.bundle import Bundle, BundleError
+        from ..models.bundle import Bundle, BundleError, private_copy
 
-        bundle = Bundle.load(self.download(model, CHAMPIONS / model.version))
+        name = f"version {model.version} of {model.name}"
+        with private_copy(name) as copy:
+            bundle = replace((read or Bundle.load)(self.download(model, copy)), folder=None)
         hashes = {BUNDLE_VERSION: bundle.version, "bundle_sha256": bundle.sha256}
         if any(model.tags.get(name, value) != value for name, value in hashes.items()):
-            raise BundleError(
-                f"version {model.version} of {model.name} is not the model that was registered"
-            )
+            raise BundleError(f"{name} is not the model that was registered")
         return bundle
 
 
