@@ -111,13 +111,14 @@ def bundle_of(
     lineage: Lineage | None = None,
     rows: Split | None = None,
     exports: bool = False,
+    quantises: bool = False,
 ) -> Bundle:
     """Return the bundle of a model; an export takes seconds."""
     if rows is None:
         few = [spec.encoder.encode(spec.encoder.example)] * 2
         rows = Split.from_rows(few, torch.zeros(2))
     lineage = lineage or current_lineage(make_config(), run_id=None)
-    return make_bundle(model, spec, lineage, rows, exports=exports)
+    return make_bundle(model, spec, lineage, rows, exports=exports, quantises=quantises)
 
 
 @pytest.fixture(scope="session")

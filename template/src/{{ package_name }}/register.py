@@ -113,12 +113,12 @@ def _champion_metric(
 def _measure(bundle: "Bundle") -> dict[str, float]:
     from .data.dataset import Split
     from .data.rows import Rows
-    from .models.base import evaluate
+    from .evaluation.int8 import served_outputs
 
     encoder, objective = bundle.spec.encoder, bundle.spec.objective
     rows = [row.values for row in Rows(PROCESSED / "test.parquet")]
     split = Split.from_rows(map(encoder.encode, rows), objective.encode(rows))
-    return evaluate(bundle.model, objective, split)
+    return objective.evaluate(served_outputs(bundle, split), split.targets.numpy())
 
 
 def _register(

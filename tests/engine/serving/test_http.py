@@ -72,6 +72,7 @@ def test_health_and_readiness_before_and_after_the_model_is_loaded(predictor, co
 def test_the_lineage_of_the_model(client, bundle):
     assert client.get("/model").json() == {
         "model_version": "3",
+        "precision": "float32",
         "labels": list(bundle.spec.objective.labels),
         **asdict(bundle.lineage),
         **{"previous_version": None, "pinned": False, "refused": None},

@@ -100,6 +100,8 @@ def _tables(report: Report) -> list[str]:
         rows = [(name, *(shown(of[name]) for of in figures)) for name in report.untuned]
         rows = [(name, before, after) for name, before, after in rows if before != after]
         tables |= {"Tuned on the validation split": Table(("", "before", "after"), rows)}
+    if precisions := report.precisions():
+        tables |= {"Served in int8": Table(precisions[0], precisions[1:])}
     return [
         f"## {title}\n\n{_table(table.header, (map(markdown, row) for row in table.rows))}"
         for title, table in tables.items()

@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +16,15 @@ from sklearn.pipeline import make_pipeline
 from ..data.dataset import Split
 from ..data.rows import Row, Rows
 from ..data.spec import DataSpec
-from ..models.base import predict_outputs
 from ..models.bundle import Bundle
 from ..objectives.base import Objective
+from .int8 import Quantised, compare, served_outputs
 from .plots import save_figure
 
 BASELINE_ROWS = 100_000
 """About how many training rows baselines learn from: they hold all of them in memory."""
 METRICS_JSON, PREDICTIONS_CSV, FIGURES = "metrics.json", "predictions.csv", "figures"
+TIMES_JSON = "times.json"
 
 _FORMULA_STARTS = (*"=+-@'\t\r\n", *"＝＋－＠")  # noqa: RUF001
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?")
@@ -43,6 +44,8 @@ class Report:
     num_rows: Mapping[str, int]
     """Rows of each split."""
     test_rows: Iterable[Row]
+    quantised: Quantised | None = None
+    """What int8 changes, if `outputs` were computed in it."""
 
     @property
     def scores(self) -> np.ndarray:
@@ -94,11 +97,21 @@ class Report:
         return rows
 
     def table(self) -> str:
-        """Return the results as aligned text."""
-        rows = [("", "model", *self.baselines), *self.results()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        cells = ((one.ljust(width) for one, width in zip(row, widths, strict=True)) for row in rows)
-        return "\n".join("  ".join(row).rstrip() for row in cells)
+        """Return the results as aligned text, and what int8 changes in them and in time."""
+        text = _aligned([("", "model", *self.baselines), *self.results()])
+        if self.quantised:
+            times = {f"µs per row, {n}": of for n, of in self.quantised.us_per_row.items()}
+            text += "\n\n" + _aligned([*self.precisions(), *_compared(times)])
+        return text
+
+    def precisions(self) -> list[tuple[str, ...]]:
+        """Return a table, with its header, of the metrics in float32 and int8; empty without."""
+        if self.quantised is None:
+            return []
+        changed = self.quantised.num_changed
+        labels = [] if changed is None else [("other labels", "", f"{changed:,}", "")]
+        rows = _compared(self.quantised.metrics)
+        return [("", "float32", "int8", "difference"), *rows, *labels]
 
     def save(self, folder: Path) -> None:
         """Write metrics, predictions and figures."""
@@ -107,8 +120,12 @@ class Report:
             save_figure(figure, folder / FIGURES / f"{name}.png")
         written: dict[str, Any] = {"bundle_version": self.bundle.version, **self.metrics}
         written |= {"untuned": self.untuned, "baselines": self.baselines}
-        text = json.dumps(written, indent=2)
-        (folder / METRICS_JSON).write_text(text + "\n", "utf-8")
+        if self.quantised:
+            written["quantised"] = self.quantised.metrics
+            times = {"us_per_row": self.quantised.us_per_row}
+            # Not in metrics.json, which DVC expects to be the same for the same bundle.
+            _write_json(folder / TIMES_JSON, {"bundle_version": self.bundle.version, **times})
+        _write_json(folder / METRICS_JSON, written)
         with (folder / PREDICTIONS_CSV).open("w", encoding="utf-8", newline="") as file:
             # Quoted, since some spreadsheets split cells at semicolons.
             writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
@@ -127,6 +144,24 @@ class Report:
             shown = encoder.shown(row.values).items()
             inputs = {f"input_{name}" if name in results else name: one for name, one in shown}
             yield {"id": row.id, **inputs, **results}
+
+
+def _write_json(path: Path, values: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    cells = ((one.ljust(width) for one, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join("  ".join(row).rstrip() for row in cells)
+
+
+def _compared(figures: Mapping[str, Mapping[str, float]]) -> list[tuple[str, ...]]:
+    """Return a row for each of the figures, which have a value for each precision."""
+    return [
+        (name, *map(shown, of.values()), shown(of["int8"] - of["float32"], "+"))
+        for name, of in figures.items()
+    ]
 
 
 def shown(value: float, sign: str = "") -> str:
@@ -163,13 +198,15 @@ def evaluate_bundle(bundle: Bundle, processed: Path, rows: Mapping[str, Rows]) -
     """
     split = Split.load(processed / "test.safetensors")
     training = _spaced(rows["train"], bundle.spec.objective)
+    outputs = served_outputs(bundle, split)
     return Report(
         bundle=bundle,
-        outputs=predict_outputs(bundle.model, split),
+        outputs=outputs,
         targets=split.targets.numpy(),
         baseline_scores=baselines(bundle.spec, training, rows["test"]),
         num_rows={name: len(found) for name, found in rows.items()},
         test_rows=rows["test"],
+        quantised=compare(bundle, outputs, split),
     )
 
 

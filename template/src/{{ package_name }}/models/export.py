@@ -3,10 +3,12 @@
 import io
 import logging
 import warnings
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,8 @@ from ..data.dataset import Split
 from ..data.spec import DataSpec
 from ..lineage import Lineage
 from .base import Model
-from .bundle import CHECKS, ONNX, TOLERANCE, WEIGHTS, Bundle
+from .bundle import CHECKS, INT8, ONNX, TOLERANCE, WEIGHTS, Bundle
+from .onnx import session
 from .weights import write_weights
 
 NUM_CHECKS = 32
@@ -29,27 +32,41 @@ log = logging.getLogger(__name__)
 
 
 def make_bundle(
-    model: Model, spec: DataSpec, lineage: Lineage, rows: Split, *, exports: bool = True
+    model: Model,
+    spec: DataSpec,
+    lineage: Lineage,
+    rows: Split,
+    *,
+    exports: bool = True,
+    quantises: bool = False,
 ) -> Bundle:
     """Return the bundle of a model on the CPU; `rows` are encoded ones that training did not see.
 
-    If the model cannot be exported, a line in the log says why: only PyTorch can compute it.
+    If the model cannot be exported, a line in the log says why: only PyTorch can compute it. If it
+    is to be quantised and cannot be, a line says why: it is computed in float32.
     """
     model.eval()
     by_length = rows.lengths.argsort(stable=True)
     some = by_length[torch.linspace(0, len(rows) - 1, min(NUM_CHECKS, len(rows))).long()]
     inputs = rows.inputs(some).numpy()
-    files = {
-        WEIGHTS: write_weights(model),
-        CHECKS: save({"inputs": inputs, "outputs": _outputs(model, inputs)}),
-    }
+    checks = {"inputs": inputs, "outputs": _outputs(model, inputs)}
+    files = {WEIGHTS: write_weights(model)}
     if exports:
         try:
             files[ONNX] = to_onnx(model, [rows.inputs(one) for one in _batches(some)])
         except Exception as error:  # the exporter raises errors of many types
-            reason = " ".join(str(error.__cause__ or error).split())[:200]
-            log.warning("no %s, only PyTorch can compute this model: %s", ONNX, reason)
+            log.warning("no %s, only PyTorch can compute this model: %s", ONNX, _reason(error))
+    if quantises and ONNX in files:
+        try:
+            files[INT8], checks["int8"] = to_int8(files[ONNX], inputs)
+        except Exception as error:  # so does the quantizer
+            log.warning("no %s, the model stays in float32: %s", INT8, _reason(error))
+    files[CHECKS] = save(checks)
     return Bundle(asdict(model.config), spec, lineage, files)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error.__cause__ or error).split())[:200]
 
 
 def _batches(rows: Tensor) -> list[Tensor]:
@@ -65,7 +82,9 @@ def check_bundle(bundle: Bundle) -> None:
     """
     bundle.check(partial(_outputs, bundle.model))
     if ONNX in bundle.files:
-        bundle.check(_session(bundle.files[ONNX]))
+        bundle.check(session(bundle.files[ONNX]))
+    if INT8 in bundle.files:
+        bundle.check(session(bundle.files[INT8]), is_int8=True)
 
 
 def to_onnx(model: Model, batches: Iterable[Tensor]) -> bytes:
@@ -88,7 +107,7 @@ def to_onnx(model: Model, batches: Iterable[Tensor]) -> bytes:
             node.metadata_props.clear()  # where the code lies on this machine
         file = io.BytesIO()
         program.save(file, external_data=False)
-    run = _session(file.getvalue())
+    run = session(file.getvalue())
     for batch in batches:
         inputs = batch.numpy()
         outputs, expected = run(inputs), _outputs(model, inputs)
@@ -98,18 +117,34 @@ def to_onnx(model: Model, batches: Iterable[Tensor]) -> bytes:
     return file.getvalue()
 
 
+def to_int8(content: bytes, inputs: np.ndarray) -> tuple[bytes, np.ndarray]:
+    """Return an ONNX file with matrices and embeddings of int8, and its outputs for inputs.
+
+    It scales what it multiplies as it comes ("dynamic quantization"), all rows of a pass together:
+    the rows beside it change the outputs of a row a little. Convolutions stay in float32.
+
+    Raises:
+        ValueError: The model has no matrix of weights, or gives no numbers in int8.
+    """
+    from onnxruntime.quantization import quantize_dynamic
+
+    with _quiet(), TemporaryDirectory() as folder:
+        before, after = Path(folder, ONNX), Path(folder, INT8)
+        before.write_bytes(content)
+        # Matrices have 7 bits: sums of products with 8 overflow on CPUs without VNNI.
+        quantize_dynamic(before, after, ["MatMul", "Gather"], per_channel=True, reduce_range=True)
+        made = after.read_bytes()
+    if b"MatMulInteger" not in made:
+        raise ValueError("it has no matrix of weights")
+    outputs = session(made)(inputs)
+    if not np.isfinite(outputs).all():
+        raise ValueError("it gives NaN or infinity in int8")
+    return made, outputs
+
+
 @torch.inference_mode()
 def _outputs(model: Model, inputs: np.ndarray) -> np.ndarray:
     return model(torch.from_numpy(inputs)).numpy()
-
-
-def _session(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function that computes an exported model in ONNX Runtime."""
-    from onnxruntime import InferenceSession
-
-    session = InferenceSession(content, providers=["CPUExecutionProvider"])
-    [taken] = session.get_inputs()
-    return lambda inputs: np.asarray(session.run(None, {taken.name: inputs})[0])
 
 
 @contextmanager

@@ -240,6 +240,7 @@ class Engine:
         predictor = self.require_loaded().predictor
         return {
             "model_version": predictor.version,
+            "precision": predictor.precision,
             **predictor.spec.objective.about(),
             **asdict(predictor.lineage),
             "previous_version": self.previous.version if self.previous else None,

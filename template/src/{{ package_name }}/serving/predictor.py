@@ -9,7 +9,7 @@ import numpy as np
 from ..data.encoder import padded, to_array
 from ..data.rows import Values
 from ..lookup import find_function
-from ..models.bundle import ONNX, Bundle, explained
+from ..models.bundle import INT8, ONNX, Bundle, explained
 from ..rules import ConfigError
 
 ROWS_PER_PASS = 16
@@ -40,10 +40,12 @@ class Predictor:
         self.spec = bundle.spec
         self.lineage = bundle.lineage
         self.version = version or bundle.version
+        is_int8 = backend == "onnx" and INT8 in bundle.files
+        self.precision = "int8" if is_int8 else "float32"
         load_backend = _loader(bundle, backend)
         with explained(bundle.folder):
             self._run = load_backend(bundle, num_threads=num_threads)
-            bundle.check(self._run)
+            bundle.check(self._run, is_int8=is_int8)
             self.predict([self.spec.encoder.example])
 
     def predict(self, rows: Sequence[Values]) -> list[Any]:

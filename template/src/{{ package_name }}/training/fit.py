@@ -185,8 +185,9 @@ def _save_bundle(trainer: Trainer, validation: Split, spec: DataSpec, lineage: L
     outputs = predict_outputs(trainer.evaluated_model, validation)
     spec = replace(spec, objective=spec.objective.tuned(outputs, validation.targets.numpy()))
     model = trainer.evaluated_model.cpu().finished()
-    exports = trainer.config.export is Export.onnx
-    bundle = make_bundle(model, spec, lineage, validation, exports=exports)
+    export = trainer.config.export
+    exports, quantises = export is not Export.none, export is Export.int8
+    bundle = make_bundle(model, spec, lineage, validation, exports=exports, quantises=quantises)
     if with_profile := find_optional("with_profile", folder="monitoring", name="profile"):
         bundle = with_profile(bundle, outputs, validation.targets.numpy())
     bundle.save(BUNDLE)
