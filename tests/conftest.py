@@ -138,7 +138,7 @@ def run_in(project_env: Path) -> Run:
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # so that they end
 def served(render: Render, project_env: Path) -> Generator[Urls]:
     """Servers of untrained models: of each modality and objective, one `BUSY`, and one `KEYED`.
 

@@ -79,7 +79,7 @@ def open_page(served: Urls, browser: Browser) -> Generator[Open]:
 
 def predict(page: Page) -> tuple[Any, Any]:
     """Return the request that the button sends, and the answer, which the page shows."""
-    with page.expect_response("**/predict") as got:
+    with page.expect_response("**/predict?confidences=true") as got:
         page.get_by_role("button", name="Predict", exact=True).click()
     request, answer = got.value.request.post_data_json, got.value.json()
     prediction = answer["prediction"]
@@ -100,14 +100,19 @@ def test_one_click_predicts_the_example(
     scheme = "dark" if objective == "regression" else "light"
     page = open_page(modality, objective, viewport=NARROW, color_scheme=scheme)
     request, answer = predict(page)
-    assert answer == post(f"{served[modality, objective]}/predict", request)
-    shares = answer.get("confidences", {"confidence": answer.get("confidence")})
-    bars = {name: f"{100 * share:.1f} %" for name, share in shares.items() if share is not None}
-    seen = [bar.locator("span").all_inner_texts() for bar in page.locator(".bar").all()]
-    assert dict(seen) == bars
+    address = f"{served[modality, objective]}/predict?confidences=true"
+    assert answer == post(address, request)
+    shares = sorted(answer.get("confidences", {}).items(), key=lambda pair: -pair[1])
+    bars = page.get_by_role("list", name="Confidence of each label").get_by_role("listitem")
+    seen = [bar.locator("span").all_inner_texts() for bar in bars.all()]
+    assert seen == [[name, f"{100 * share:.1f} %"] for name, share in shares]
+    assert len(shares) == {"classification": 3, "regression": 0, "multilabel": 2}[objective]
+    predicted = page.locator(".bar.on span:first-child").all_inner_texts()
+    assert set(predicted) == {name for name, _ in shares if name in answer["prediction"]}
     expect(page.locator("#recent button")).to_have_count(1)
     for fact in (answer["model_version"], "0" * 40, "d41d8cd9.dir"):
         expect(page.locator("#model")).to_contain_text(fact)
+    expect(page.locator("#metrics div")).to_have_text(["accuracy0.8125", "loss0.53"])
     assert page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
     found = Axe().run(page).response["violations"]
     assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
@@ -190,15 +195,15 @@ def test_an_image_is_chosen_dropped_or_pasted(open_page: Open) -> None:
     page = open_page("image")
     file, content = page.get_by_label("Image"), b64decode(WHITE_PNG)
     expect(page.locator("canvas")).to_be_visible()
-    black = predict(page)
+    ring = predict(page)
     file.set_input_files({"name": "a.png", "mimeType": "image/png", "buffer": content})
     expect(file).to_have_value(re.compile("a.png"))
     white = predict(page)
     assert white[0] == {"image": WHITE_PNG}
-    assert white[1]["confidence"] != black[1]["confidence"]
+    assert white[1]["confidence"] != ring[1]["confidence"]
     for event in ("drop", "paste"):
         page.get_by_role("button", name="Fill in the example").click()
-        assert predict(page) == black
+        assert predict(page) == ring
         page.evaluate(SEND_FILE, [event, WHITE_PNG])
         expect(file).to_have_value(re.compile("white.png"))
         assert predict(page) == white
@@ -206,7 +211,7 @@ def test_an_image_is_chosen_dropped_or_pasted(open_page: Open) -> None:
 
 def test_an_image_is_drawn(open_page: Open) -> None:
     page = open_page("image")
-    empty, _ = predict(page)
+    example, _ = predict(page)
     pad = page.locator("canvas").bounding_box()
     assert pad
     page.mouse.move(pad["x"] + 40, pad["y"] + 40)
@@ -217,7 +222,7 @@ def test_an_image_is_drawn(open_page: Open) -> None:
     assert size_of_png(drawn["image"]) == (288, 288)
     page.get_by_role("button", name="Clear the pad").click()
     cleared, _ = predict(page)
-    assert len({empty["image"], drawn["image"], cleared["image"]}) == 3
+    assert len({example["image"], drawn["image"], cleared["image"]}) == 3
 
 
 def size_of_png(base64: str) -> tuple[int, int]:

@@ -3,10 +3,11 @@
 import hashlib
 import json
 import logging
+import math
 import os
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import distributions
@@ -28,6 +29,10 @@ Line = Annotated[
     str,
     Rule("a line of 500 characters at most", lambda text: text.isprintable() and len(text) <= 500),
 ]
+Metrics = Annotated[
+    dict[str, float],
+    Rule("finite numbers", lambda metrics: all(map(math.isfinite, metrics.values()))),
+]
 
 
 @dataclass(frozen=True)
@@ -48,10 +53,13 @@ class Lineage(Checked, section="lineage"):
     """The release of the project's template."""
     created_at: Line
     """ISO 8601, UTC."""
+    validation_metrics: Metrics = field(default_factory=dict)
+    """Of the validation split, on which the best epoch was chosen; empty before the training."""
 
     def tags(self) -> dict[str, str]:
-        """Return the fields that are known, as text."""
-        return {name: str(value) for name, value in asdict(self).items() if value is not None}
+        """Return the fields that are known, as text, without the metrics."""
+        values = asdict(self).items()
+        return {name: str(value) for name, value in values if isinstance(value, str | bool)}
 
 
 def current_lineage(config: Config, *, run_id: str | None) -> Lineage:

@@ -227,3 +227,15 @@ def test_the_baseline_sees_a_large_image_small():
     features = pixels.fit_transform([{"image": encoded(noise())}] * 2)
     assert features.shape == (2, 3 * 32 * 20)
     assert 0 <= features.min() < features.max() <= 1
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("size", [8, [3, 64], [64, 3], 224])
+def test_the_example_is_a_picture(size, mode):
+    fitted = encoder(size=size, mode=mode)
+    assert set(np.unique(fitted.encode(fitted.example))) == {0, 255}
+
+
+def test_there_is_an_example_of_one_pixel():
+    fitted = encoder(size=1)
+    assert fitted.encode(fitted.example).shape == (3, 1, 1)

@@ -214,6 +214,8 @@ MALFORMED: dict[str, Tamper] = {
     "data_hash has two lines": lineage(data_hash="a\nb"),
     "data_hash is long": lineage(data_hash="a" * 10_000),
     "run_id is a path": lineage(run_id="../../../etc"),
+    "a metric is NaN": lineage(validation_metrics={"accuracy": float("nan")}),
+    "a metric is text": lineage(validation_metrics={"accuracy": "<b>1</b>"}),
     "git_commit is for a terminal": lineage(git_commit="\x1b]0;x\x07"),
     "weights are empty": file(WEIGHTS, b""),
     "weights are a header's length": file(WEIGHTS, b"\xff" * 8),

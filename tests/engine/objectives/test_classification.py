@@ -37,6 +37,23 @@ def one_hot(indices: np.ndarray, size: int) -> np.ndarray:
     return np.eye(size)[indices]
 
 
+def test_the_most_probable_labels_are_told():
+    labels = tuple(f"label {number}" for number in range(30))
+    scores = np.arange(1, 31, dtype=np.float32)[:, None].T / 465
+    objective = Classification(labels)
+    [best] = objective.predictions(scores)
+    found = objective.detailed(best, scores[0])
+    assert found[:2] == best
+    assert list(found.confidences) == [*labels[:9:-1]]
+    assert [*found.confidences.values()] == [round(n / 465, 6) for n in range(30, 10, -1)]
+
+
+def test_of_labels_that_are_as_probable_the_predicted_one_is_first():
+    objective, scores = Classification(("a", "b", "c")), np.array([[0.2, 0.4, 0.4]])
+    [best] = objective.predictions(scores)
+    assert list(objective.detailed(best, scores[0]).confidences) == ["b", "c", "a"]
+
+
 def test_accuracy_and_macro_f1_by_hand():
     targets, scores = np.array([0, 0, 0, 1]), one_hot(np.array([0, 0, 1, 1]), 2)
     assert accuracy(targets, scores) == 0.75

@@ -29,8 +29,12 @@ def test_the_documentation_is_complete_once_the_model_is_loaded(predictor, confi
         for part, what in zip(named, ("Request", "Response"), strict=True):
             schema = part["content"]["application/json"]["schema"]
             assert schema == {"$ref": f"#/components/schemas/{one}{what}"}
-    answer = document["components"]["schemas"]["PredictResponse"]["properties"]
-    assert answer["confidence"]["type"] == "number"
+        [parameter] = operation["parameters"]
+        assert (parameter["name"], parameter["in"]) == ("confidences", "query")
+        assert (parameter["required"], parameter["schema"]["type"]) == (False, "boolean")
+    answer = document["components"]["schemas"]["PredictResponse"]
+    assert answer["properties"]["confidence"]["type"] == "number"
+    assert answer["required"] == ["prediction", "confidence", "model_version"]
 
 
 def test_the_documentation_is_of_the_model_that_is_served(bundle, bundle_folder, config):
@@ -41,7 +45,7 @@ def test_the_documentation_is_of_the_model_that_is_served(bundle, bundle_folder,
     quick = replace(config, watch_interval_s=0.05)
     with running(source_of(bundle_folder), quick) as client:
         wait_until_ready(client)
-        assert fields() == {"prediction", "confidence", "model_version"}
+        assert fields() == {"prediction", "confidence", "confidences", "model_version"}
         of_numbers(bundle).save(bundle_folder)
         until(lambda: fields() == {"prediction", "model_version"})
 
@@ -61,7 +65,8 @@ def test_the_documentation_names_the_content_type_of_the_metrics(client):
     ("path", "body"),
     [("/predict", {"text": "a"}), ("/predict/batch", {"inputs": [{"text": "a"}] * 3})],
 )
-def test_the_documentation_describes_the_answers(client, path, body):
+@pytest.mark.parametrize("confidences", [False, True])
+def test_the_documentation_describes_the_answers(client, path, body, confidences):
     """FastAPI writes it, and does not answer itself."""
     document = client.get("/openapi.json").json()
     described = document["paths"][path]["post"]["responses"]["200"]
@@ -69,7 +74,10 @@ def test_the_documentation_describes_the_answers(client, path, body):
     for schema in schemas.values():
         schema["additionalProperties"] = False  # nothing is undocumented
         schema["required"] = list(schema["properties"])
-    answer = client.post(path, json=body)
+    if not confidences:
+        schemas["PredictResponse"]["required"].remove("confidences")
+        del schemas["PredictResponse"]["properties"]["confidences"]
+    answer = client.post(path, params={"confidences": confidences}, json=body)
     assert answer.status_code == 200
     [(content_type, content)] = described["content"].items()
     assert answer.headers["Content-Type"] == content_type

@@ -41,6 +41,45 @@ def test_a_batch_of_predictions(client, predictor):
         assert_equal(one, other)
 
 
+@pytest.mark.parametrize("value", ["true", "True"])
+def test_a_client_asks_for_the_confidence_of_each_label(client, bundle, value):
+    body = {"text": TEXTS[0]}
+    plain = client.post("/predict", json=body)
+    answer = client.post("/predict", params={"confidences": value}, json=body).json()
+    shares = answer.pop("confidences")
+    assert answer == plain.json()
+    assert shares.keys() == set(bundle.spec.objective.labels)
+    assert next(iter(shares.items())) == (answer["prediction"], answer["confidence"])
+    assert [*shares.values()] == sorted(shares.values(), reverse=True)
+    assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
+    for other in ("confidences=false", "confidence=true", "a&b=1&%"):
+        assert client.post(f"/predict?{other}", json=body).content == plain.content
+
+
+def test_requests_with_and_without_confidences_come_together(client):
+    def post(number: int) -> set[str]:
+        inputs = rows(TEXTS[number : number + 3])
+        params = {"confidences": "true"} if number % 2 else {}
+        answer = client.post("/predict/batch", params=params, json={"inputs": inputs}).json()
+        [names] = {frozenset(one) for one in answer["predictions"]}
+        return set(names)
+
+    with ThreadPoolExecutor(32) as clients:
+        answers = list(clients.map(post, range(64)))
+    plain = {"prediction", "confidence", "model_version"}
+    assert answers == [plain, plain | {"confidences"}] * 32
+
+
+@pytest.mark.parametrize("query", ["confidences", "confidences=1", "confidences=tru%C3%A9"])
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+def test_a_query_that_means_nothing_is_refused(client, path, query):
+    answer = client.post(f"{path}?{query}", json={"text": "a"})
+    assert answer.status_code == 422
+    [problem] = answer.json()["errors"]
+    assert problem["loc"] == ["query", "confidences"]
+    assert problem["msg"] == "the value must be true or false"
+
+
 def test_concurrent_requests_get_the_offline_predictions(client, predictor):
     with ThreadPoolExecutor(64) as clients:
         post = client.post

@@ -75,6 +75,14 @@ def test_the_answers_are_those_of_the_objective(client, bundle):
             assert in_batch[name] == close
 
 
+def test_there_are_no_other_confidences_than_those(client):
+    plain, detailed = (
+        client.post("/predict", params=params, json={"text": "a b"}).json()
+        for params in ({}, {"confidences": "true"})
+    )
+    assert detailed == plain
+
+
 def test_no_body_makes_the_server_fail(client):
     assert_refused(client, HOSTILE)
     for text in GOOD:

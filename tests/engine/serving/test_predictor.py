@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load, save
+from toy_project.data.rows import Detailed
 from toy_project.models.bundle import CHECKS, ONNX, Bundle, BundleError
 from toy_project.rules import ConfigError
 from toy_project.serving.predictor import Predictor
@@ -27,6 +28,15 @@ def test_predictions_are_the_models_in_the_order_of_the_inputs(bundle, backend):
             logits = bundle.model(torch.tensor([bundle.spec.encoder.encode(row)]))[0]
         assert prediction.prediction == bundle.spec.objective.labels[logits.argmax()]
         assert prediction.confidence == pytest.approx(logits.softmax(-1).max().item(), abs=1e-5)
+
+
+def test_details_are_of_the_rows_that_ask_for_them(bundle):
+    predictor = Predictor(bundle)
+    plain = predictor.predict(ROWS)
+    mixed = [Detailed(row) if number % 3 else row for number, row in enumerate(ROWS)]
+    for number, (one, other) in enumerate(zip(predictor.predict(mixed), plain, strict=True)):
+        assert one[:2] == other
+        assert one._fields[2:] == (("confidences",) if number % 3 else ())
 
 
 WITHOUT = """

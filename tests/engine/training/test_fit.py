@@ -18,6 +18,7 @@ from toy_project.config import (
     OptimizerConfig,
     TrainingConfig,
 )
+from toy_project.models.base import evaluate
 from toy_project.models.bundle import Bundle
 from toy_project.rules import ConfigError
 from toy_project.training.checkpoint import (
@@ -26,7 +27,7 @@ from toy_project.training.checkpoint import (
 )
 from toy_project.training.fit import fit
 
-from ..conftest import SMALL, make_config
+from ..conftest import SMALL, encoded, make_config
 
 STEPS_PER_EPOCH = 9
 """Of the miniature dataset, in batches of 8."""
@@ -56,10 +57,14 @@ def steps() -> list[int]:
     return [int(line.split(",")[1]) for line in lines]
 
 
-def test_the_best_weights_become_the_bundle(project):
+def test_the_best_weights_become_the_bundle(project, processed):
     fit(config())
     assert steps() == [STEPS_PER_EPOCH, 2 * STEPS_PER_EPOCH, 3 * STEPS_PER_EPOCH]
-    assert Bundle.load(BUNDLE).lineage.data_hash.endswith(".dir")
+    bundle = Bundle.load(BUNDLE)
+    assert bundle.lineage.data_hash.endswith(".dir")
+    validation = encoded(processed, "validation")
+    measured = evaluate(bundle.model, bundle.spec.objective, validation)
+    assert bundle.lineage.validation_metrics == pytest.approx(measured, abs=1e-6)
     assert [path.name for path in Path("models/checkpoints").iterdir()] == ["best.pt"]
 
 

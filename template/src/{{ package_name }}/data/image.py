@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from ..rules import Checked, PositiveInt, Rule, require, within
 from .encoder import Encoder, Field, files_in
@@ -137,9 +137,12 @@ class ImageEncoder(Encoder):
 
     @property
     def example(self) -> Values:
-        """A black image."""
-        file = io.BytesIO()
-        Image.new(self.mode, (self.width, self.height)).save(file, "PNG")
+        """A white ring on black."""
+        width, height = self.width, self.height
+        image, file = Image.new(self.mode, (width, height)), io.BytesIO()
+        box = width // 4, height // 8, width - 1 - width // 4, height - 1 - height // 8
+        ImageDraw.Draw(image).ellipse(box, outline="white", width=max(1, width // 8))
+        image.save(file, "PNG")
         return {"image": file.getvalue()}
 
     def fields(self) -> Mapping[str, Field]:

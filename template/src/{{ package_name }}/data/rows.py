@@ -25,6 +25,10 @@ ROWS_PER_BATCH, BYTES_PER_BATCH = 8192, 2**25
 """The size of the batches that are held in memory, at most; one row may be larger."""
 
 
+class Detailed(dict[str, Any]):
+    """The values of a row whose prediction shall have all details that the objective knows."""
+
+
 class Row(NamedTuple):
     """One example."""
 

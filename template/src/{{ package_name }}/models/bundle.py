@@ -6,7 +6,7 @@ model.int8.onnx     and with weights of int8, which is then served, if `training
 checks.safetensors  a few inputs and the model's outputs for them, which every back end must repeat
 encoder/            the encoder's own files, if it has any
 profile.json        samples of features and predictions, if the project has monitoring
-lineage.json        code, data, configuration and run that made the model
+lineage.json        code, data, configuration and run that made the model; its validation metrics
 config.json         model, encoder, objective; the schema's version; SHA-256 of every file
 
 PyTorch is needed to make a bundle, not to load one. The hashes detect damage, not manipulation:

@@ -55,6 +55,8 @@ class Objective(Fitted, ABC, section="objective"):
     """The metrics that predictions alone tell, as in production, where scores are not kept."""
     prediction: ClassVar[type]
     """The NamedTuple that a client receives; its first field is the prediction itself."""
+    detailed_prediction: ClassVar[type | None] = None
+    """The NamedTuple that `detailed` returns, if that has more fields."""
 
     @staticmethod
     @abstractmethod
@@ -102,6 +104,10 @@ class Objective(Fitted, ABC, section="objective"):
     @abstractmethod
     def predictions(self, scores: np.ndarray) -> list[Any]:
         """Return a prediction for each row of the scores."""
+
+    def detailed(self, prediction: Any, scores: np.ndarray) -> Any:
+        """Return the prediction for the scores of a row with what `?confidences=true` asks for."""
+        return prediction
 
     @abstractmethod
     def actual(self, targets: np.ndarray) -> list[Any]:
@@ -196,3 +202,20 @@ def target_columns() -> list[str]:
 def objective_settings(values: Mapping[str, Any]) -> Any:
     """Return the checked settings of the objective `values["name"]`."""
     return typed("objective", objective_class(values["name"]).settings, values)
+
+
+def label_table(labels: Sequence[str], actual: np.ndarray, predicted: np.ndarray) -> Table:
+    """Return precision, recall and F1 of each label.
+
+    The arrays are indices [rows], or 1 where a row has a label: [rows, labels].
+    """
+    from sklearn.metrics import precision_recall_fscore_support
+
+    figures = precision_recall_fscore_support(
+        actual, predicted, labels=range(len(labels)), zero_division=0
+    )
+    rows = [
+        (label, f"{precision:.2f}", f"{recall:.2f}", f"{f1:.2f}", f"{support:,}")
+        for label, precision, recall, f1, support in zip(labels, *figures, strict=True)
+    ]
+    return Table(("label", "precision", "recall", "F1", "test rows"), rows)

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
@@ -12,7 +12,7 @@ import numpy as np
 from ..data.rows import Values
 from ..errors import ProjectError
 from ..rules import Checked, Fraction, NonNegativeFloat, PositiveFloat, Rule, require
-from .base import Metric, Objective, Table
+from .base import Metric, Objective, Table, label_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +22,8 @@ INVERSE_REGULARISATION = 10.0
 """`C` of logistic regression; best of 1, 3, 10 and 30 on the validation split of the docstrings,
 which are the default data of projects of texts."""
 
+MAX_CONFIDENCES = 20
+"""The most labels in `confidences`, so that an answer stays small however many labels there are."""
 NUM_BINS = 15
 """Bins of the confidence in the expected calibration error."""
 TEMPERATURES = 0.05, 20.0
@@ -75,6 +77,15 @@ class LabelPrediction(NamedTuple):
     prediction: str
     confidence: float
     """The probability that the model gives to the label, to six decimals."""
+
+
+class DetailedPrediction(NamedTuple):
+    """The most probable label, and how probable others are."""
+
+    prediction: str
+    confidence: float
+    confidences: dict[str, float]
+    """The probability of each label, the most probable first; of `MAX_CONFIDENCES` at most."""
 
 
 def accuracy(targets: np.ndarray, scores: np.ndarray) -> float:
@@ -175,6 +186,7 @@ class Classification(Objective):
     }
     of_predictions: ClassVar = ("accuracy", "macro_f1", "balanced_accuracy")
     prediction: ClassVar = LabelPrediction
+    detailed_prediction: ClassVar = DetailedPrediction
 
     labels: Annotated[tuple[str, ...], LABELS]
     """In the order of the outputs."""
@@ -273,6 +285,12 @@ class Classification(Objective):
         pairs = zip(scores.argmax(axis=-1).tolist(), scores.max(axis=-1).tolist(), strict=True)
         return [LabelPrediction(self.labels[index], round(share, 6)) for index, share in pairs]
 
+    def detailed(self, prediction: Any, scores: np.ndarray) -> DetailedPrediction:
+        """Return a prediction with the probabilities of the most probable labels."""
+        ranked = (-scores).argsort(kind="stable")[:MAX_CONFIDENCES].tolist()
+        shares = {self.labels[index]: round(scores[index].item(), 6) for index in ranked}
+        return DetailedPrediction(*prediction, shares)
+
     def actual(self, targets: np.ndarray) -> list[str]:
         """Return the labels."""
         return [self.labels[index] for index in targets.tolist()]
@@ -343,23 +361,6 @@ def label_of(values: Values) -> str:
     """Return the label of a row, which may be a number; an empty string if it is missing."""
     label = values["label"]
     return "" if label is None else str(label)
-
-
-def label_table(labels: Sequence[str], actual: np.ndarray, predicted: np.ndarray) -> Table:
-    """Return precision, recall and F1 of each label.
-
-    The arrays are indices [rows], or 1 where a row has a label: [rows, labels].
-    """
-    from sklearn.metrics import precision_recall_fscore_support
-
-    figures = precision_recall_fscore_support(
-        actual, predicted, labels=range(len(labels)), zero_division=0
-    )
-    rows = [
-        (label, f"{precision:.2f}", f"{recall:.2f}", f"{f1:.2f}", f"{support:,}")
-        for label, precision, recall, f1, support in zip(labels, *figures, strict=True)
-    ]
-    return Table(("label", "precision", "recall", "F1", "test rows"), rows)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

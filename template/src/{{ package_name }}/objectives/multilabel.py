@@ -10,12 +10,11 @@ import numpy as np
 from ..data.rows import Values
 from ..errors import ProjectError
 from ..rules import Checked, Rule
-from .base import Metric, Objective, Table
+from .base import Metric, Objective, Table, label_table
 from .classification import (
     INVERSE_REGULARISATION,
     LABELS,
     label_precision,
-    label_table,
     rows_above,
 )
 

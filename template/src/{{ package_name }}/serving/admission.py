@@ -9,16 +9,19 @@ from math import ceil, inf
 from time import monotonic
 from typing import NamedTuple
 
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope
 
-from ..data.rows import Values
+from ..data.rows import Detailed, Values
 from .config import ServingConfig
 from .engine import Engine, Served
 from .problems import CLIENT_GONE, InvalidError, Reason, UnavailableError
 
 TIMEOUT_HEADER = b"x-request-timeout"
 """Seconds that the client waits for its answer; it can shorten `serving.max_wait_s`."""
+CONFIDENCES = "confidences"
+"""The parameter of a query that asks for the details of predictions."""
 JSON_TYPE = b"application/json"
 JSON = re.compile(rb"application/([^/;]+\+)?json\s*(;.*)?", re.IGNORECASE)
 MARGIN = 0.8
@@ -106,8 +109,10 @@ class Admission:
         timeout_s = self.config.max_wait_s
         return self._refusal(1, Deadline(timeout_s, monotonic() + timeout_s))
 
-    async def read(self, scope: Scope, receive: Receive, *, is_batch: bool) -> Admitted:
-        """Return the rows that a request asks to predict.
+    async def read(
+        self, scope: Scope, receive: Receive, *, is_batch: bool, query: bytes = b""
+    ) -> Admitted:
+        """Return the rows that a request asks to predict; `Detailed` ones if its query says so.
 
         Raises:
             UnavailableError: The model is not loaded, or there is no room for the request.
@@ -116,6 +121,7 @@ class Admission:
         served, headers = self._engine.require_loaded(), dict(scope["headers"])
         deadline = self._deadline(headers)
         self.require_room(1, deadline)
+        is_detailed = bool(query) and _asks_for_confidences(query)
         body = await read_json(headers, receive)
         deadline.require_time()
         schema = served.schema
@@ -124,6 +130,8 @@ class Admission:
         else:
             rows = await self._slow_rows(served, body, deadline, is_batch=is_batch)
         self.require_room(len(rows), deadline)
+        if is_detailed:
+            rows = [Detailed(row) for row in rows]
         return Admitted(served, rows, deadline)
 
     def _deadline(self, headers: Mapping[bytes, bytes]) -> Deadline:
@@ -159,6 +167,15 @@ class Admission:
             return found
         finally:
             self.num_inside -= 1
+
+
+def _asks_for_confidences(query: bytes) -> bool:
+    """Return what the query says, which may have other parameters too."""
+    given = QueryParams(query).get(CONFIDENCES, "false").lower()
+    if given not in ("true", "false"):
+        problem = {"type": "bool_parsing", "loc": (), "msg": "the value must be true or false"}
+        raise InvalidError([problem], part=("query", CONFIDENCES))
+    return given == "true"
 
 
 async def read_json(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..data.encoder import padded, to_array
-from ..data.rows import Values
+from ..data.rows import Detailed, Values
 from ..lookup import find_function
 from ..models.bundle import INT8, ONNX, Bundle, explained
 from ..rules import ConfigError
@@ -54,7 +54,12 @@ class Predictor:
             return []
         objective = self.spec.objective
         outputs = self.outputs([to_array(self.spec.encoder.encode(row)) for row in rows])
-        return objective.predictions(objective.scores(outputs))
+        scores = objective.scores(outputs)
+        predictions = objective.predictions(scores)
+        for index, row in enumerate(rows):
+            if isinstance(row, Detailed):
+                predictions[index] = objective.detailed(predictions[index], scores[index])
+        return predictions
 
     def outputs(self, rows: Sequence[np.ndarray]) -> np.ndarray:
         """Return the model's outputs for encoded rows: [rows, num_outputs]."""

@@ -31,12 +31,16 @@ class Schema:
     def __init__(self, spec: "DataSpec", config: ServingConfig) -> None:
         """Create the models for the encoder and the objective, with the server's limits."""
         self.encoder = spec.encoder
-        fields, hints = spec.encoder.fields(), get_type_hints(spec.objective.prediction)
+        fields, objective = spec.encoder.fields(), spec.objective
         length = config.max_text_length
         self.request: Any = request_model("PredictRequest", fields, max_length=length)
         inputs: Any = (list[self.request], Field(min_length=1, max_length=config.max_batch_size))
         self.batch_request: Any = create_model("BatchRequest", __config__=STRICT, inputs=inputs)
-        predicted: dict[str, Any] = {name: (kind, ...) for name, kind in hints.items()}
+        hints = get_type_hints(objective.detailed_prediction or objective.prediction)
+        always, optional = objective.prediction._fields, Field(default_factory=dict)
+        predicted: dict[str, Any] = {
+            name: (kind, ... if name in always else optional) for name, kind in hints.items()
+        }
         self.response: Any = create_model("PredictResponse", **predicted, model_version=(str, ...))
         answers: Any = (list[self.response], ...)
         self.batch_response: Any = create_model("BatchResponse", predictions=answers)

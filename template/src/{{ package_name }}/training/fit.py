@@ -1,6 +1,7 @@
 """The training of a model in one process, which may be one of a group."""
 
 import logging
+import math
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -177,19 +178,24 @@ def _resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
 def _save_bundle(trainer: Trainer, validation: Split, spec: DataSpec, lineage: Lineage) -> None:
     """Write the bundle of the best weights, or of the last if the best could not be saved.
 
-    Its objective is tuned to the outputs of these weights for the validation split.
+    Its objective is tuned to the outputs of these weights for the validation split, on which they
+    are measured then.
     """
     best_step = trainer.progress.best_step
     if best := KEPT.load(best_step):
         trainer.load_state_dict(best.trainer)
     outputs = predict_outputs(trainer.evaluated_model, validation)
-    spec = replace(spec, objective=spec.objective.tuned(outputs, validation.targets.numpy()))
+    targets = validation.targets.numpy()
+    spec = replace(spec, objective=spec.objective.tuned(outputs, targets))
+    metrics = spec.objective.evaluate(outputs, targets).items()
+    finite = {name: value for name, value in metrics if math.isfinite(value)}
+    lineage = replace(lineage, validation_metrics=finite)
     model = trainer.evaluated_model.cpu().finished()
     export = trainer.config.export
     exports, quantises = export is not Export.none, export is Export.int8
     bundle = make_bundle(model, spec, lineage, validation, exports=exports, quantises=quantises)
     if with_profile := find_optional("with_profile", folder="monitoring", name="profile"):
-        bundle = with_profile(bundle, outputs, validation.targets.numpy())
+        bundle = with_profile(bundle, outputs, targets)
     bundle.save(BUNDLE)
     step, monitor = trainer.progress.step, trainer.monitor
     if best:

@@ -30,7 +30,8 @@ class Gate:
         scope["route"] = route  # for RequestTelemetry: responses from here never reach a router
         admission, is_batch = self._admission, route.path == "/predict/batch"
         try:
-            served, rows, _ = await admission.read(scope, receive, is_batch=is_batch)
+            query = scope["query_string"]
+            served, rows, _ = await admission.read(scope, receive, is_batch=is_batch, query=query)
         except HTTPException as error:
             return await ProblemResponse(error)(scope, receive, send)
         Request(scope).state.rows = [(served, row) for row in rows]

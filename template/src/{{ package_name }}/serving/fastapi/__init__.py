@@ -4,9 +4,9 @@ import asyncio
 import gc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Query, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -25,6 +25,8 @@ from ..server import run
 from ..telemetry import RequestTelemetry
 from .lean import LeanPath
 
+ABOUT = "Whether an answer with one label has the probabilities of others: of the 20 highest."
+Confidences = Annotated[bool, Query(description=ABOUT)]
 GC_THRESHOLD = 50_000
 """Objects between two garbage collections. With the default, 700, a server with a long queue spends
 half of its time in collections, which find nothing: a thousand waiting requests are 50,000 objects.
@@ -137,11 +139,11 @@ def _documentation(schema: Schema) -> APIRouter:
     router = APIRouter(responses=DOCUMENTED)
 
     @router.post("/predict", response_model=schema.response)
-    async def predict_one(body: schema.request) -> None:
+    async def predict_one(body: schema.request, confidences: Confidences = False) -> None:
         """Predict one input."""
 
     @router.post("/predict/batch", response_model=schema.batch_response)
-    async def predict_batch(body: schema.batch_request) -> None:
+    async def predict_batch(body: schema.batch_request, confidences: Confidences = False) -> None:
         """Predict several inputs."""
 
     return router

@@ -37,7 +37,8 @@ class LeanPath:
         try:
             if scope["method"] != "POST":
                 raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
-            answers = await self.answers(scope, receive, is_batch=route is BATCH)
+            query = scope["query_string"]
+            answers = await self.answers(scope, receive, is_batch=route is BATCH, query=query)
         except HTTPException as error:
             return await ProblemResponse(error)(scope, receive, send)
         answer = {"predictions": answers} if route is BATCH else answers[0]
@@ -46,14 +47,16 @@ class LeanPath:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         return await send({"type": "http.response.body", "body": body})
 
-    async def answers(self, scope: Scope, receive: Receive, *, is_batch: bool) -> list[Any]:
+    async def answers(
+        self, scope: Scope, receive: Receive, *, is_batch: bool, query: bytes = b""
+    ) -> list[Any]:
         """Return the answer for each input of a request.
 
         Raises:
             HTTPException: There is none.
         """
         try:
-            request = await self._admission.read(scope, receive, is_batch=is_batch)
+            request = await self._admission.read(scope, receive, is_batch=is_batch, query=query)
             answers = await self._batcher.submit(request, receive)
         except asyncio.CancelledError as error:  # by uvicorn, at the end of its shutdown
             raise UnavailableError("the server is stopping", Reason.stopping) from error
