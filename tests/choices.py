@@ -30,11 +30,8 @@ def is_valid(answers: Answers) -> bool:
     """Return whether these choices can be made together."""
     pretrains = answers["modality"] != "tabular" or answers["pretrained"] == "none"
     deploys = answers["serving"] != "none" or answers["deployment"] == "none"
-    return (
-        pretrains
-        and deploys
-        and (answers["serving"] == "fastapi" or answers["monitoring"] == "none")
-    )
+    records = answers["serving"] != "none" or answers["monitoring"] == "none"
+    return pretrains and deploys and records
 
 
 def _combinations(without: tuple[str, ...] = ()) -> Iterator[Answers]:

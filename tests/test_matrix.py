@@ -84,7 +84,6 @@ def test_the_covering_combinations_hold_every_pair_of_choices() -> None:
         {("modality", "tabular"), ("pretrained", "huggingface")},
         {("serving", "none"), ("deployment", "kubernetes")},
         {("serving", "none"), ("monitoring", "drift")},
-        {("serving", "bentoml"), ("monitoring", "drift")},
     ]
     for (one, ones), (other, others) in combinations(CHOICES.items(), 2):
         for pair in product(ones, others):
@@ -96,8 +95,8 @@ REFUSED = {
     ("modality=tabular", "pretrained=huggingface"): (
         "must be none for tables; there are pretrained models of texts and of images"
     ),
-    ("serving=bentoml", "monitoring=drift"): (
-        "must be none unless serving is fastapi, whose predictions it records"
+    ("serving=none", "monitoring=drift"): (
+        "must be none where serving is none: there are no predictions to record"
     ),
     ("serving=none", "deployment=kubernetes"): (
         "must be none where serving is none: there is no server to deploy"

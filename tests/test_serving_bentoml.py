@@ -24,7 +24,7 @@ from demo import post, wait_until_ready
 pytestmark = pytest.mark.slow
 
 TEXTS = [f"Open a socket and wait for connection {i}. " * (1 + i % 9) for i in range(600)]
-NUM_CONNECTIONS = 64
+NUM_CONNECTIONS = len(TEXTS)
 BURST_WITHIN_S = 60
 OFFLINE = """
 import json, sys

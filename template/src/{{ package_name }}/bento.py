@@ -39,6 +39,10 @@ with one_line_errors():
     config = read_config(ServeConfig, "serve")
     serving = replace(config.serving, host="0.0.0.0")
     require(Path(config.serving.model), stage="train")
+    engine = Engine(Source(load), serving)
+    for folder in ("monitoring", "deployment"):
+        if observe := find_optional("observe", folder=folder, name="observer"):
+            observe(engine, config)
 
 # The image installs the packages of uv.lock, from the indexes of pyproject.toml.
 image = Image(
@@ -48,7 +52,4 @@ image = Image(
         "uv sync --directory src --active --locked --no-default-groups --no-install-project"
     ],
 )
-engine = Engine(Source(load), serving)
-if observe := find_optional("observe", folder="deployment", name="observer"):
-    observe(engine, config)
 service = create_service(engine, image=image)

@@ -21,6 +21,7 @@ import hydra
 import pytest
 import uvicorn
 from miniature import CONFIGS
+from starlette.types import ASGIApp
 from toy_project.compose import to_config
 from toy_project.data.rows import Row
 from toy_project.models.base import build_model
@@ -35,12 +36,10 @@ from toy_project.serving.source import Source
 
 from ..conftest import DATA, bundle_of, has, make_config, process
 
-# Tests of one server. The drills are of the one that batches requests itself.
+# Tests of one server.
 collect_ignore = [
     *([] if has("serving.bentoml") else ["test_bentoml.py"]),
     *([] if has("serving.fastapi") else ["test_fastapi.py", "test_batching.py"]),
-    *([] if has("serving.fastapi") else ["test_overload.py", "test_connections.py"]),
-    *([] if has("serving.fastapi") else ["test_guard.py", "test_telemetry.py", "test_tracing.py"]),
     *([] if has("deployment") else ["test_shadow.py", "test_signature.py", "test_tracing.py"]),
 ]
 
@@ -51,6 +50,11 @@ def compose(*overrides: str) -> ServeConfig:
         return to_config(hydra.compose("serve", overrides=list(overrides)), ServeConfig)
 
 
+def create_app(engine: Engine) -> ASGIApp:
+    """Return the app of the project's server."""
+    return import_module(f"toy_project.serving.{compose().serving.name}").create_app(engine)
+
+
 @contextmanager
 def running(
     load: Callable[[], Predictor] | Source,
@@ -59,11 +63,9 @@ def running(
 ) -> Generator[httpx2.Client]:
     """Run a server in a thread, after `prepare`; give a client for it."""
     source = load if isinstance(load, Source) else Source(load)
-    name = compose().serving.name
-    module = import_module(f"toy_project.serving.{name}")
     engine = Engine(source, config)
     prepare(engine)
-    app = module.create_app(engine)
+    app = create_app(engine)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, log_level="warning"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -155,11 +157,11 @@ class Served(NamedTuple):
         return answer
 
     def figure(self, name: str) -> int:
-        """Return a figure of /metrics."""
+        """Return a figure of /metrics; 0 if there is none."""
         figures = dict(
             line.rsplit(" ", 1) for line in self.ask("GET", "/metrics").body.splitlines()
         )
-        return int(float(figures[name]))
+        return int(float(figures.get(name, 0)))
 
 
 Serve = Callable[..., AbstractContextManager[Served]]

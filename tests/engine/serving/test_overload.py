@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -16,7 +17,10 @@ from toy_project.models.bundle import Bundle
 from toy_project.serving.config import ServingConfig
 from toy_project.serving.predictor import Predictor
 
+from ..conftest import has
 from .conftest import FULL_BATCH, Answer, Serve, Served, running, wait_until_ready
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside the server
 
 JSON = {"Content-Type": "application/json"}
 GONE = 'http_requests_total{path="/predict/batch",status="499"}'
@@ -59,7 +63,7 @@ def test_no_work_is_done_for_clients_that_have_gone(serve: Serve) -> None:
         # Whatever is done for the others was done before that one.
         assert served.figure("batch_size_sum") <= 64 + 5 * 64 + 1
         assert waited_s < 5 * full_batch_s
-        assert served.figure(GONE) >= 10
+        until(lambda: served.figure(GONE) >= 10)
 
 
 def test_clients_that_have_gone_take_up_no_room(serve: Serve) -> None:
@@ -118,8 +122,9 @@ def test_nobody_waits_much_longer_than_the_longest_wait(serve: Serve, warm: bool
     assert max(seconds for _, seconds in answers) < 1 + 4 * full_batch_s
 
 
-CAPACITY = 200
-"""Inputs that the model below predicts in a second."""
+CAPACITY = 200 if has("serving.fastapi") else 50
+"""Inputs that the model below predicts in a second. BentoML takes milliseconds for each request,
+so that it could not even refuse 400 of them in a second beside this client."""
 
 
 class Steady(Predictor):
@@ -137,8 +142,8 @@ class Outcome(NamedTuple):
     latency_s: float
 
 
-async def ask(port: int) -> Outcome:
-    body = b'{"text": "cat"}'
+async def ask(port: int, text: str = "cat") -> Outcome:
+    body = json.dumps({"text": text}).encode()
     head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
     head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
     started = time.monotonic()
@@ -171,3 +176,14 @@ def test_twice_the_capacity_takes_little_of_it(bundle: Bundle) -> None:
     assert len(good) >= 0.85 * CAPACITY * seconds
     assert statistics.quantiles(good, n=100)[-1] <= 1 + 0.5  # what the client takes is in it
     assert statistics.median(refused) < 0.1
+
+
+def test_a_cold_burst_of_600_connections_is_answered(serve: Serve, bundle_folder: Path) -> None:
+    async def burst(port: int) -> list[Outcome]:
+        return await asyncio.gather(*(ask(port, "cat dog " * (1 + i % 64)) for i in range(600)))
+
+    with serve(f"serving.model={bundle_folder}", "serving.backend=onnx") as served:
+        outcomes = asyncio.run(burst(served.port))
+        assert served.figure("batch_size_sum") == 600
+        assert served.figure("batch_size_count") < 600 / 4
+    assert {one.status for one in outcomes} == {200}

@@ -1,6 +1,7 @@
 """The BentoML server: adaptive batching behind the routes and answers that every server has.
 
-`Gate` reads requests and answers errors; BentoML batches the valid ones.
+`Gate` reads requests and answers errors; BentoML batches the valid ones. Metrics are of a process,
+of which `bentoml serve` starts one, as `make serve` does.
 """
 
 import asyncio
@@ -8,8 +9,8 @@ import logging
 import os
 from functools import partial
 from itertools import groupby
-from operator import itemgetter
-from time import perf_counter
+from threading import current_thread
+from time import monotonic
 from typing import Any
 
 import bentoml
@@ -19,34 +20,54 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...data.rows import Values
+from .. import page
 from ..admission import Admission
-from ..engine import Engine, Served
+from ..engine import MODEL_THREAD, Engine
 from ..guard import KeyRing, protect
-from ..problems import answer
+from ..problems import ProblemResponse, Reason, UnavailableError, answer
 from ..schema import Health
 from ..server import run
 from ..telemetry import NamedRoute, RequestTelemetry
-from .gate import Gate
+from .gate import Gate, Waiting
 
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
 
 MAX_LATENCY_MS = 3_600_000
 """BentoML answers 503 when it expects a longer latency. It estimates that from the first batches,
 which are slow after a cold start, so `max_queue_size` and `max_wait_s` are the limits instead."""
+TIMEOUT_S = 60
+"""BentoML answers 504 after that time, which is longer where requests may take longer."""
 
 
 def serve(engine: Engine) -> None:
     """Answer requests until SIGINT or SIGTERM."""
     logging.getLogger("bentoml").setLevel(logging.WARNING)
-    run(create_app(engine), engine, note="documented at /")
+    docs = "documented at" if engine.config.docs else "serving.docs=true documents it at"
+    run(create_app(engine), engine, note=f"{docs} /docs.json")
 
 
 def create_app(engine: Engine) -> ASGIApp:
-    """Return the app that a worker of `bentoml serve` would run."""
-    return create_service(engine).to_asgi()
+    """Return the app that a worker of `bentoml serve` would run, with answers at its end."""
+    app = create_service(engine).to_asgi()
+
+    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        is_over = False
+
+        async def send_in_time(message: Message) -> None:
+            if not is_over:
+                await send(message)
+
+        try:
+            await app(scope, receive, send_in_time)
+        except asyncio.CancelledError:  # by uvicorn, at the end of its shutdown
+            is_over = True
+            error = UnavailableError("the server is stopping", Reason.stopping)
+            await ProblemResponse(error)(scope, receive, send)
+
+    return answering
 
 
 def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
@@ -55,12 +76,13 @@ def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
     Raises:
         ConfigError: The file of API keys cannot be used.
     """
-    KeyRing(engine.config.security.api_keys_file)  # BentoML makes middleware when it is too late
+    config = engine.config
+    KeyRing(config.security.api_keys_file)  # BentoML makes middleware when it is too late
     admission = Admission(engine)
     batched = partial(
         bentoml.api,
-        batchable=engine.config.max_batch_size > 1,
-        max_batch_size=max(engine.config.max_batch_size, 2),
+        batchable=config.max_batch_size > 1,
+        max_batch_size=max(config.max_batch_size, 2),
         max_latency_ms=MAX_LATENCY_MS,
         input_spec=FromGate,
     )
@@ -68,19 +90,27 @@ def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
     @bentoml.service(
         name="predictions",
         threads=1,  # for both methods, as the engine is not thread-safe
+        traffic={"timeout": max(TIMEOUT_S, config.body_timeout_s + 2 * config.max_wait_s)},
         envs=[{"name": "BENTOML_DO_NOT_TRACK", "value": "True"}],
         # BentoML's metrics are labelled by URL: clients could create time series without limit.
         metrics={"enabled": False},
         logging={"access": {"enabled": False}},
         **options,
     )
-    @bentoml.asgi_app(_status_app(engine))
+    @bentoml.asgi_app(_other_routes(engine))
     class PredictionService:
         """Predictions of the model."""
 
         @bentoml.on_startup
         async def load(self) -> None:
             self.loading = asyncio.create_task(_load(engine, PredictionService.apis))
+
+        @bentoml.on_shutdown
+        async def close(self) -> None:
+            self.loading.cancel()
+            engine.close()
+            # Requests that are cancelled now have their answer, and need no traceback.
+            logging.getLogger("bentoml").setLevel(logging.CRITICAL)
 
         async def __is_alive__(self) -> bool:
             return engine.error is None
@@ -89,24 +119,25 @@ def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
             return engine.loaded and not engine.is_stopping
 
         @batched(route="/predict", output_spec=ToOne)
-        def predict(self, rows: list[Any]) -> list[dict[str, Any]]:
+        def predict(self, rows: list[Any]) -> list[Waiting]:
             """Predict one input."""
             return _predict(engine, admission, rows)
 
         @batched(route="/predict/batch", output_spec=ToBatch)
-        def predict_batch(self, rows: list[Any]) -> list[dict[str, Any]]:
+        def predict_batch(self, rows: list[Any]) -> list[Waiting]:
             """Predict several inputs."""
             return _predict(engine, admission, rows)
 
     add_middleware: Any = PredictionService.add_asgi_middleware  # wrongly annotated in BentoML
     add_middleware(RequestTelemetry, telemetry=engine.telemetry)
-    add_middleware(protect, config=engine.config)
+    add_middleware(protect, config=config)
+    add_middleware(engine.observe)
     add_middleware(Gate, admission=admission)
     return PredictionService
 
 
 class Rows(bentoml.IODescriptor):
-    """The rows of a request, each with the model that has read it, which BentoML batches."""
+    """The rows of a request, each with the request, which BentoML batches."""
 
     rows: list[Any]
 
@@ -117,41 +148,54 @@ class FromGate(bentoml.IODescriptor):
     @classmethod
     async def from_http_request(cls, request: Request, serde: Any) -> Rows:
         """Return the request's rows."""
-        return Rows.model_construct(rows=request.state.rows)
+        waiting: Waiting = request.state.waiting
+        return Rows.model_construct(rows=[(waiting, row) for row in waiting.request.rows])
 
 
 class ToOne(bentoml.IODescriptor):
     """Writes the response to a request with one input."""
 
     @classmethod
-    async def to_http_response(cls, obj: list[dict[str, Any]], serde: Any) -> Response:
-        """Return the only answer of a batch."""
-        [answer] = obj
-        return JSONResponse(answer)
+    async def to_http_response(cls, obj: list[Waiting], serde: Any) -> Response:
+        """Return the only answer of a request."""
+        return obj[0].response(is_batch=False)
 
 
 class ToBatch(bentoml.IODescriptor):
     """Writes the response to a request with several inputs."""
 
     @classmethod
-    async def to_http_response(cls, obj: list[dict[str, Any]], serde: Any) -> Response:
-        """Return all answers of a batch."""
-        return JSONResponse({"predictions": obj})
+    async def to_http_response(cls, obj: list[Waiting], serde: Any) -> Response:
+        """Return all answers of a request."""
+        return obj[0].response(is_batch=True)
 
 
 def _predict(
-    engine: Engine, admission: Admission, inputs: list[tuple[Served, Values]]
-) -> list[dict[str, Any]]:
-    """Return an answer for each row; those of one model are predicted together."""
-    started, answers = perf_counter(), []
-    for served, of_one in groupby(inputs, key=itemgetter(0)):
-        answers += engine.predict(served, [row for _, row in of_one])
-    admission.measure(len(answers), perf_counter() - started)
-    return answers
+    engine: Engine, admission: Admission, inputs: list[tuple[Waiting, Values]]
+) -> list[Waiting]:
+    """Return the request of each row, with its answers; rows of one model are predicted together.
+
+    No rows are predicted of a request whose client has disconnected, or whose time is up.
+    """
+    current_thread().name = MODEL_THREAD  # for which the process waits at its end, but not longer
+    awaited, started_at = [one for one in inputs if one[0].is_awaited()], monotonic()
+    for served, some in groupby(awaited, key=lambda one: one[0].request.served):
+        of_one = [*some]
+        predictions = engine.predict(served, [row for _, row in of_one])
+        for (waiting, _), prediction in zip(of_one, predictions, strict=True):
+            waiting.answers.append(prediction)
+            waiting.started_at = waiting.started_at or started_at
+            waiting.ended_at = monotonic()
+    if awaited:
+        admission.measure(len(awaited), monotonic() - started_at)
+    return [waiting for waiting, _ in inputs]
 
 
 async def _load(engine: Engine, apis: dict[str, Any]) -> None:
-    """Load the model, and show its requests and responses in the documents that BentoML makes."""
+    """Load the model, and show its requests and responses in the documents that BentoML makes.
+
+    Those describe the model that was loaded first, also after another has taken its place.
+    """
     await engine.load()
     if engine.current:
         schema = engine.current.schema
@@ -162,7 +206,7 @@ async def _load(engine: Engine, apis: dict[str, Any]) -> None:
             api.output_spec = create_model(response.__name__, __base__=(api.output_spec, response))
 
 
-def _status_app(engine: Engine) -> Starlette:
+def _other_routes(engine: Engine) -> Starlette:
     async def health(request: Request) -> Response:
         return JSONResponse(Health(model_loaded=engine.loaded).model_dump())
 
@@ -184,9 +228,14 @@ def _status_app(engine: Engine) -> Starlette:
     async def metrics(request: Request) -> Response:
         return Response(generate_latest(engine.registry), media_type=CONTENT_TYPE_LATEST)
 
+    async def hidden(request: Request) -> Response:
+        raise HTTPException(404)
+
     gets, posts = (health, ready, model, metrics), (reload, rollback)
     return Starlette(
         routes=[
+            *page.routes(engine),  # the first is in the place of BentoML's own page
+            *([] if engine.config.docs else [NamedRoute("/docs.json", hidden)]),
             *(NamedRoute(f"/{endpoint.__name__}", endpoint) for endpoint in gets),
             *(NamedRoute(f"/admin/{one.__name__}", one, methods=["POST"]) for one in posts),
         ],
