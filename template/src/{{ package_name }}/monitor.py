@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import time
+from pathlib import Path
 
 from .artifacts import REPORTS, new_file
 from .compose import stage
@@ -22,19 +23,28 @@ log = logging.getLogger(__name__)
 
 @stage(ServeConfig, "serve")
 def main(config: ServeConfig) -> None:
-    """Write reports/monitoring.html, and what it shows as JSON."""
+    """Write reports/monitoring.html, what it shows as JSON, and the metrics of servers."""
+    from .monitoring.log import SUMMARY
     from .monitoring.page import page
     from .monitoring.report import summarize
     from .serving.source import load_bundle
 
     settings = typed("monitoring", MonitoringConfig, config.monitoring)
     bundle, version = load_bundle(config)
-    summary = summarize(bundle, version, settings, now=time.time())
-    for name, text in (
-        ("monitoring.json", json.dumps(summary, indent=2, ensure_ascii=False)),
-        ("monitoring.html", page(summary)),
+    now = time.time()
+    summary = summarize(bundle, version, settings, now=now)
+    short = {
+        "timestamp": now,
+        "model_version": version,
+        "num_alerts": len(summary["alerts"]),
+        "psi": {one["name"]: one["psi"] for one in summary["drift"]},
+    }
+    for path, text in (
+        (REPORTS / "monitoring.json", json.dumps(summary, indent=2, ensure_ascii=False)),
+        (REPORTS / "monitoring.html", page(summary)),
+        (Path(settings.folder) / SUMMARY, json.dumps(short)),
     ):
-        with new_file(REPORTS / name) as new:
+        with new_file(path) as new:
             new.write_text(text, "utf-8")
     log.info("%s: %s predictions", REPORTS / "monitoring.html", f"{summary['num_predictions']:,}")
     for alert in summary["alerts"]:
