@@ -33,19 +33,23 @@ def main(config: ServeConfig) -> None:
     bundle, version = load_bundle(config)
     now = time.time()
     summary = summarize(bundle, version, settings, now=now)
+    for name, text in (
+        ("monitoring.json", json.dumps(summary, indent=2, ensure_ascii=False)),
+        ("monitoring.html", page(summary)),
+    ):
+        with new_file(REPORTS / name) as new:
+            new.write_text(text, "utf-8")
     short = {
         "timestamp": now,
         "model_version": version,
         "num_alerts": len(summary["alerts"]),
         "psi": {one["name"]: one["psi"] for one in summary["drift"]},
     }
-    for path, text in (
-        (REPORTS / "monitoring.json", json.dumps(summary, indent=2, ensure_ascii=False)),
-        (REPORTS / "monitoring.html", page(summary)),
-        (Path(settings.folder) / SUMMARY, json.dumps(short)),
-    ):
-        with new_file(path) as new:
-            new.write_text(text, "utf-8")
+    try:
+        with new_file(Path(settings.folder) / SUMMARY) as new:
+            new.write_text(json.dumps(short), "utf-8")
+    except OSError as error:  # the log may belong to the user of the server
+        log.warning("%s: %s; /metrics keeps the last report", settings.folder, error.strerror)
     log.info("%s: %s predictions", REPORTS / "monitoring.html", f"{summary['num_predictions']:,}")
     for alert in summary["alerts"]:
         log.warning("%s", alert)

@@ -223,6 +223,19 @@ def test_the_metrics_of_the_server_are_those_of_the_newest_report(project: Train
         assert figures() == {}
 
 
+def test_a_log_that_cannot_be_written_gets_a_report_and_a_warning(
+    project: Trained, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(project, project.table[:200])
+    summary = Path("logs/summary.json")
+    summary.mkdir()
+    try:
+        assert run_monitor()[0] == "4"
+    finally:
+        summary.rmdir()
+    assert "logs: Is a directory; /metrics keeps the last report" in caplog.messages
+
+
 @pytest.mark.parametrize(
     ("reference", "current", "drifts"),
     [
