@@ -35,6 +35,7 @@ RUNS = [
         {"deployment": "kubernetes"},
         [f"serving/test_{one}.py" for one in ("dashboard", "shadow", "signature", "tracing")],
     ),
+    ({"deployment": "kubernetes", "monitoring": "drift"}, ["serving/test_dashboard.py"]),
     (
         {"modality": "image", "pretrained": "huggingface"},
         ["image", "pretrained", "serving/test_export.py"],

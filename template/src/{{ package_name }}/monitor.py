@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import time
+from pathlib import Path
 
 from .artifacts import REPORTS, new_file
 from .compose import stage
@@ -22,20 +23,33 @@ log = logging.getLogger(__name__)
 
 @stage(ServeConfig, "serve")
 def main(config: ServeConfig) -> None:
-    """Write reports/monitoring.html, and what it shows as JSON."""
+    """Write reports/monitoring.html, what it shows as JSON, and the metrics of servers."""
+    from .monitoring.log import SUMMARY
     from .monitoring.page import page
     from .monitoring.report import summarize
     from .serving.source import load_bundle
 
     settings = typed("monitoring", MonitoringConfig, config.monitoring)
     bundle, version = load_bundle(config)
-    summary = summarize(bundle, version, settings, now=time.time())
+    now = time.time()
+    summary = summarize(bundle, version, settings, now=now)
     for name, text in (
         ("monitoring.json", json.dumps(summary, indent=2, ensure_ascii=False)),
         ("monitoring.html", page(summary)),
     ):
         with new_file(REPORTS / name) as new:
             new.write_text(text, "utf-8")
+    short = {
+        "timestamp": now,
+        "model_version": version,
+        "num_alerts": len(summary["alerts"]),
+        "psi": {one["name"]: one["psi"] for one in summary["drift"]},
+    }
+    try:
+        with new_file(Path(settings.folder) / SUMMARY) as new:
+            new.write_text(json.dumps(short), "utf-8")
+    except OSError as error:  # the log may belong to the user of the server
+        log.warning("%s: %s; /metrics keeps the last report", settings.folder, error.strerror)
     log.info("%s: %s predictions", REPORTS / "monitoring.html", f"{summary['num_predictions']:,}")
     for alert in summary["alerts"]:
         log.warning("%s", alert)

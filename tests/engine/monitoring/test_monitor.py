@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from miniature import CONFIGS, LABELS, make_rows
+from prometheus_client.parser import text_string_to_metric_families
 from toy_project import fetch, monitor, preprocess, train
 from toy_project.artifacts import BUNDLE, PROCESSED
 from toy_project.data.rows import Rows
@@ -192,6 +193,48 @@ def test_the_server_names_its_answers_and_takes_the_truth(trained: Trained, tmp_
         assert records[id_]["latency_s"] > 0 and records[id_]["features"]
     assert records[ids[0]]["input_hash"] == records[ids[1]]["input_hash"]
     assert [record["id"] for record in read_log(tmp_path, "feedback")] == ids[1:]
+
+
+def test_the_metrics_of_the_server_are_those_of_the_newest_report(project: Trained) -> None:
+    config, source = compose(), Source(lambda: Predictor(Bundle.load(BUNDLE)))
+    with running(source, config.serving, partial(observe, config=config)) as client:
+
+        def figures() -> dict[str, dict[str, float]]:
+            """Return the value of each label by the name of the metric."""
+            answer = client.get("/metrics")
+            assert answer.status_code == 200
+            return {
+                family.name: {"".join(one.labels.values()): one.value for one in family.samples}
+                for family in text_string_to_metric_families(answer.text)
+                if family.name.startswith("drift_")
+            }
+
+        assert figures() == {}
+        for rows in (project.table[:200], project.table):
+            record(project, rows)
+            started_at = time.time()
+            _, report = run_monitor()
+            found = figures()
+            assert found["drift_psi"] == {one["name"]: one["psi"] for one in report["drift"]}
+            assert found["drift_alerts"] == {"": len(report["alerts"])}
+            [(version, made_at)] = found["drift_report_timestamp_seconds"].items()
+            assert version == report["model_version"]
+            assert started_at < made_at < time.time()
+        Path("logs/summary.json").write_text("[]")
+        assert figures() == {}
+
+
+def test_a_log_that_cannot_be_written_gets_a_report_and_a_warning(
+    project: Trained, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(project, project.table[:200])
+    summary = Path("logs/summary.json")
+    summary.mkdir()
+    try:
+        assert run_monitor()[0] == "4"
+    finally:
+        summary.rmdir()
+    assert "logs: Is a directory; /metrics keeps the last report" in caplog.messages
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,17 @@
 
 import json
 import re
+from functools import partial
+from pathlib import Path
 
+import httpx2
 import pytest
 from miniature import CONFIGS
+from toy_project.serving.engine import Engine
+from toy_project.serving.predictor import Predictor
+
+from ..conftest import has
+from .conftest import compose, running, wait_until_ready
 
 DASHBOARD = CONFIGS.parent / "deploy" / "kubernetes" / "grafana.json"
 NAME = r"\b([a-z]+(?:_[a-z]+)+)\b(?=[{\[])"
@@ -12,7 +20,23 @@ NAME = r"\b([a-z]+(?:_[a-z]+)+)\b(?=[{\[])"
 
 
 @pytest.mark.skipif(not DASHBOARD.exists(), reason="deployment is not kubernetes")
-def test_the_dashboard_asks_for_metrics_and_labels_that_the_server_has(client):
+def test_the_dashboard_asks_for_metrics_and_labels_that_the_server_has(bundle, config, tmp_path):
+    with running(lambda: Predictor(bundle), config, partial(observed, folder=tmp_path)) as client:
+        wait_until_ready(client)
+        assert_queries_have_answers(client)
+
+
+def observed(engine: Engine, folder: Path) -> None:
+    """Let an engine's metrics tell what a report says, if the project has monitoring."""
+    if has("monitoring"):
+        from toy_project.monitoring.observer import observe
+
+        summary = {"timestamp": 0.0, "model_version": "1", "num_alerts": 0, "psi": {"x": 0.1}}
+        (folder / "summary.json").write_text(json.dumps(summary))
+        observe(engine, compose(f"monitoring.folder={folder}"))
+
+
+def assert_queries_have_answers(client: httpx2.Client) -> None:
     for path, body in (("/predict", {"text": "a"}), ("/predict", {})):
         client.post(path, json=body)
     exposed = client.get("/metrics").text

@@ -13,7 +13,7 @@ class MonitoringConfig(Checked, section="monitoring"):
     """What is recorded of predictions, and what the report warns of."""
 
     folder: Name = "logs"
-    """Where the log is. Several servers may share it."""
+    """Where the log is, and a summary of the newest report. Several servers may share it."""
     sample_share: Share = 1.0
     """The share of requests that are recorded."""
     features: bool = True

@@ -20,6 +20,8 @@ from .config import MonitoringConfig
 
 PREDICTIONS, FEEDBACK = "predictions", "feedback"
 """The kinds of records, with which names of files begin."""
+SUMMARY = "summary.json"
+"""The file beside them with what the metrics of servers say of the newest report."""
 WRITE_INTERVAL_S = 0.5
 FILES_PER_LOG = 16
 

@@ -1,4 +1,7 @@
-"""ASGI middleware that offers answers to the prediction log, and takes the truth for them."""
+"""ASGI middleware that offers answers to the prediction log, and takes the truth for them.
+
+The metrics of the server also tell what the newest report on the log says.
+"""
 
 import json
 import random
@@ -6,9 +9,12 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,7 +26,7 @@ from ..serving.engine import Engine
 from ..serving.problems import InvalidError, ProblemResponse, Reason, UnavailableError
 from ..serving.telemetry import request_id
 from .config import MonitoringConfig
-from .log import Answered, PredictionLog
+from .log import SUMMARY, Answered, PredictionLog
 
 ONE, FEEDBACK = "/predict", SimpleNamespace(path="/feedback")
 ANSWERED = "answered"
@@ -33,6 +39,30 @@ def observe(engine: Engine, config: ServeConfig) -> None:
     """Let the app of an engine be observed."""
     settings = typed("monitoring", MonitoringConfig, config.monitoring)
     engine.observe = partial(Observer, log=PredictionLog(settings, engine.registry))
+    engine.registry.register(Reported(Path(settings.folder) / SUMMARY))
+
+
+class Reported(Collector):
+    """Metrics of the newest report, read when they are asked for; none if there is no report."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the metrics."""
+        try:
+            summary = json.loads(self._file.read_text("utf-8"))
+            drift = GaugeMetricFamily("drift_psi", "Of the newest report.", labels=["feature"])
+            for name, psi in summary["psi"].items():
+                drift.add_metric([name], psi)
+            made = GaugeMetricFamily(
+                "drift_report_timestamp_seconds", "When it was made.", labels=["model_version"]
+            )
+            made.add_metric([summary["model_version"]], summary["timestamp"])
+            alerts = GaugeMetricFamily("drift_alerts", "Past a threshold.", summary["num_alerts"])
+        except Exception:  # there is none yet, or one of another release
+            return
+        yield from (drift, made, alerts)
 
 
 class Observer:
