@@ -5,8 +5,8 @@ and all hosts are allowed unless `serving.security.allowed_hosts` names them.
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bentoml.images import Image
 
@@ -16,30 +16,13 @@ from .lookup import find_optional
 from .serving.bentoml import create_service
 from .serving.config import ServeConfig
 from .serving.engine import Engine
-from .serving.source import Source
-
-if TYPE_CHECKING:
-    from .serving.predictor import Predictor
-
-
-def load() -> "Predictor":
-    """Return the model of the bento.
-
-    Raises:
-        BundleError: The bundle is damaged.
-    """
-    from .models.bundle import Bundle
-    from .serving.predictor import Predictor
-
-    bundle = Bundle.load(Path(serving.model))
-    return Predictor(bundle, backend=serving.backend, num_threads=serving.num_threads)
-
+from .serving.source import Source, load_predictor
 
 with one_line_errors():
     config = read_config(ServeConfig, "serve")
     serving = replace(config.serving, host="0.0.0.0")
     require(Path(config.serving.model), stage="train")
-    engine = Engine(Source(load), serving)
+    engine = Engine(Source(partial(load_predictor, config)), serving)
     for folder in ("monitoring", "deployment"):
         if observe := find_optional("observe", folder=folder, name="observer"):
             observe(engine, config)

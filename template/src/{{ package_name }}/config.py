@@ -64,7 +64,7 @@ class Export(StrEnum):
     onnx = "onnx"
     """For ONNX Runtime, which predicts without PyTorch, and faster on a CPU."""
     int8 = "int8"
-    """And with weights of int8, which ONNX Runtime then serves; `evaluate` says what that costs in
+    """And with weights of int8, which ONNX Runtime then takes; `evaluate` says what that costs in
     the metrics and gains in time. An answer depends a little on the rows it is computed with."""
     none = "none"
 

@@ -1,6 +1,7 @@
 """Bundles that are signed, and bundles that are not what was signed."""
 
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from miniature import CONFIGS
 from toy_project.config import TrackingConfig
 from toy_project.models.bundle import Bundle, BundleError
 from toy_project.rules import ConfigError
@@ -18,7 +20,7 @@ from toy_project.serving.source import load_predictor
 from toy_project.tracking.base import create_tracker
 from toy_project.tracking.registry import create_registry
 
-from ..conftest import TRACKERS
+from ..conftest import TRACKERS, has
 from .conftest import compose
 from .test_swap import other
 
@@ -120,6 +122,22 @@ def test_a_bundle_that_was_not_signed_so_is_refused(
         f"{bundle} is not signed with the private key of {public} ("
     )
     assert str(refused.value).endswith("; run `make sign`")
+
+
+@pytest.mark.skipif(not has("bento"), reason="the project makes no bentos")
+def test_a_bento_refuses_it_too(bundle_folder: Path, tmp_path: Path) -> None:
+    _, public = make_keys(tmp_path, "ours")
+    settings = (CONFIGS / "deployment" / "kubernetes.yaml").read_text()
+    project = tmp_path / "project"
+    shutil.copytree(CONFIGS, project / "configs")
+    changed = settings.replace("signature_key: null", f"signature_key: {public}")
+    (project / "configs" / "deployment" / "kubernetes.yaml").write_text(changed)
+    shutil.copytree(bundle_folder, project / "models" / "bundle")
+    code = "import asyncio; from toy_project.bento import engine as e; asyncio.run(e.load()); "
+    code += "print(e.error)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert "models/bundle is not signed with the private key of " in done.stdout, done.stderr
 
 
 def test_a_key_that_is_no_file_is_named(signed: tuple[Path, Path], tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ class Admission:
         deadline.require_time()
         schema = served.schema
         if not schema.encoder.row_is_slow:
-            rows = [*schema.rows(body, is_batch=is_batch)]
+            rows: list[Values] = [*schema.rows(body, is_batch=is_batch)]
         else:
             rows = await self._slow_rows(served, body, deadline, is_batch=is_batch)
         self.require_room(len(rows), deadline)

@@ -30,13 +30,6 @@ MODEL_THREAD = "model"
 log = logging.getLogger(__name__)
 
 
-class ConflictError(HTTPException):
-    """What an administrator asks for cannot be done now: a 409."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(409, detail)
-
-
 @dataclass(frozen=True, eq=False)
 class Served:
     """A version of the model, with what reads its requests.
@@ -160,7 +153,7 @@ class Engine:
 
         Raises:
             UnavailableError: No model is loaded yet, or the registry does not answer.
-            ConflictError: The version cannot be served; the current one stays, pinned if it was.
+            HTTPException: The version cannot be served; the current one stays, pinned if it was.
         """
         self.require_loaded()
         try:
@@ -168,19 +161,19 @@ class Engine:
         except TrackingError as error:
             raise UnavailableError(str(error)) from error
         if self.refused:
-            raise ConflictError(f"{self.refused.name} is refused: {self.refused.reason}")
+            raise HTTPException(409, f"{self.refused.name} is refused: {self.refused.reason}")
 
     def rollback(self) -> None:
         """Serve the version that was served before, and none that is newer until `reload`.
 
         Raises:
             UnavailableError: No model is loaded yet.
-            ConflictError: There is no version before the current one.
+            HTTPException: There is no version before the current one.
         """
         current = self.require_loaded()
         with self._changing:
             if self.previous is None:
-                raise ConflictError(f"no model was served before {current.version}")
+                raise HTTPException(409, f"no model was served before {current.version}")
             self.current, self.previous, self.pinned = self.previous, None, True
             log.warning("model %s is served again and pinned", self.current.version)
             self._count("rolled_back")

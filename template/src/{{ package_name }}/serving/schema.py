@@ -37,7 +37,7 @@ class Schema:
         inputs: Any = (list[self.request], Field(min_length=1, max_length=config.max_batch_size))
         self.batch_request: Any = create_model("BatchRequest", __config__=STRICT, inputs=inputs)
         hints = get_type_hints(objective.detailed_prediction or objective.prediction)
-        always, optional = objective.prediction._fields, Field(default_factory=dict)
+        always, optional = get_type_hints(objective.prediction), Field(default_factory=dict)
         predicted: dict[str, Any] = {
             name: (kind, ... if name in always else optional) for name, kind in hints.items()
         }
