@@ -161,7 +161,7 @@ def test_the_reports_say_what_int8_costs(workspace, caplog):
     assert times["bundle_version"] == bundle.version
     assert times["us_per_row"].keys() == {"1 at a time", "16 at a time"}
     assert "## Served in int8" in MODEL_CARD.read_text("utf-8")
-    assert "µs per row, 16 at a time" in caplog.text
+    assert "CPU µs per row, 16 at a time" in caplog.text
     before = METRICS_JSON.read_bytes(), MODEL_CARD.read_bytes()
     assert run(evaluate, settings=settings) is None
     assert (METRICS_JSON.read_bytes(), MODEL_CARD.read_bytes()) == before

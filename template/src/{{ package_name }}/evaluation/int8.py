@@ -1,7 +1,8 @@
 """What computing a model in int8 costs in the metrics, and what it gains in time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
+from time import perf_counter, thread_time
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from ..models.onnx import session
 
 ROWS_PER_PASS = 16
 """As in the server, at most: rows of a pass share the scales of int8, so that it matters."""
-TIMED_ROWS, ROUNDS = 64, 5
-"""About how many test rows are timed, and how often."""
+TIMED_ROWS, TIMED_S, MIN_ROUNDS = 64, 1, 3
+"""About how many test rows are timed, for how long, and how often at least."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Quantised:
     metrics: dict[str, dict[str, float]]
     """By name."""
     us_per_row: dict[str, dict[str, float]]
-    """µs per row with one thread, by how many rows are computed at a time."""
+    """µs of CPU per row with one thread, by how many rows are computed at a time."""
     num_changed: int | None
     """Rows that int8 predicts otherwise; `None` if predictions are numbers."""
 
@@ -61,12 +62,17 @@ def _us_per_row(bundle: Bundle, split: Split, size: int) -> dict[str, float]:
     """Return the time of both, who take turns: of each pass, the median of the rounds."""
     rows = split.lengths.argsort(stable=True)[:: max(1, len(split) // TIMED_ROWS)]
     passes = [split.inputs(few).numpy() for few in rows.split(size)]
-    runs = {"float32": session(bundle.files[ONNX]), "int8": session(bundle.files[INT8])}
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for inputs in passes * ROUNDS:
-        for name, run in runs.items():
-            started = perf_counter()
-            run(inputs)
-            times[name].append(1e6 * (perf_counter() - started))
-    rounds = {name: np.reshape(of, (ROUNDS, -1)) for name, of in times.items()}
-    return {name: float(np.median(of, axis=0).sum()) / len(rows) for name, of in rounds.items()}
+    runs = session(bundle.files[ONNX]), session(bundle.files[INT8])
+    rounds, ends_at = [], perf_counter() + TIMED_S
+    while len(rounds) < MIN_ROUNDS or perf_counter() < ends_at:
+        rounds.append([[_seconds(run, inputs) for run in runs] for inputs in passes])
+    medians = np.median(rounds, axis=0)  # [passes, precisions]
+    float32, int8 = 1e6 * medians.sum(axis=0) / len(rows)
+    return {"float32": float(float32), "int8": float(int8)}
+
+
+def _seconds(run: Callable[[np.ndarray], object], inputs: np.ndarray) -> float:
+    """Return the time of the one thread that computes, whatever else this machine does."""
+    started = thread_time()
+    run(inputs)
+    return thread_time() - started

@@ -100,7 +100,7 @@ class Report:
         """Return the results as aligned text, and what int8 changes in them and in time."""
         text = _aligned([("", "model", *self.baselines), *self.results()])
         if self.quantised:
-            times = {f"µs per row, {n}": of for n, of in self.quantised.us_per_row.items()}
+            times = {f"CPU µs per row, {n}": of for n, of in self.quantised.us_per_row.items()}
             text += "\n\n" + _aligned([*self.precisions(), *_compared(times)])
         return text
 
