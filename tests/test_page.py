@@ -4,12 +4,14 @@ import re
 import shutil
 from base64 import b64decode
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from conftest import Render, inside
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
-from served import BUSY, KEY, KEYED, MODALITIES, OBJECTIVES, Urls
+from served import BUSY, KEY, KEYED, MODALITIES, OBJECTIVES, Urls, serving
 
 from demo import post
 
@@ -116,6 +118,18 @@ def test_one_click_predicts_the_example(
     assert page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
     found = Axe().run(page).response["violations"]
     assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+def test_the_page_predicts_behind_bentoml(
+    browser: Browser, render: Render, project_env: Path
+) -> None:
+    project = render(serving="bentoml")
+    with serving(project, "text", "classification", env=inside(project, project_env)) as [url]:
+        page = browser.new_context().new_page()
+        page.goto(url)
+        request, answer = predict(page)
+        assert answer == post(f"{url}/predict", request)
+        expect(page.locator("#model")).to_contain_text(answer["model_version"])
 
 
 def test_the_page_works_by_keyboard_alone(open_page: Open) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -36,10 +37,18 @@ print(json.dumps(predictor.predict([{"text": text} for text in json.load(sys.std
 """
 
 
+def log_of(project: Path) -> Path:
+    """The folder of the predictions' log, which is not in the bento."""
+    return project.with_name("log")
+
+
 @pytest.fixture(scope="module")
 def project(render: Render, run_in: Run) -> Path:
     """A project with a model of one short epoch."""
-    folder = render(with_git=True, serving="bentoml")
+    folder = render(with_git=True, serving="bentoml", monitoring="drift")
+    config = folder / "configs" / "monitoring" / "drift.yaml"
+    text = config.read_text("utf-8")
+    config.write_text(text.replace("folder: logs", f"folder: {log_of(folder)}"), "utf-8")
     for stage in ("fetch", "preprocess"):
         run_in(folder, "make", stage)
     run_in(folder, "make", "train", "ARGS=training=smoke tracking=none", timeout_s=120)
@@ -160,14 +169,22 @@ def test_make_serve_survives_a_cold_burst(
 
 
 def test_a_bento_serves_without_the_project(
-    bento_home: Path, project_env: Path, expected: list[tuple[str, float]], tmp_path: Path
+    project: Path,
+    bento_home: Path,
+    project_env: Path,
+    expected: list[tuple[str, float]],
+    tmp_path: Path,
 ) -> None:
+    shutil.rmtree(log_of(project), ignore_errors=True)
     command = ("bentoml", "serve", "toy_project:latest", "--host", "127.0.0.1", "--port", "{port}")
     env = inside(tmp_path, project_env) | {"BENTOML_HOME": str(bento_home)}
     with server(*command, cwd=tmp_path, env=env, log=tmp_path / "log") as url:
         assert_survives_a_cold_burst(url, expected)
+        assert post(f"{url}/feedback", {"id": "0" * 32, "label": "net"}) == {"accepted": True}
         with pytest.raises(urllib.error.HTTPError, match="422"):
             post(f"{url}/predict", {"text": ""})
+    records = [path.read_text().splitlines() for path in sorted(log_of(project).iterdir())]
+    assert [len(lines) for lines in records] == [1, len(TEXTS)]  # of feedback, of predictions
 
 
 def test_a_bento_holds_what_a_prediction_needs_and_no_data(bento_home: Path) -> None:
@@ -180,7 +197,7 @@ def test_a_bento_holds_what_a_prediction_needs_and_no_data(bento_home: Path) -> 
     assert {path for path in packed if path.startswith("models/")} == {
         *("models/bundle/config.json", "models/bundle/lineage.json"),
         *("models/bundle/model.safetensors", "models/bundle/model.onnx"),
-        "models/bundle/checks.safetensors",
+        *("models/bundle/checks.safetensors", "models/bundle/profile.json"),
     }
 
 

@@ -1,13 +1,10 @@
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Event
-from time import sleep
 
 import jsonschema
 import pytest
 
 from .conftest import running, wait_until_ready
-from .test_http import BusyPredictor
 from .test_swap import of_numbers, source_of, until
 
 
@@ -88,23 +85,6 @@ def test_the_documentation_describes_the_answers(client, path, body, confidences
 def test_predictions_are_posted(client, path):
     answer = client.get(path)
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
-
-
-@pytest.mark.parametrize(("given", "kept"), [("0.25", "0.25"), ("1e9", "1")])
-def test_a_client_can_shorten_its_wait_and_not_lengthen_it(bundle, config, given, kept):
-    predictor = BusyPredictor(bundle)
-    hurried = replace(config, max_wait_s=1)
-    with running(lambda: predictor, hurried) as client, ThreadPoolExecutor(2) as clients:
-        wait_until_ready(client)
-        first = clients.submit(client.post, "/predict", json={"text": "a"})
-        sleep(0.2)  # it is in the model by then
-        headers = {"X-Request-Timeout": given}
-        second = clients.submit(client.post, "/predict", json={"text": "a"}, headers=headers)
-        sleep(float(kept) + 0.2)
-        predictor.may_go_on.set()
-        assert first.result().status_code == 200
-    assert second.result().status_code == 503
-    assert second.result().json()["detail"] == f"the wait was longer than {kept} s"
 
 
 def test_the_documentation_tells_the_format_of_errors(client):

@@ -288,6 +288,23 @@ def test_a_request_that_would_wait_too_long_is_answered_503_at_once(bundle, conf
     assert refused.headers["Retry-After"] in {"1", "2"}
 
 
+@pytest.mark.parametrize(("given", "kept"), [("0.25", "0.25"), ("1e9", "1")])
+def test_a_client_can_shorten_its_wait_and_not_lengthen_it(bundle, config, given, kept):
+    predictor = BusyPredictor(bundle)
+    hurried = replace(config, max_wait_s=1)
+    with running(lambda: predictor, hurried) as client, ThreadPoolExecutor(2) as clients:
+        wait_until_ready(client)
+        first = clients.submit(client.post, "/predict", json={"text": "a"})
+        sleep(0.2)  # it is in the model by then
+        headers = {"X-Request-Timeout": given}
+        second = clients.submit(client.post, "/predict", json={"text": "a"}, headers=headers)
+        sleep(float(kept) + 0.2)
+        predictor.may_go_on.set()
+        assert first.result().status_code == 200
+    assert second.result().status_code == 503
+    assert second.result().json()["detail"] == f"the wait was longer than {kept} s"
+
+
 @pytest.mark.parametrize("given", ["", "soon", "0", "-1", "nan"])
 def test_a_timeout_is_a_number_of_seconds(client, given):
     headers = {"X-Request-Timeout": given}
