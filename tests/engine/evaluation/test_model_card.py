@@ -59,7 +59,7 @@ def test_it_says_how_much_better_than_the_baselines(report: Report) -> None:
     assert "|  | this model | majority |" in card
     assert "| accuracy | **0.667** | 0.500 (+0.167) |" in card
     assert "| macro f1 | **0.489** | 0.222 (+0.267) |" in card
-    assert "| log loss | **0.772** | 18.022 (+17.250) |" in card
+    assert "| log loss | **0.772** | 18.02 (+17.25) |" in card
 
 
 def test_the_printed_table_has_a_row_per_metric(report: Report) -> None:
