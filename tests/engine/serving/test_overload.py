@@ -23,6 +23,10 @@ from .conftest import FULL_BATCH, Answer, Serve, Served, running, wait_until_rea
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inside the server
 
 JSON = {"Content-Type": "application/json"}
+OF_HTTP_1_0 = (
+    b"POST /predict HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n"
+    b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+)
 GONE = 'http_requests_total{path="/predict/batch",status="499"}'
 
 
@@ -36,6 +40,13 @@ def send(served: Served, document: object) -> socket.socket:
     connection = socket.create_connection((served.host, served.port))
     connection.sendall(head.encode() + body)
     return connection
+
+
+def whole_answer_to(served: Served, request: bytes) -> bytes:
+    """Return what comes until the server closes the connection."""
+    with socket.create_connection((served.host, served.port), timeout=2) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(2**16), b""))
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -92,13 +103,14 @@ def test_a_refused_request_leaves_its_connection_as_it_was(serve: Serve) -> None
             assert problem["detail"] == "too many inputs are waiting"
             assert refused.headers["Content-Type"] == "application/problem+json"
             assert int(refused.headers["Retry-After"]) >= 1
+        assert b" 503 " in whole_answer_to(served, OF_HTTP_1_0)  # which closes its connection
         for client in clients:
             client.close()
         until(lambda: f"{GONE} 2.0" in served.ask("GET", "/metrics").body)
         connection.request("POST", "/predict", json.dumps({"text": "cat"}), JSON)
         assert connection.getresponse().status == 200
-        assert served.figure('http_requests_total{path="/predict",status="503"}') == 3
-        assert served.figure('http_requests_refused_total{reason="queue_full"}') == 3
+        assert served.figure('http_requests_total{path="/predict",status="503"}') == 4
+        assert served.figure('http_requests_refused_total{reason="queue_full"}') == 4
 
 
 @pytest.mark.parametrize("warm", [True, False], ids=["measured", "cold"])

@@ -9,7 +9,7 @@ import threading
 from functools import lru_cache
 from http import HTTPStatus
 from time import monotonic
-from types import FrameType, SimpleNamespace
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -26,8 +26,6 @@ from .telemetry import JsonFormatter
 MAX_HEAD_BYTES = 65_536
 """Of a request: its first line and its headers."""
 PREDICTIONS = (b"/predict", b"/predict/batch")
-ANSWERED = SimpleNamespace(response_complete=True, message_event=asyncio.Event())
-"""Stands for a request that uvicorn has not seen."""
 GRACE_S = 1.0
 """How long an idle connection stays open at the end: a request may be on its way."""
 
@@ -38,12 +36,20 @@ class ServingError(ProjectError):
     """The server cannot run as it was configured."""
 
 
+class RefusedRequest:
+    """Stands for a request that uvicorn has not seen."""
+
+    response_complete = True
+    message_event = asyncio.Event()
+
+
 class Connection:
     """What a connection does differently than uvicorn's, whichever of its two parsers it has."""
 
     engine: Engine
     transport: Any
     parser: Any
+    flow: Any
     cycle: Any = None
     url: bytes
     num_head_bytes: int | None = None
@@ -62,7 +68,7 @@ class Connection:
         """
         self.num_head_bytes = None
         if self._is_plain_prediction and (refusal := self.engine.refusal()):
-            self.cycle = ANSWERED  # so that uvicorn ignores the body
+            self.cycle = RefusedRequest()  # so that uvicorn ignores the body
             self.transport.write(_refusal_answer(refusal.detail, refusal.retry_after_s))
             self.engine.telemetry.count_refused(self.url.decode(), refusal)
             self._uvicorn.on_response_complete()
@@ -71,12 +77,14 @@ class Connection:
 
     @property
     def _is_plain_prediction(self) -> bool:
-        """Whether the answer is no answer to an earlier request, and the connection stays open."""
+        """Whether no earlier request waits for its answer, and nothing else is to be observed."""
         return (
             self.url in PREDICTIONS
             and (self.cycle is None or self.cycle.response_complete)
             and self.parser.get_method() == b"POST"
+            and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()
+            and not self.flow.write_paused
             and not self.engine.is_stopping
         )
 
