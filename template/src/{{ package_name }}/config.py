@@ -65,7 +65,8 @@ class Export(StrEnum):
     """For ONNX Runtime, which predicts without PyTorch, and faster on a CPU."""
     int8 = "int8"
     """And with weights of int8, which ONNX Runtime then takes; `evaluate` says what that costs in
-    the metrics and gains in time. An answer depends a little on the rows it is computed with."""
+    the metrics and gains in time. An answer depends a little on the rows it is computed with.
+    `validation_metrics` and `serving.backend=torch` are of the model itself."""
     none = "none"
 
 

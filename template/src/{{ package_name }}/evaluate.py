@@ -20,7 +20,7 @@ def main(config: Config) -> None:
     from .data.rows import Rows
     from .data.spec import DataSpec
     from .evaluation.model_card import model_card
-    from .evaluation.report import evaluate_bundle
+    from .evaluation.report import TIMES_JSON, evaluate_bundle
     from .models.bundle import Bundle
     from .tracking.base import create_tracker, run_name
 
@@ -31,6 +31,7 @@ def main(config: Config) -> None:
         raise ProjectError(f"{BUNDLE} was trained on other data than {processed}; run `make train`")
     rows = {name.value: Rows(processed / f"{name}.parquet") for name in SplitName}
     report = evaluate_bundle(bundle, processed, rows)
+    (REPORTS / TIMES_JSON).unlink(missing_ok=True)  # of another model, which was in int8
     with new_folder(REPORTS, keep_others=True) as new:
         report.save(new)
         (new / MODEL_CARD.name).write_text(model_card(report, config), "utf-8")

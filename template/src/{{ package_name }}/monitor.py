@@ -43,7 +43,8 @@ def main(config: ServeConfig) -> None:
         "timestamp": now,
         "model_version": version,
         "num_alerts": len(summary["alerts"]),
-        "psi": {one["name"]: one["psi"] for one in summary["drift"]},
+        # The largest comes first, and stays if an input and an output have one name.
+        "psi": {one["name"]: one["psi"] for one in reversed(summary["drift"])},
     }
     try:
         with new_file(Path(settings.folder) / SUMMARY) as new:

@@ -54,12 +54,13 @@ class Reported(Collector):
             summary = json.loads(self._file.read_text("utf-8"))
             drift = GaugeMetricFamily("drift_psi", "Of the newest report.", labels=["feature"])
             for name, psi in summary["psi"].items():
-                drift.add_metric([name], psi)
+                drift.add_metric([name], float(psi))
             made = GaugeMetricFamily(
                 "drift_report_timestamp_seconds", "When it was made.", labels=["model_version"]
             )
-            made.add_metric([summary["model_version"]], summary["timestamp"])
-            alerts = GaugeMetricFamily("drift_alerts", "Past a threshold.", summary["num_alerts"])
+            made.add_metric([str(summary["model_version"])], float(summary["timestamp"]))
+            number = float(summary["num_alerts"])
+            alerts = GaugeMetricFamily("drift_alerts", "Past a threshold.", number)
         except Exception:  # there is none yet, or one of another release
             return
         yield from (drift, made, alerts)

@@ -38,7 +38,7 @@ class SecurityConfig(Checked, section="serving.security"):
     it, or with digests in the environment variable SERVING_API_KEYS, each request needs a key, even
     if all keys are of administrators: else taking away the last other key would let everyone in."""
     open_paths: list[str] = field(default_factory=lambda: ["/", *PROBES])
-    """Paths that need no key. With those of predictions here, only /admin/ needs one."""
+    """Paths that need no key. Those of `/admin/` always do."""
     max_requests_per_key: PositiveInt = 256
     """Requests with the same key that are answered at once; one more gets a 429."""
     allowed_hosts: list[str] = field(default_factory=list)

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..rules import ConfigError
 from .config import PROBES, SecurityConfig, ServingConfig
-from .problems import ProblemResponse, Reason, RefusedError, as_problem
+from .problems import ProblemResponse, Reason, RefusedError, UnavailableError, as_problem
 
 API_KEYS = "SERVING_API_KEYS"
 """The environment variable with API keys, as in their file but with commas between them."""
@@ -111,6 +111,11 @@ class Guard:
                 detail = "this host is not in serving.security.allowed_hosts"
                 raise RefusedError(421, detail, Reason.host)
             await self.app(scope, self._limited(headers, receive, count), finish)
+        except asyncio.CancelledError:  # by uvicorn, at the end of its shutdown
+            if started:
+                raise
+            error = UnavailableError("the server is stopping", Reason.stopping)
+            await ProblemResponse(error)(scope, receive, finish)
         except Exception as error:
             if started and not complete:
                 raise  # uvicorn logs it, and closes the connection

@@ -52,6 +52,7 @@ class Connection:
     flow: Any
     cycle: Any = None
     url: bytes
+    headers: list[tuple[bytes, bytes]]
     num_head_bytes: int | None = None
     """How much of a request's head was read after its first data; `None` outside a head."""
 
@@ -85,6 +86,7 @@ class Connection:
             and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()
             and not self.flow.write_paused
+            and not any(name == b"origin" for name, _ in self.headers)  # a browser needs CORS
             and not self.engine.is_stopping
         )
 

@@ -3,10 +3,10 @@
 import json
 import logging
 import re
+import secrets
 from contextlib import nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from random import getrandbits
 from time import perf_counter
 from typing import Any
 
@@ -100,7 +100,7 @@ class RequestTelemetry:
             return await self.app(scope, receive, send)
         started_at, status = perf_counter(), 500
         given = b"".join(value for name, value in scope["headers"] if name == REQUEST_ID)
-        id_ = given if WELL_FORMED.fullmatch(given) else b"%032x" % getrandbits(128)
+        id_ = given if WELL_FORMED.fullmatch(given) else secrets.token_hex(16).encode()
         request_id.set(id_.decode())  # of this request alone, which has a task of its own
 
         async def observed(message: Message) -> None:

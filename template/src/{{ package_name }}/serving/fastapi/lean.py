@@ -1,6 +1,5 @@
 """The way of a prediction past FastAPI, which would take longer than all the rest but the model."""
 
-import asyncio
 import json
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..admission import Admission
 from ..batching import Batcher
-from ..problems import ProblemResponse, Reason, UnavailableError
+from ..problems import ProblemResponse
 
 ONE, BATCH = SimpleNamespace(path="/predict"), SimpleNamespace(path="/predict/batch")
 ROUTES = {route.path: route for route in (ONE, BATCH)}
@@ -55,10 +54,7 @@ class LeanPath:
         Raises:
             HTTPException: There is none.
         """
-        try:
-            request = await self._admission.read(scope, receive, is_batch=is_batch, query=query)
-            answers = await self._batcher.submit(request, receive)
-        except asyncio.CancelledError as error:  # by uvicorn, at the end of its shutdown
-            raise UnavailableError("the server is stopping", Reason.stopping) from error
+        request = await self._admission.read(scope, receive, is_batch=is_batch, query=query)
+        answers = await self._batcher.submit(request, receive)
         scope.get("answered", []).append((request.served, request.rows, answers))  # if observed
         return answers
