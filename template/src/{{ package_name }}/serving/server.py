@@ -64,8 +64,8 @@ class Connection:
     def on_headers_complete(self) -> None:
         """Refuse a prediction for which there is no room, or let the app answer.
 
-        To refuse it here, with no task, no id and no line in the log, takes a quarter of the time,
-        which is left for those that are admitted. (The parser h11 leaves it to the app.)
+        To refuse it here, with no task, no id and no line in the log, takes little time, which is
+        left for those that are admitted. (The parser h11 leaves it to the app.)
         """
         self.num_head_bytes = None
         if self._is_plain_prediction and (refusal := self.engine.refusal()):
