@@ -128,7 +128,7 @@ def test_the_page_predicts_behind_bentoml(
         page = browser.new_context().new_page()
         page.goto(url)
         request, answer = predict(page)
-        assert answer == post(f"{url}/predict", request)
+        assert answer == post(f"{url}/predict?confidences=true", request)
         expect(page.locator("#model")).to_contain_text(answer["model_version"])
 
 
