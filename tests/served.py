@@ -46,7 +46,7 @@ def serving(
             wait_until_ready(url, process, log=log)
         yield urls
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(process.pid, signal.SIGKILL)  # a fork may wait for ever for threads of its parent
         process.wait(timeout=60)
 
 
