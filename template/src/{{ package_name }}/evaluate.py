@@ -31,10 +31,11 @@ def main(config: Config) -> None:
         raise ProjectError(f"{BUNDLE} was trained on other data than {processed}; run `make train`")
     rows = {name.value: Rows(processed / f"{name}.parquet") for name in SplitName}
     report = evaluate_bundle(bundle, processed, rows)
-    (REPORTS / TIMES_JSON).unlink(missing_ok=True)  # of another model, which was in int8
     with new_folder(REPORTS, keep_others=True) as new:
         report.save(new)
         (new / MODEL_CARD.name).write_text(model_card(report, config), "utf-8")
+    if report.quantised is None:  # else they would be those of another model
+        (REPORTS / TIMES_JSON).unlink(missing_ok=True)
     tracker = create_tracker(config.tracking)
     with tracker.start(run_name(config), run_id=bundle.lineage.run_id):
         tracker.log_metrics(
