@@ -66,7 +66,7 @@ class Export(StrEnum):
     int8 = "int8"
     """And with weights of int8, which ONNX Runtime then takes; `evaluate` says what that costs in
     the metrics and gains in time. An answer depends a little on the rows it is computed with.
-    `validation_metrics` and `serving.backend=torch` are of the model itself."""
+    What PyTorch computes, as the metrics of the validation split, stays in float32."""
     none = "none"
 
 

@@ -134,12 +134,8 @@ def test_nobody_waits_much_longer_than_the_longest_wait(serve: Serve, warm: bool
     assert max(seconds for _, seconds in answers) < 1 + 4 * full_batch_s
 
 
-CAPACITY = 200 if has("serving.fastapi") else 50
-"""Inputs that the model below predicts in a second. BentoML takes milliseconds for each request,
-so that it could not even refuse 400 of them in a second beside this client."""
-GOODPUT = 0.85 if has("serving.fastapi") else 0.6
-"""The share of the capacity that is answered at least. The model is idle while BentoML, beside this
-client and on a busy machine, comes to its requests."""
+CAPACITY = 200
+"""Inputs that the model below predicts in a second."""
 
 
 class Steady(Predictor):
@@ -178,6 +174,9 @@ async def ask_at_a_rate(port: int, rate: int, seconds: int) -> list[Outcome]:
     return await asyncio.gather(*asked)
 
 
+@pytest.mark.skipif(
+    not has("serving.fastapi"), reason="BentoML cannot refuse 400 requests/s beside their client"
+)
 def test_twice_the_capacity_takes_little_of_it(bundle: Bundle) -> None:
     seconds, config = 4, ServingConfig(max_batch_size=16, max_wait_s=1)
     with running(lambda: Steady(bundle), config) as client:
@@ -188,7 +187,7 @@ def test_twice_the_capacity_takes_little_of_it(bundle: Bundle) -> None:
     good = [one.latency_s for one in outcomes if one.status == 200]
     refused = [one.latency_s for one in outcomes if one.status == 503]
     assert len(good) + len(refused) == len(outcomes)
-    assert len(good) >= GOODPUT * CAPACITY * seconds
+    assert len(good) >= 0.85 * CAPACITY * seconds
     assert statistics.quantiles(good, n=100)[-1] <= 1 + 0.5  # what the client takes is in it
     assert statistics.median(refused) < 0.1
 
