@@ -14,6 +14,7 @@ from ..problems import ProblemResponse
 ONE, BATCH = SimpleNamespace(path="/predict"), SimpleNamespace(path="/predict/batch")
 ROUTES = {route.path: route for route in (ONE, BATCH)}
 CONTENT_TYPE = (b"content-type", b"application/json")
+to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 class LeanPath:
@@ -41,7 +42,7 @@ class LeanPath:
         except HTTPException as error:
             return await ProblemResponse(error)(scope, receive, send)
         answer = {"predictions": answers} if route is BATCH else answers[0]
-        body = json.dumps(answer, ensure_ascii=False, allow_nan=False).encode()
+        body = to_json(answer).encode()
         headers = [CONTENT_TYPE, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         return await send({"type": "http.response.body", "body": body})
