@@ -75,7 +75,7 @@ class Guard:
         """Pass the request on, or refuse it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        started = complete = replaced = False
+        started = complete = False
         num_bytes = 0
 
         def count(more: int) -> None:
@@ -88,7 +88,9 @@ class Guard:
                 raise RefusedError(503, "too much is being read", Reason.queue_full, BUSY)
 
         async def finish(message: Message) -> None:
-            nonlocal started, complete, replaced
+            nonlocal started, complete
+            if complete:  # by an answer in place of this one
+                return
             parts = [message]
             if message["type"] == "http.response.start":
                 started = True
@@ -97,9 +99,6 @@ class Guard:
                     headers.append(NO_FRAMES)
                 message = {**message, "headers": headers}
                 parts = as_problem(message) or [message]
-                replaced = len(parts) > 1
-            elif replaced:
-                return
             for part in parts:
                 await send(part)
                 complete = part["type"] == "http.response.body" and not part.get("more_body")

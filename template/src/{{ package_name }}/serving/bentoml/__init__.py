@@ -20,14 +20,14 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from ...data.rows import Values
 from .. import page
 from ..admission import Admission
 from ..engine import MODEL_THREAD, Engine
 from ..guard import KeyRing, protect
-from ..problems import ProblemResponse, Reason, UnavailableError, answer
+from ..problems import answer
 from ..schema import Health
 from ..server import run
 from ..telemetry import NamedRoute, RequestTelemetry
@@ -50,35 +50,35 @@ def serve(engine: Engine) -> None:
 
 
 def create_app(engine: Engine) -> ASGIApp:
-    """Return the app that a worker of `bentoml serve` would run, with answers at its end."""
-    app = create_service(engine).to_asgi()
+    """Return the service's app behind the middleware, which BentoML would have within its timeout.
 
-    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
-        is_over = False
-
-        async def send_in_time(message: Message) -> None:
-            if not is_over:
-                await send(message)
-
-        try:
-            await app(scope, receive, send_in_time)
-        except asyncio.CancelledError:  # by uvicorn, at the end of its shutdown
-            is_over = True
-            error = UnavailableError("the server is stopping", Reason.stopping)
-            await ProblemResponse(error)(scope, receive, send)
-
-    return answering
+    There, nothing would learn of a request that uvicorn cancels at the end of its shutdown.
+    """
+    admission = Admission(engine)
+    app = Gate(_service(engine, admission).to_asgi(), admission)
+    return RequestTelemetry(protect(engine.observe(app), engine.config), engine.telemetry)
 
 
 def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
-    """Return the service; `options` are those of `bentoml.service`.
+    """Return the service for `bentoml serve`; `options` are those of `bentoml.service`.
 
     Raises:
         ConfigError: The file of API keys cannot be used.
     """
-    config = engine.config
-    KeyRing(config.security.api_keys_file)  # BentoML makes middleware when it is too late
+    KeyRing(engine.config.security.api_keys_file)  # BentoML makes middleware when it is too late
     admission = Admission(engine)
+    service = _service(engine, admission, **options)
+    add_middleware: Any = service.add_asgi_middleware  # wrongly annotated in BentoML
+    add_middleware(RequestTelemetry, telemetry=engine.telemetry)
+    add_middleware(protect, config=engine.config)
+    add_middleware(engine.observe)
+    add_middleware(Gate, admission=admission)
+    return service
+
+
+def _service(engine: Engine, admission: Admission, **options: Any) -> bentoml.Service[Any]:
+    """Return the service behind a `Gate`."""
+    config = engine.config
     batched = partial(
         bentoml.api,
         batchable=config.max_batch_size > 1,
@@ -128,11 +128,6 @@ def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
             """Predict several inputs."""
             return _predict(engine, admission, rows)
 
-    add_middleware: Any = PredictionService.add_asgi_middleware  # wrongly annotated in BentoML
-    add_middleware(RequestTelemetry, telemetry=engine.telemetry)
-    add_middleware(protect, config=config)
-    add_middleware(engine.observe)
-    add_middleware(Gate, admission=admission)
     return PredictionService
 
 
