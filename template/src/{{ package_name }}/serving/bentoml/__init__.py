@@ -41,6 +41,8 @@ which are slow after a cold start, so `max_queue_size` and `max_wait_s` are the 
 TIMEOUT_S = 60
 """BentoML answers 504 after that time, which is longer where requests may take longer."""
 
+log = logging.getLogger(__name__)
+
 
 def serve(engine: Engine) -> None:
     """Answer requests until SIGINT or SIGTERM."""
@@ -170,19 +172,26 @@ def _predict(
 ) -> list[Waiting]:
     """Return the request of each row, with its answers; rows of one model are predicted together.
 
-    No rows are predicted of a request whose client has disconnected, or whose time is up.
+    No rows are predicted of a request whose client has disconnected, or whose time is up. If a
+    prediction fails, the requests get an error that have rows in it.
     """
     current_thread().name = MODEL_THREAD  # for which the process waits at its end, but not longer
-    awaited, started_at = [one for one in inputs if one[0].is_awaited()], monotonic()
+    awaited = [one for one in inputs if one[0].is_awaited()]
     for served, some in groupby(awaited, key=lambda one: one[0].request.served):
-        of_one = [*some]
-        predictions = engine.predict(served, [row for _, row in of_one])
+        of_one, started_at = [*some], monotonic()
+        try:
+            predictions = engine.predict(served, [row for _, row in of_one])
+        except BaseException:  # as a panic in Rust: the server must go on
+            log.exception("a batch failed")
+            for waiting, _ in of_one:
+                waiting.error = HTTPException(500)
+            continue
+        ended_at = monotonic()
+        admission.measure(len(of_one), ended_at - started_at)
         for (waiting, _), prediction in zip(of_one, predictions, strict=True):
             waiting.answers.append(prediction)
             waiting.started_at = waiting.started_at or started_at
-            waiting.ended_at = monotonic()
-    if awaited:
-        admission.measure(len(awaited), monotonic() - started_at)
+            waiting.ended_at = ended_at
     return [waiting for waiting, _ in inputs]
 
 
