@@ -58,7 +58,7 @@ def create_app(engine: Engine) -> ASGIApp:
     """
     admission = Admission(engine)
     app = Gate(_service(engine, admission).to_asgi(), admission)
-    return RequestTelemetry(protect(engine.observe(app), engine.config), engine.telemetry)
+    return RequestTelemetry(protect(engine.observe(app), engine), engine.telemetry)
 
 
 def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
@@ -72,7 +72,7 @@ def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
     service = _service(engine, admission, **options)
     add_middleware: Any = service.add_asgi_middleware  # wrongly annotated in BentoML
     add_middleware(RequestTelemetry, telemetry=engine.telemetry)
-    add_middleware(protect, config=engine.config)
+    add_middleware(protect, engine=engine)
     add_middleware(engine.observe)
     add_middleware(Gate, admission=admission)
     return service
@@ -81,6 +81,7 @@ def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
 def _service(engine: Engine, admission: Admission, **options: Any) -> bentoml.Service[Any]:
     """Return the service behind a `Gate`."""
     config = engine.config
+    engine.probes |= {"/livez", "/readyz"}
     batched = partial(
         bentoml.api,
         batchable=config.max_batch_size > 1,
