@@ -4,6 +4,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -21,6 +22,7 @@ def write_weights(model: Model) -> bytes:
     return save(model.state_dict())
 
 
+@torch.inference_mode(mode=False)  # a bundle keeps it, whatever the mode it is first asked in
 def read_model(content: bytes, settings: Mapping[str, Any], spec: DataSpec) -> Model:
     """Return the model with the weights that `write_weights` wrote, in evaluation mode.
 

@@ -92,7 +92,7 @@ def create_app(engine: Engine) -> ASGIApp:
     api.router.routes += page.routes(engine)
     if routes := find_optional("routes", folder="deployment", name="v2"):
         api.router.routes += routes(engine, lean.answers)
-    return RequestTelemetry(protect(engine.observe(lean), engine.config), engine.telemetry)
+    return RequestTelemetry(protect(engine.observe(lean), engine), engine.telemetry)
 
 
 def _routes(engine: Engine) -> APIRouter:
