@@ -20,9 +20,9 @@ from torch.export import Dim
 from ..data.dataset import Split
 from ..data.spec import DataSpec
 from ..lineage import Lineage
+from .backends import session
 from .base import Model
 from .bundle import CHECKS, INT8, ONNX, TOLERANCE, WEIGHTS, Bundle
-from .onnx import session
 from .weights import write_weights
 
 NUM_CHECKS = 32
