@@ -59,8 +59,7 @@ class ServingConfig(Checked, section="serving"):
     port: Annotated[int, within(0, 65_535)] = 8000
     """TCP port; 0 takes a free one."""
     backend: Name = "onnx"
-    """The file in serving/backends/ that computes the model; `torch` also serves what could not be
-    exported for `onnx`."""
+    """What computes the model: `onnx` or `torch`, which also serves what could not be exported."""
     num_threads: PositiveInt = 1
     """Threads of one forward pass. One is fastest for small models under load."""
     max_batch_size: PositiveInt = 64

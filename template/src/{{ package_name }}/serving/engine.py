@@ -16,9 +16,8 @@ from ..tracking.base import TrackingError
 from .config import ServingConfig
 from .problems import Reason, UnavailableError
 from .schema import Schema
-from .source import Source
+from .source import Source, Watcher
 from .telemetry import Telemetry
-from .watcher import Watcher
 
 if TYPE_CHECKING:
     from .predictor import Predictor
