@@ -391,7 +391,7 @@ CHANGES = (
     ),
     Edit(
         "drop what nobody uses",
-        remove("configs/launcher/torchrun.yaml"),
+        remove("configs/experiment/fast_mlp.yaml"),
         remove("configs/optimizer/muon.yaml"),
     ),
 )

@@ -16,7 +16,7 @@ def test_every_shipped_server_is_valid(path):
 
 
 def test_a_server_takes_the_settings_of_every_stage_too():
-    config = compose("model=mlp", "serving.port=1")
+    config = compose("experiment=fast_mlp", "serving.port=1")
     assert (config.model["name"], config.serving.port) == ("mlp", 1)
 
 

@@ -133,9 +133,9 @@ def _whole_answer(error: HTTPException) -> bytes:
 class Server(uvicorn.Server):
     """A server that loses no request when it stops.
 
-    After the signal, /ready answers 503, and the answers to new requests say `Connection: close`, so
-    that the client sends no other one on its connection. For `serving.drain_s`, connections are still
-    accepted: load balancers take a while to send none.
+    After the signal, /ready answers 503, and the answers to new requests say `Connection: close`,
+    so that the client sends no other one on its connection. For `serving.drain_s`, connections are
+    still accepted: load balancers take a while to send none.
     """
 
     def __init__(self, app: ASGIApp, engine: Engine) -> None:
