@@ -20,7 +20,10 @@ DEFAULTS = {
     for question in FOUND.questions
     if question.name in COMPONENTS
 }
-OF_TWO = {"src/<package>/deployment/v2.py": ("serving", "fastapi")}
+OF_TWO = {
+    "src/<package>/data/image.js": ("modality", "image"),
+    "src/<package>/deployment/v2.py": ("serving", "fastapi"),
+}
 """Files of a choice that need another choice too, which components.yml cannot say."""
 NO_CODE = ("torch_backend",)
 """Options that change pyproject.toml and nothing else."""

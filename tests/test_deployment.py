@@ -123,6 +123,28 @@ def test_ports_and_paths_are_those_of_the_server(project: Path, kinds: dict[str,
         assert re.search(rf'get\("{path}"[,)]|async def {path[1:]}\(request', code)
 
 
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_the_lines_of_the_readme_open_the_policy(
+    project: Path, tmp_path: Path, version: str
+) -> None:
+    manifest, readme = (
+        (project / path).read_text() for path in ("deploy/kubernetes/server.yaml", "README.md")
+    )
+    [block] = re.findall(r"^```yaml\n(  egress:.*?)\n```$", readme, re.MULTILINE | re.DOTALL)
+    opened = manifest.replace("  egress: []", block)
+    assert opened != manifest
+    (tmp_path / "server.yaml").write_text(opened)
+    passes("kubernetes-validate", "--strict", "-k", version, "server.yaml", cwd=tmp_path)
+    passes("yamllint", "--strict", "-d", LINE_LENGTH, "server.yaml", cwd=tmp_path)
+    [policy] = [one for one in yaml.safe_load_all(opened) if one["kind"] == "NetworkPolicy"]
+    *others, collector = policy["spec"]["egress"]
+    assert [port["port"] for rule in others for port in rule["ports"]] == [53, 53, 443]
+    [namespace] = (one["namespaceSelector"]["matchLabels"] for one in collector["to"])
+    host = f"collector.{namespace['kubernetes.io/metadata.name']}"
+    [port] = (one["port"] for one in collector["ports"])
+    assert f"`deployment.otlp_endpoint=http://{host}:{port}`" in readme
+
+
 def test_the_image_listens_on_the_port_and_runs_as_the_user(
     project: Path, kinds: dict[str, Any]
 ) -> None:

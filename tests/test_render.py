@@ -34,7 +34,7 @@ LICENSES = ("mit", "apache-2.0", "bsd-3-clause", "proprietary")
 SHARED = {
     "modality": {
         *("README.md", "configs/config.yaml", "notebooks/01_eda.ipynb", "pyproject.toml"),
-        *("configs/training/default.yaml", "tests/miniature.py"),
+        *("configs/training/default.yaml", "src/toy_project/data/image.js", "tests/miniature.py"),
     },
     "pretrained": {"README.md", "pyproject.toml", "tests/test_configs.py"},
     "tracking": {

@@ -53,8 +53,8 @@ def written(project: Path, run_in: Run) -> Schemas:
 
 @pytest.fixture(scope="module")
 def text(render: Render, run_in: Run) -> Schemas:
-    """The schemas of the default project with another model."""
-    project = render()
+    """The schemas of a project of texts with another model."""
+    project = render(deployment="kubernetes", monitoring="drift")
     for part in ("src/toy_project/models/lstm.py", "configs/model/lstm.yaml"):
         shutil.copy(ADDITIONS / part.replace("toy_project/", ""), project / part)
     return written(project, run_in)
@@ -106,6 +106,9 @@ def test_they_are_schemas(schemas: Schemas) -> None:
         ("experiment/mine", "model: {num_layers: 2}", "model: {layers: 2}"),
         ("config", "training: {epochs: 3}", "training: {epoch: 3}"),
         ("serve", "serving: {port: 0}", "serving: {port: 65536}"),
+        ("serve", "deployment: {shadow: {share: 1}}", "deployment: {shadow: {shared: 1}}"),
+        ("deployment/mine", "shadow: {share: 1}", "shadow: {share: 2}"),
+        ("monitoring/mine", "days: 1.5", "days: 0"),
     ],
 )
 def test_a_value_is_accepted_that_the_setting_can_have(

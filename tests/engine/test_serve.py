@@ -99,7 +99,7 @@ def test_the_champion_is_served_under_its_version(tracking, bundle_folder):
     registry = create_registry(tracking)
     with create_tracker(tracking).start("a run") as run:
         for version in (bundle.version, "of other weights"):
-            tags = {"bundle_version": version}
+            tags = bundle.tags() | {"bundle_version": version}
             model = registry.register("model", bundle_folder, run=run, description="", tags=tags)
             registry.promote(model, run=run)
             if version == bundle.version:
@@ -116,7 +116,9 @@ def test_champions_that_are_loaded_at_once_leave_no_files(
     config = make_config(ServeConfig, tracking=tracking, serving=ServingConfig(model="champion"))
     bundle, registry = Bundle.load(bundle_folder), create_registry(tracking)
     with create_tracker(tracking).start("a run") as run:
-        model = registry.register("model", bundle_folder, run=run, description="", tags={})
+        model = registry.register(
+            "model", bundle_folder, run=run, description="", tags=bundle.tags()
+        )
         registry.promote(model, run=run)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))

@@ -25,6 +25,11 @@ def bundle_of(tmp_path):
     return folder_of
 
 
+def tags_of(text: str) -> dict[str, str]:
+    """Return tags that identify a bundle."""
+    return {"bundle_version": text, "bundle_sha256": text * 64}
+
+
 def test_a_run_is_recorded_and_resumes(tracking, bundle_of):
     with create_tracker(tracking).start("first") as tracker:
         tracker.log_config(make_config(), tags={"git_commit": "abc"})
@@ -59,17 +64,13 @@ def test_versions_and_the_champion(tracking, bundle_of):
     assert registry.champion("model") is None
     with create_tracker(tracking).start("first") as run:
         bundle = bundle_of("1")
-        first = registry.register(
-            "model", bundle, run=run, description="", tags={"bundle_version": "x"}
-        )
+        first = registry.register("model", bundle, run=run, description="", tags=tags_of("1"))
         assert registry.champion("model") is None
         registry.promote(first, run=run)
-        same = registry.register(
-            "model", bundle, run=run, description="", tags={"bundle_version": "x"}
-        )
+        same = registry.register("model", bundle, run=run, description="", tags=tags_of("1"))
     with create_tracker(tracking).start("second") as run:
         other = registry.register(
-            "model", bundle_of("2"), run=run, description="", tags={"bundle_version": "y"}
+            "model", bundle_of("2"), run=run, description="", tags=tags_of("2")
         )
         assert same == registry.champion("model") == first != other
         folder = Path("champion/version")
@@ -82,3 +83,21 @@ def test_versions_and_the_champion(tracking, bundle_of):
             assert files[0].read_text("utf-8") == text
         registry.promote(other, run=run)
     assert registry.champion("model") == other
+
+
+def test_two_bundles_of_one_run_are_kept_apart(tracking, bundle_of):
+    registry, bundles = create_registry(tracking), {text: bundle_of(text) for text in ("1", "2")}
+    (bundles["1"] / "first").touch()
+    models, run_id = {}, None
+    for text, bundle in bundles.items():
+        with create_tracker(tracking).start("a run", run_id=run_id) as run:
+            run_id = run.run_id
+            run.log_bundle(bundle, tags_of(text)["bundle_sha256"])
+            models[text] = registry.register(
+                "model", bundle, run=run, description="", tags=tags_of(text)
+            )
+    for text, bundle in bundles.items():
+        folder = registry.download(models[text], Path("copy"))
+        names = {file.relative_to(folder) for file in folder.rglob("*")}
+        assert names == {file.relative_to(bundle) for file in bundle.rglob("*")}
+        assert (folder / "nested" / "weights").read_text("utf-8") == text

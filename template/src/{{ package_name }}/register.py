@@ -133,7 +133,7 @@ def _register(
             tracker.log_config(config, tags=lineage.tags())
             tracker.log_metrics({f"test_{name}": value for name, value in metrics.items()}, step=0)
             tracker.log_folder(REPORTS, "reports")
-            tracker.log_folder(BUNDLE, "model")
+            tracker.log_bundle(BUNDLE, bundle.sha256)
         model = registry.register(
             config.registry.model_name,
             BUNDLE,

@@ -23,7 +23,7 @@ from .data.encoder import Encoder
 from .lookup import find_classes
 from .models.base import Model
 from .objectives.base import Objective
-from .rules import NAMED, ConfigError
+from .rules import NAMED, Checked, ConfigError
 
 FOLDER = Path(".schemas")
 EDITOR = Path(".vscode/settings.json")
@@ -65,6 +65,11 @@ def _settings(kind: Any) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in fields(kind)}
 
 
+def _sections() -> dict[str, Any]:
+    """Return the classes that check sections of the settings, some of which hold any values."""
+    return {kind.section: kind for kind in Checked.__subclasses__() if kind.section}
+
+
 def _schema(kind: Any, name: str = "") -> Schema:
     """Return the schema of values of a type; `name` is that of the setting."""
     origin, of = get_origin(kind), get_args(kind)
@@ -78,6 +83,8 @@ def _schema(kind: Any, name: str = "") -> Schema:
         schema = _schema(of[0]) | {word: float(one[1]) for word, one in limits.items() if one}
     elif origin in (Union, UnionType):
         schema = {"anyOf": [_schema(one) for one in of]}
+    elif origin is dict and name in (sections := _sections()):
+        schema = _of_class(sections[name])
     elif origin is dict:
         schema = {"type": "object", "additionalProperties": _schema(of[1])}
     elif origin is list:

@@ -20,6 +20,15 @@ def test_a_bundle_comes_back_as_it_was_saved(bundle, bundle_folder):
     assert (loaded.lineage, loaded.version) == (bundle.lineage, bundle.version)
 
 
+def test_a_model_that_is_read_in_inference_mode_can_be_trained(bundle_folder):
+    bundle, inputs = Bundle.load(bundle_folder), torch.randint(1, 20, (3, 5))
+    with torch.inference_mode():
+        expected = bundle.model(inputs)
+    outputs = bundle.model(inputs)
+    assert outputs.equal(expected)
+    outputs.sum().backward()
+
+
 def test_saving_again_replaces_the_folder(bundle, bundle_folder):
     (bundle_folder / "stray.txt").write_text("old", "utf-8")
     bundle.save(bundle_folder)

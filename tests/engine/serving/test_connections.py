@@ -1,5 +1,6 @@
 """Kept-alive connections while a server runs and while it stops."""
 
+import json
 import random
 import signal
 import statistics
@@ -92,7 +93,7 @@ def test_clients_that_wait_to_be_accepted_are_answered(serve: Serve) -> None:
 
 def test_what_cannot_be_answered_in_time_is_refused_at_the_end(serve: Serve) -> None:
     settings = ["serving.drain_s=0", "serving.shutdown_timeout_s=2"]
-    settings += ["serving.max_wait_s=60", "serving.max_queue_size=2048"]
+    settings += ["serving.max_wait_s=60", "serving.max_queue_size=2048", "serving.log_format=json"]
     with serve(*settings) as served, ThreadPoolExecutor(32) as pool:
         clients = [pool.submit(served.ask, "POST", "/predict/batch", FULL_BATCH) for _ in range(32)]
         next(as_completed(clients))
@@ -100,6 +101,11 @@ def test_what_cannot_be_answered_in_time_is_refused_at_the_end(serve: Serve) -> 
         served.process.send_signal(signal.SIGTERM)
         answers = [client.result() for client in clients]
         assert served.process.wait(timeout=20) == 0
-        assert time.monotonic() - started < 2 + 1
+        assert time.monotonic() - started < 2 + 3
+        assert served.process.stderr
+        lines = [json.loads(line) for line in served.process.stderr]
     assert {answer.status for answer in answers} == {200, 503}
     assert all("the server is stopping" in one.body for one in answers if one.status == 503)
+    logged = {line["request_id"]: line["status"] for line in lines if "status" in line}
+    assert logged == {answer.headers["X-Request-Id"]: answer.status for answer in answers}
+    assert len(logged) == len(answers)

@@ -236,6 +236,20 @@ def test_keys_of_administrators_alone_let_nobody_else_in(predictor, config, monk
         assert_problem(client.post("/admin/reload"), 401)
 
 
+def test_probes_need_no_key_and_no_host_where_they_exist(predictor, config, monkeypatch):
+    of_server = {"/livez", "/readyz"} if has("serving.bentoml") else set()
+    has_v2 = has("deployment") and has("deployment.v2")
+    of_v2 = {"/v2/health/live", "/v2/health/ready"} if has_v2 else set()
+    probes = {"/health", "/ready", *of_server, *of_v2}
+    monkeypatch.setenv("SERVING_API_KEYS", digest("one"))
+    with guarded(predictor, config) as client:
+        for path in probes:
+            assert client.get(path, headers={"Host": "elsewhere"}).status_code == 200
+        for path in {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"} - probes:
+            assert_problem(client.get(path), 401)
+            assert_problem(client.get(path, headers={"Host": "elsewhere"}), 421)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -94,7 +94,7 @@ def test_a_champion_is_served_if_it_is_signed(
     version = promote(bundle.tags())
     assert load_predictor(config).version == version
     (folder / "model.sig").unlink()
-    version = promote({})
+    version = promote({"bundle_sha256": bundle.sha256})
     reason = f"version {version} of {name} is not signed with the private key of {public} ("
     with pytest.raises(BundleError, match=f"^{re.escape(reason)}"):
         load_predictor(config)

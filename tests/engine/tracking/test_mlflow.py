@@ -165,7 +165,7 @@ def test_a_project_that_was_moved_says_where_its_files_are(tmp_path, empty_datab
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{before}/mlflow.db")
     with create_tracker(CONFIG).start("a run") as tracker:
         version = create_registry(CONFIG).register(
-            "m", before / "bundle", run=tracker, description="", tags={}
+            "m", before / "bundle", run=tracker, description="", tags={"bundle_sha256": "1"}
         )
     shutil.move(before, after)
     monkeypatch.chdir(after)
@@ -183,7 +183,7 @@ def test_a_project_that_was_moved_says_where_its_files_are(tmp_path, empty_datab
         create_registry(CONFIG).download(version, tmp_path / "fetched")
     with create_tracker(replace(CONFIG, experiment="other")).start("a run") as tracker:
         create_registry(CONFIG).register(
-            "m", after / "bundle", run=tracker, description="", tags={}
+            "m", after / "bundle", run=tracker, description="", tags={"bundle_sha256": "1"}
         )
     assert not before.exists()
     assert len(list((after / "mlruns").rglob("weights"))) == 2

@@ -51,7 +51,8 @@ class Encoder(Fitted, ABC, section="encoder"):
     takes_others: ClassVar[bool] = False
     """Whether all other columns of the data, except those of the objective, are inputs too."""
     row_is_slow: ClassVar[bool] = False
-    """Whether `row` takes long, as to decode an image; a server then calls it in a thread."""
+    """Whether `row` may take long, as to decode an image; a server then calls it in a thread, but
+    for requests of a few kilobytes that are small."""
 
     @classmethod
     def read_folder(cls, folder: Path) -> Iterator[tuple[str, Values]] | None:
@@ -88,6 +89,10 @@ class Encoder(Fitted, ABC, section="encoder"):
             ValueError: The request cannot be predicted; the message says why.
         """
         return request
+
+    def is_small(self, request: Mapping[str, Any]) -> bool:
+        """Return whether `row` takes less than the tenth of a millisecond for a valid request."""
+        return False
 
     def request(self, values: Values) -> Mapping[str, Any]:
         """Return the request, of values of JSON, that describes a row."""

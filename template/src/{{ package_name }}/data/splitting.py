@@ -27,11 +27,7 @@ def largest_in_group(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def split_at_random(
-    strata: np.ndarray,
-    groups: np.ndarray | None,
-    *,
-    fractions: Sequence[float],
-    seed: int,
+    strata: np.ndarray, groups: np.ndarray | None, *, fractions: Sequence[float], seed: int
 ) -> np.ndarray:
     """Return the split (0, 1, 2, …) of each row; each stratum is in proportion to `fractions`."""
     if groups is not None:

@@ -15,8 +15,7 @@ from prometheus_client import Counter, Summary
 
 from ..data.rows import Values
 from ..serving.engine import Engine
-from ..serving.source import Source
-from ..serving.watcher import Watcher
+from ..serving.source import Source, Watcher
 
 if TYPE_CHECKING:
     from ..serving.predictor import Predictor

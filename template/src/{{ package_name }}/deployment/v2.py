@@ -124,10 +124,11 @@ def routes(engine: Engine, answers: Callable[..., Awaitable[Answers]]) -> list[R
             "outputs": [one for one in outputs(found) if not names or one["name"] in names],
         }
 
+    probes = {"/v2/health/live": live, "/v2/health/ready": ready}
+    engine.probes |= probes.keys()
     return [
         NamedRoute("/v2", _protocol(server)),
-        NamedRoute("/v2/health/live", _protocol(live)),
-        NamedRoute("/v2/health/ready", _protocol(ready)),
+        *(NamedRoute(path, _protocol(probe)) for path, probe in probes.items()),
         NamedRoute("/v2/models/{name}", _protocol(model)),
         NamedRoute("/v2/models/{name}/ready", _protocol(ready)),
         NamedRoute("/v2/models/{name}/infer", _protocol(infer), methods=["POST"]),

@@ -7,9 +7,9 @@ from time import perf_counter, thread_time
 import numpy as np
 
 from ..data.dataset import Split
+from ..models.backends import session
 from ..models.base import predict_outputs
 from ..models.bundle import INT8, ONNX, Bundle
-from ..models.onnx import session
 
 ROWS_PER_PASS = 16
 """As in the server, at most: rows of a pass share the scales of int8, so that it matters."""

@@ -80,10 +80,6 @@ class SelfAttention(nn.Module):
             # As numbers: exports of a mask of booleans are slower, they guard rows without a token.
             mask = torch.where(is_token[:, None, None, :], 0.0, -torch.inf).to(query)
         gathered = functional.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=mask,
-            dropout_p=self.dropout if self.training else 0.0,
+            query, key, value, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0
         )
         return self.output(gathered.transpose(1, 2).flatten(2))

@@ -74,7 +74,7 @@ class Bundle:
         Raises:
             BundleError: The weights do not fit this code.
         """
-        from .weights import read_model
+        from .base import read_model
 
         with explained(self.folder):
             return read_model(self.files[WEIGHTS], self.settings, self.spec)

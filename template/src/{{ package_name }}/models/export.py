@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.numpy import save
+from safetensors.torch import save as save_weights
 from torch import Tensor
 from torch.export import Dim
 
 from ..data.dataset import Split
 from ..data.spec import DataSpec
 from ..lineage import Lineage
+from .backends import session
 from .base import Model
 from .bundle import CHECKS, INT8, ONNX, TOLERANCE, WEIGHTS, Bundle
-from .onnx import session
-from .weights import write_weights
 
 NUM_CHECKS = 32
 """Rows that are kept to check a back end with, at most."""
@@ -50,7 +50,7 @@ def make_bundle(
     some = by_length[torch.linspace(0, len(rows) - 1, min(NUM_CHECKS, len(rows))).long()]
     inputs = rows.inputs(some).numpy()
     checks = {"inputs": inputs, "outputs": _outputs(model, inputs)}
-    files = {WEIGHTS: write_weights(model)}
+    files = {WEIGHTS: save_weights(model.state_dict())}
     if exports:
         try:
             files[ONNX] = to_onnx(model, [rows.inputs(one) for one in _batches(some)])

@@ -108,8 +108,17 @@ def _num_known(records: Sequence[Record], truth: Mapping[str, Any]) -> int:
 def _metrics(
     records: Sequence[Record], truth: Mapping[str, Any], objective: Objective
 ) -> dict[str, float]:
-    pairs = [(one["prediction"], truth[one["id"]]) for one in records if one["id"] in truth]
-    return objective.judged(*zip(*pairs, strict=True)) if pairs else {}
+    """Return the metrics that predictions alone tell, of those whose truth is known."""
+    known = [one for one in records if one["id"] in truth]
+    if not known:
+        return {}
+    column = objective.columns[0]
+    targets = objective.encode([{column: truth[one["id"]]} for one in known])
+    predicted = objective.encode([{column: one["prediction"]} for one in known])
+    pair = objective.without_doubt(targets, predicted)
+    return {
+        name: float(objective.metrics[name].function(*pair)) for name in objective.of_predictions
+    }
 
 
 def _days(

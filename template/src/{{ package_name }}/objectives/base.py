@@ -150,16 +150,6 @@ class Objective(Fitted, ABC, section="objective"):
         pair = self.compared(targets, scores)
         return {name: float(metric.function(*pair)) for name, metric in self.metrics.items()}
 
-    def judged(self, predictions: Iterable[Any], actual: Iterable[Any]) -> dict[str, float]:
-        """Return the metrics `of_predictions`, given the actual value of each prediction."""
-        column = self.columns[0]
-        targets, given = (
-            np.asarray(self.encode([{column: one} for one in each]))
-            for each in (actual, predictions)
-        )
-        arrays = self.without_doubt(targets, given)
-        return {name: float(self.metrics[name].function(*arrays)) for name in self.of_predictions}
-
     def without_doubt(self, targets: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return targets and scores, as metrics take them, of encoded targets and predictions."""
         return targets, predicted

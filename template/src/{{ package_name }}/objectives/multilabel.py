@@ -11,12 +11,7 @@ from ..data.rows import Values
 from ..errors import ProjectError
 from ..rules import Checked, Rule
 from .base import Metric, Objective, Table, label_table
-from .classification import (
-    INVERSE_REGULARISATION,
-    LABELS,
-    label_precision,
-    rows_above,
-)
+from .classification import INVERSE_REGULARISATION, LABELS, label_precision, rows_above
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

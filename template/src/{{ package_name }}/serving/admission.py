@@ -24,6 +24,8 @@ CONFIDENCES = "confidences"
 """The parameter of a query that asks for the details of predictions."""
 JSON_TYPE = b"application/json"
 JSON = re.compile(rb"application/([^/;]+\+)?json\s*(;.*)?", re.IGNORECASE)
+SMALL_BYTES = 8192
+"""A body of an image up to this size may be read in the event loop."""
 MARGIN = 0.8
 """The share of its time that a request may be expected to take, since what is expected may be less
 than what it takes."""
@@ -124,10 +126,8 @@ class Admission:
         is_detailed = bool(query) and _asks_for_confidences(query)
         body = await read_json(headers, receive)
         deadline.require_time()
-        schema = served.schema
-        if not schema.encoder.row_is_slow:
-            rows: list[Values] = [*schema.rows(body, is_batch=is_batch)]
-        else:
+        rows = _quick_rows(served, body, is_batch=is_batch)
+        if rows is None:
             rows = await self._slow_rows(served, body, deadline, is_batch=is_batch)
         self.require_room(len(rows), deadline)
         if is_detailed:
@@ -167,6 +167,17 @@ class Admission:
             return found
         finally:
             self.num_inside -= 1
+
+
+def _quick_rows(served: Served, body: bytes, *, is_batch: bool) -> list[Values] | None:
+    """Return the rows of a body, or `None` if that may take long."""
+    schema, encoder = served.schema, served.schema.encoder
+    if not encoder.row_is_slow:
+        return [*schema.rows(body, is_batch=is_batch)]
+    if is_batch or len(body) > SMALL_BYTES:
+        return None
+    [request] = schema.requests(body, is_batch=False)
+    return [schema.row(request)] if encoder.is_small(request) else None
 
 
 def _asks_for_confidences(query: bytes) -> bool:

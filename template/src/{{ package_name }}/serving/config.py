@@ -25,10 +25,6 @@ class LogFormat(StrEnum):
     json = "json"
 
 
-PROBES = ("/health", "/ready", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
-"""Paths that only report a state, whatever the header `Host` is: Kubernetes probes an address."""
-
-
 @dataclass(frozen=True)
 class SecurityConfig(Checked, section="serving.security"):
     """Who may use the server."""
@@ -37,8 +33,8 @@ class SecurityConfig(Checked, section="serving.security"):
     """A file with the SHA-256 of an API key in each line, which is read again when it changes. With
     it, or with digests in the environment variable SERVING_API_KEYS, each request needs a key, even
     if all keys are of administrators: else taking away the last other key would let everyone in."""
-    open_paths: list[str] = field(default_factory=lambda: ["/", *PROBES])
-    """Paths that need no key. Those of `/admin/` always do."""
+    open_paths: list[str] | None = None
+    """Paths that need no key; null for the page and the probes. Those of `/admin/` always do."""
     max_requests_per_key: PositiveInt = 256
     """Requests with the same key that are answered at once; one more gets a 429."""
     allowed_hosts: list[str] = field(default_factory=list)
@@ -63,8 +59,7 @@ class ServingConfig(Checked, section="serving"):
     port: Annotated[int, within(0, 65_535)] = 8000
     """TCP port; 0 takes a free one."""
     backend: Name = "onnx"
-    """The file in serving/backends/ that computes the model; `torch` also serves what could not be
-    exported for `onnx`."""
+    """What computes the model: `onnx` or `torch`, which also serves what could not be exported."""
     num_threads: PositiveInt = 1
     """Threads of one forward pass. One is fastest for small models under load."""
     max_batch_size: PositiveInt = 64

@@ -16,9 +16,8 @@ from ..tracking.base import TrackingError
 from .config import ServingConfig
 from .problems import Reason, UnavailableError
 from .schema import Schema
-from .source import Source
+from .source import Source, Watcher
 from .telemetry import Telemetry
-from .watcher import Watcher
 
 if TYPE_CHECKING:
     from .predictor import Predictor
@@ -83,6 +82,8 @@ class Engine:
         """Wraps the app that leaves the rows and the answers of a request in its scope."""
         self.compare: Callable[[Sequence[Values], Sequence[Any], float], None] | None = None
         """Takes the rows of a batch, their predictions, and the seconds that these took."""
+        self.probes = {"/health", "/ready"}
+        """Paths that only report a state. Those that a server has besides are added."""
         self.registry = registry = CollectorRegistry()
         """The metrics of the server, for Prometheus."""
         self.telemetry = Telemetry(config, registry)

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from functools import lru_cache
 from pathlib import Path
 from time import monotonic
@@ -20,7 +20,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..rules import ConfigError
-from .config import PROBES, SecurityConfig, ServingConfig
+from .config import SecurityConfig, ServingConfig
+from .engine import Engine
 from .problems import ProblemResponse, Reason, RefusedError, UnavailableError, as_problem
 
 API_KEYS = "SERVING_API_KEYS"
@@ -42,14 +43,15 @@ Headers = Mapping[bytes, bytes]
 log = logging.getLogger(__name__)
 
 
-def protect(app: ASGIApp, config: ServingConfig) -> ASGIApp:
-    """Return the app behind the checks that are configured.
+def protect(app: ASGIApp, engine: Engine) -> ASGIApp:
+    """Return the app of an engine behind the checks that are configured.
 
     Raises:
         ConfigError: The file of API keys cannot be used.
     """
+    config, probes = engine.config, frozenset(engine.probes)
     security = config.security
-    app = Keys(app, security)
+    app = Keys(app, security, probes)
     if security.cors_origins:
         app = CORSMiddleware(
             app,
@@ -58,15 +60,16 @@ def protect(app: ASGIApp, config: ServingConfig) -> ASGIApp:
             allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
             expose_headers=["Retry-After", "X-Request-Id"],
         )
-    return Guard(app, config)
+    return Guard(app, config, probes)
 
 
 class Guard:
     """Checks that need no key, and what all answers have in common."""
 
-    def __init__(self, app: ASGIApp, config: ServingConfig) -> None:
+    def __init__(self, app: ASGIApp, config: ServingConfig, probes: Set[str]) -> None:
         self.app = app
         self._config = config
+        self._probes = probes
         self._is_allowed = _host_check(config)
         self._num_bytes = 0
         """Of the bodies of requests that are not answered."""
@@ -75,7 +78,7 @@ class Guard:
         """Pass the request on, or refuse it."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        started = complete = replaced = False
+        started = complete = False
         num_bytes = 0
 
         def count(more: int) -> None:
@@ -88,7 +91,9 @@ class Guard:
                 raise RefusedError(503, "too much is being read", Reason.queue_full, BUSY)
 
         async def finish(message: Message) -> None:
-            nonlocal started, complete, replaced
+            nonlocal started, complete
+            if complete:  # by an answer in place of this one
+                return
             parts = [message]
             if message["type"] == "http.response.start":
                 started = True
@@ -97,16 +102,14 @@ class Guard:
                     headers.append(NO_FRAMES)
                 message = {**message, "headers": headers}
                 parts = as_problem(message) or [message]
-                replaced = len(parts) > 1
-            elif replaced:
-                return
             for part in parts:
                 await send(part)
                 complete = part["type"] == "http.response.body" and not part.get("more_body")
 
         try:
             headers = dict(scope["headers"])
-            is_probe = scope["path"] in PROBES
+            # Kubernetes probes an address.
+            is_probe = scope["path"] in self._probes
             if not is_probe and not self._is_allowed(headers.get(b"host", b"")):
                 detail = "this host is not in serving.security.allowed_hosts"
                 raise RefusedError(421, detail, Reason.host)
@@ -167,10 +170,11 @@ def _too_large(limit: int) -> RefusedError:
 class Keys:
     """Lets requests with an API key pass if there are keys, and so many at once of each."""
 
-    def __init__(self, app: ASGIApp, config: SecurityConfig) -> None:
+    def __init__(self, app: ASGIApp, config: SecurityConfig, probes: Set[str]) -> None:
         self.app = app
         self._keys = KeyRing(config.api_keys_file)
-        self._open = frozenset(config.open_paths)
+        paths = config.open_paths
+        self._open = frozenset(["/", *probes] if paths is None else paths)
         self._most = config.max_requests_per_key
         self._in_flight: Counter[str] = Counter()
 

@@ -4,7 +4,9 @@ The rows are cut into parts, each of which becomes a file in a folder beside the
 was killed continues with the parts that are missing.
 """
 
+import csv
 import hashlib
+import json
 import logging
 import multiprocessing
 import os
@@ -30,7 +32,6 @@ from ..errors import ProjectError
 from ..rules import require
 from ..running import running
 from .config import PredictConfig
-from .parts import join, write_part
 
 if TYPE_CHECKING:
     from .predictor import Predictor
@@ -39,6 +40,7 @@ VERSION = "model_version"
 """The column of the output that says which model predicted a row."""
 _predictor: ContextVar["Predictor"] = ContextVar("predictor")
 """The model of a process."""
+REMEDY = "choose columns with `keep`, or write a .jsonl file"
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +77,8 @@ def predict_file(config: PredictConfig, load: Load) -> None:
                 count += number
                 bar.update(number)
         if config.rejects:
-            join(_files(folder, "rejects"), Path(config.rejects))
-        join(_files(folder, "part"), output)
+            _join(_files(folder, "rejects"), Path(config.rejects))
+        _join(_files(folder, "part"), output)
         shutil.rmtree(folder, ignore_errors=True)
     log.info("%s: %s rows of model %s", output, f"{count:,}", predictor.version)
 
@@ -193,9 +195,9 @@ def _write(job: Job, header: Sequence[str], number: int, part: Sequence[Input]) 
             else:
                 hint = "`rejects=<file>` leaves out such rows"
                 raise DataError(row.source, 0, f"cannot be predicted: {reason}; {hint}")
-    write_part(rejected, job.folder / f"rejects-{number:08}", suffix=".jsonl")
+    _write_part(rejected, job.folder / f"rejects-{number:08}", suffix=".jsonl")
     path, suffix = job.folder / f"part-{number:08}", Path(config.output).suffix
-    write_part(answers, path, suffix=suffix, header=header, is_first=number == 0)
+    _write_part(answers, path, suffix=suffix, header=header, is_first=number == 0)
     return len(part)
 
 
@@ -206,3 +208,75 @@ def _loaded(row: Input, encoder: Encoder) -> tuple[Values, str]:
     except ValueError as error:
         return row.values, str(error)
     return values, encoder.problem(values)
+
+
+def _write_part(
+    rows: Sequence[Values],
+    path: Path,
+    *,
+    suffix: str,
+    header: Sequence[str] = (),
+    is_first: bool = False,
+) -> None:
+    """Write rows in a format; a CSV has the columns of `header`, and begins with it.
+
+    Raises:
+        DataError: A row has other columns than a CSV, or Parquet cannot have the values of one.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with new_file(path) as new, new.open("w", encoding="utf-8", newline="") as file:
+            if suffix == ".jsonl":
+                file.writelines(f"{_json(row)}\n" for row in rows)
+            elif suffix == ".csv":
+                writer = csv.DictWriter(file, header, lineterminator="\n")
+                if is_first:
+                    writer.writeheader()
+                writer.writerows({name: _cell(row[name]) for name in row} for row in rows)
+            else:
+                names = dict.fromkeys(name for row in rows for name in row)
+                columns = {name: [row.get(name) for row in rows] for name in names}
+                pq.write_table(pa.table(columns), new, compression="zstd")
+    except (pa.ArrowException, OverflowError, ValueError) as error:
+        raise DataError(path.name, 0, f"cannot be written ({error}); {REMEDY}") from error
+
+
+def _join(parts: Sequence[Path], path: Path) -> None:
+    """Write the rows of all parts to a file, which appears when it is complete.
+
+    Raises:
+        DataError: Parquet cannot have the values of a column.
+    """
+    with new_file(path) as new:
+        if path.suffix == ".parquet":
+            _join_parquet(parts, new)
+            return
+        with new.open("wb") as file:
+            for part in parts:
+                with part.open("rb") as opened:
+                    shutil.copyfileobj(opened, file)
+
+
+def _join_parquet(parts: Sequence[Path], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        schemas = [pq.read_schema(part) for part in parts]
+        schema = pa.unify_schemas(schemas, promote_options="permissive")
+        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            for part in parts:
+                tables = [schema.empty_table(), pq.read_table(part)]
+                writer.write_table(pa.concat_tables(tables, promote_options="permissive"))
+    except pa.ArrowException as error:
+        raise DataError(path.name, 0, f"cannot be written ({error}); {REMEDY}") from error
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _cell(value: Any) -> Any:
+    return _json(value) if isinstance(value, list | tuple | dict) else value

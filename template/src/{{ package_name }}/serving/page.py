@@ -13,7 +13,10 @@ from starlette.routing import Route
 from .engine import Engine
 from .telemetry import NamedRoute
 
-PAGE = Path(__file__).with_name("page.html").read_text("utf-8")
+FOLDER = Path(__file__).parent
+SCRIPTS = "".join(path.read_text("utf-8") for path in FOLDER.with_name("data").glob("*.js"))
+"""Of inputs that are no text and no number, as images."""
+PAGE = (FOLDER / "page.html").read_text("utf-8").replace("// FILES OF DATA\n", SCRIPTS)
 FETCHED = "connect-src 'self'; img-src data:"
 REFUSED = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 

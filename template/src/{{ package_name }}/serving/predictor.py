@@ -2,15 +2,16 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from ..data.encoder import padded, to_array
 from ..data.rows import Detailed, Values
-from ..lookup import find_function
+from ..models.backends import BACKENDS, Run
 from ..models.bundle import INT8, ONNX, Bundle, explained
-from ..rules import ConfigError
+from ..rules import ConfigError, require
 
 ROWS_PER_PASS = 16
 """Of rows sorted by length, which makes padding short. Of 64 texts of 8 to 64 words, the default
@@ -74,15 +75,16 @@ class Predictor:
         return ordered
 
 
-def _loader(bundle: Bundle, backend: str) -> Callable[..., Callable[[np.ndarray], np.ndarray]]:
-    """Return the function `load` of a back end; that of PyTorch if the model was not exported."""
+def _loader(bundle: Bundle, backend: str) -> Callable[..., Run]:
+    """Return what loads a bundle into a back end; into PyTorch if the model was not exported."""
     if backend == "onnx" and ONNX not in bundle.files:
         log.info("the model was not exported for ONNX Runtime, so PyTorch computes it")
         backend = "torch"
+    require(backend in BACKENDS, "serving.backend", f"one of {', '.join(BACKENDS)}", backend)
+    library, load = BACKENDS[backend]
     try:
-        return find_function(
-            "load", folder="serving/backends", name=backend, setting="serving.backend"
-        )
+        import_module(library)
     except ModuleNotFoundError as error:
         message = f"serving.backend={backend} needs {error.name}, which is not installed here"
         raise ConfigError(message) from error
+    return load

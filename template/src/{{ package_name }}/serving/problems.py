@@ -75,11 +75,7 @@ class InvalidError(RefusedError):
     """A request cannot be predicted: a 422 with pydantic's errors."""
 
     def __init__(
-        self,
-        errors: Sequence[Any],
-        *,
-        part: tuple[str, ...] = ("body",),
-        count: int | None = None,
+        self, errors: Sequence[Any], *, part: tuple[str, ...] = ("body",), count: int | None = None
     ) -> None:
         """List the first errors, in a part of the request; `count` is that of all, if not len()."""
         found = [_without_input(error, part) for error in errors[:MAX_LISTED]]

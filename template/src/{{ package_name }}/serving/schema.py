@@ -53,6 +53,15 @@ class Schema:
         Raises:
             InvalidError: The body is no JSON, or an input does not fit.
         """
+        for number, request in enumerate(self.requests(body, is_batch=is_batch)):
+            yield self.row(request, ("inputs", number) if is_batch else ())
+
+    def requests(self, body: bytes, *, is_batch: bool) -> list[Any]:
+        """Return the inputs in a request's body, as it has them.
+
+        Raises:
+            InvalidError: The body is no JSON, or an input has not the fields of the encoder.
+        """
         adapter = self._batch if is_batch else self._one
         try:
             request = adapter.validator.validate_json(body)
@@ -61,14 +70,19 @@ class Schema:
                 raise InvalidError([], count=count) from None
             raise InvalidError(error.errors(include_url=False, include_input=False)) from None
         document = adapter.serializer.to_python(request, by_alias=True)
-        for number, one in enumerate(document["inputs"] if is_batch else [document]):
-            try:
-                row = self.encoder.row(one)
-            except ValueError as error:
-                place = ("inputs", number) if is_batch else ()
-                problem = {"type": "value_error", "loc": place, "msg": str(error)}
-                raise InvalidError([problem]) from error
-            yield row
+        return document["inputs"] if is_batch else [document]
+
+    def row(self, request: Any, place: tuple[str | int, ...] = ()) -> Values:
+        """Return the row of an input, which is at that place of its request.
+
+        Raises:
+            InvalidError: The encoder cannot read it.
+        """
+        try:
+            return self.encoder.row(request)
+        except ValueError as error:
+            problem = {"type": "value_error", "loc": place, "msg": str(error)}
+            raise InvalidError([problem]) from error
 
 
 def request_model(name: str, fields: Mapping[str, RequestField], *, max_length: int) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 
 import uvicorn
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from ..errors import ProjectError
 from .config import ServingConfig
@@ -28,8 +28,11 @@ from .telemetry import JsonFormatter
 MAX_HEAD_BYTES = 65_536
 """Of a request: its first line and its headers."""
 PREDICTIONS = (b"/predict", b"/predict/batch")
+KEEP_ALIVE_S = 75
+"""How long an idle connection stays open. Load balancers, many of which wait for 60 s, must be the
+ones who close it: else they send a request at the moment in which it is closed here."""
 GRACE_S = 1.0
-"""How long an idle connection stays open at the end: a request may be on its way."""
+"""How long it stays open at the end: a request may be on its way."""
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +78,10 @@ class Connection:
             self.transport.write(_refusal_answer(refusal.detail, refusal.retry_after_s))
             self.engine.telemetry.count_refused(self.url.decode(), refusal)
             self._uvicorn.on_response_complete()
-        else:
-            self._uvicorn.on_headers_complete()
+            return
+        self._uvicorn.on_headers_complete()
+        if self.engine.is_stopping:
+            self.cycle.keep_alive = False
 
     @property
     def _is_plain_prediction(self) -> bool:
@@ -130,34 +135,26 @@ def _whole_answer(error: HTTPException) -> bytes:
 class Server(uvicorn.Server):
     """A server that loses no request when it stops.
 
-    After the signal, /ready answers 503, and each answer says `Connection: close`, so that the
-    client sends no other request on its connection. For `serving.drain_s`, connections are still
-    accepted: load balancers take a while to send none.
+    After the signal, /ready answers 503, and the answers to new requests say `Connection: close`,
+    so that the client sends no other one on its connection. For `serving.drain_s`, connections are
+    still accepted: load balancers take a while to send none.
     """
 
     def __init__(self, app: ASGIApp, engine: Engine) -> None:
         self._header_timeout_s = engine.config.header_timeout_s
         self._awaited: dict[Any, tuple[Any, float]] = {}
-
-        async def announcing(scope: Scope, receive: Receive, send: Send) -> None:
-            async def announce(message: Message) -> None:
-                if self.should_exit and message["type"] == "http.response.start":
-                    headers = [*message.get("headers", []), (b"connection", b"close")]
-                    message = {**message, "headers": headers}
-                await send(message)
-
-            await app(scope, receive, announce)
-
         self.ends_at = 0.0
         """When the process must have ended, on the clock of `monotonic`."""
         self._engine = engine
         self._drain_s = 0.0
         config = uvicorn.Config(
-            announcing,
+            app,
             log_config=None,
             log_level="warning",
             access_log=False,
             proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             ws="none",
         )
         config.load()

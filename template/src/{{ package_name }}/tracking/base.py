@@ -66,6 +66,10 @@ class Tracker:
     def log_folder(self, folder: Path, name: str) -> None:
         """Store the files of `folder` under `name` with the run."""
 
+    def log_bundle(self, folder: Path, sha256: str) -> None:
+        """Store the bundle in `folder` with the run; `sha256` is its hash."""
+        self.log_folder(folder, "model")
+
     def finish(self, status: RunStatus = RunStatus.finished) -> None:
         """End the run."""
 

@@ -17,6 +17,8 @@ CHAMPION = "champion"
 """The alias of the version that is served."""
 BUNDLE_VERSION = "bundle_version"
 """The tag that identifies a bundle that was registered before."""
+BUNDLE_SHA256 = "bundle_sha256"
+"""The tag with the hash of all its files."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Registry(ABC):
         """Return the version of the model `name` that holds the files of `bundle`.
 
         That is the run's version with the same tag `bundle_version`, if there is one, or a new one.
+        The tags are those of `Bundle.tags`, and others.
         """
 
     @abstractmethod
@@ -73,7 +76,7 @@ class Registry(ABC):
         name = f"version {model.version} of {model.name}"
         with private_copy(name) as copy:
             bundle = replace((read or Bundle.load)(self.download(model, copy)), folder=None)
-        hashes = {BUNDLE_VERSION: bundle.version, "bundle_sha256": bundle.sha256}
+        hashes = {BUNDLE_VERSION: bundle.version, BUNDLE_SHA256: bundle.sha256}
         if any(model.tags.get(name, value) != value for name, value in hashes.items()):
             raise BundleError(f"{name} is not the model that was registered")
         return bundle

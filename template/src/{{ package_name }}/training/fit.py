@@ -16,6 +16,7 @@ from ..errors import file_errors
 from ..lineage import Lineage, current_lineage, save_code
 from ..lookup import find_optional
 from ..models.base import Model, build_model, model_settings, predict_outputs
+from ..models.bundle import Bundle
 from ..models.export import make_bundle
 from ..rules import ConfigError
 from ..running import running
@@ -108,8 +109,8 @@ def _fit(config: Config, device: torch.device, chosen: list[Callback], *, starts
         train, validation = map(Split.load, paths)
         trainer.fit(train, validation)
         if rank() == 0:
-            _save_bundle(trainer, validation, spec, lineage)
-            tracker.log_folder(BUNDLE, "model")
+            bundle = _save_bundle(trainer, validation, spec, lineage)
+            tracker.log_bundle(BUNDLE, bundle.sha256)
     return trainer.progress.best_step
 
 
@@ -175,7 +176,7 @@ def _resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
         progress.best, progress.best_step = None, 0
 
 
-def _save_bundle(trainer: Trainer, validation: Split, spec: DataSpec, lineage: Lineage) -> None:
+def _save_bundle(trainer: Trainer, validation: Split, spec: DataSpec, lineage: Lineage) -> Bundle:
     """Write the bundle of the best weights, or of the last if the best could not be saved.
 
     Its objective is tuned to the outputs of these weights for the validation split, on which they
@@ -203,3 +204,4 @@ def _save_bundle(trainer: Trainer, validation: Split, spec: DataSpec, lineage: L
     else:
         message = "%s: step %d; the best weights, of step %d, were not kept"
         log.warning(message, BUNDLE, step, best_step)
+    return bundle

@@ -20,14 +20,14 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from ...data.rows import Values
 from .. import page
 from ..admission import Admission
 from ..engine import MODEL_THREAD, Engine
 from ..guard import KeyRing, protect
-from ..problems import ProblemResponse, Reason, UnavailableError, answer
+from ..problems import answer
 from ..schema import Health
 from ..server import run
 from ..telemetry import NamedRoute, RequestTelemetry
@@ -41,6 +41,8 @@ which are slow after a cold start, so `max_queue_size` and `max_wait_s` are the 
 TIMEOUT_S = 60
 """BentoML answers 504 after that time, which is longer where requests may take longer."""
 
+log = logging.getLogger(__name__)
+
 
 def serve(engine: Engine) -> None:
     """Answer requests until SIGINT or SIGTERM."""
@@ -50,35 +52,36 @@ def serve(engine: Engine) -> None:
 
 
 def create_app(engine: Engine) -> ASGIApp:
-    """Return the app that a worker of `bentoml serve` would run, with answers at its end."""
-    app = create_service(engine).to_asgi()
+    """Return the service's app behind the middleware, which BentoML would have within its timeout.
 
-    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
-        is_over = False
-
-        async def send_in_time(message: Message) -> None:
-            if not is_over:
-                await send(message)
-
-        try:
-            await app(scope, receive, send_in_time)
-        except asyncio.CancelledError:  # by uvicorn, at the end of its shutdown
-            is_over = True
-            error = UnavailableError("the server is stopping", Reason.stopping)
-            await ProblemResponse(error)(scope, receive, send)
-
-    return answering
+    There, nothing would learn of a request that uvicorn cancels at the end of its shutdown.
+    """
+    admission = Admission(engine)
+    app = Gate(_service(engine, admission).to_asgi(), admission)
+    return RequestTelemetry(protect(engine.observe(app), engine), engine.telemetry)
 
 
 def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
-    """Return the service; `options` are those of `bentoml.service`.
+    """Return the service for `bentoml serve`; `options` are those of `bentoml.service`.
 
     Raises:
         ConfigError: The file of API keys cannot be used.
     """
-    config = engine.config
-    KeyRing(config.security.api_keys_file)  # BentoML makes middleware when it is too late
+    KeyRing(engine.config.security.api_keys_file)  # BentoML makes middleware when it is too late
     admission = Admission(engine)
+    service = _service(engine, admission, **options)
+    add_middleware: Any = service.add_asgi_middleware  # wrongly annotated in BentoML
+    add_middleware(RequestTelemetry, telemetry=engine.telemetry)
+    add_middleware(protect, engine=engine)
+    add_middleware(engine.observe)
+    add_middleware(Gate, admission=admission)
+    return service
+
+
+def _service(engine: Engine, admission: Admission, **options: Any) -> bentoml.Service[Any]:
+    """Return the service behind a `Gate`."""
+    config = engine.config
+    engine.probes |= {"/livez", "/readyz"}
     batched = partial(
         bentoml.api,
         batchable=config.max_batch_size > 1,
@@ -128,11 +131,6 @@ def create_service(engine: Engine, **options: Any) -> bentoml.Service[Any]:
             """Predict several inputs."""
             return _predict(engine, admission, rows)
 
-    add_middleware: Any = PredictionService.add_asgi_middleware  # wrongly annotated in BentoML
-    add_middleware(RequestTelemetry, telemetry=engine.telemetry)
-    add_middleware(protect, config=config)
-    add_middleware(engine.observe)
-    add_middleware(Gate, admission=admission)
     return PredictionService
 
 
@@ -175,19 +173,26 @@ def _predict(
 ) -> list[Waiting]:
     """Return the request of each row, with its answers; rows of one model are predicted together.
 
-    No rows are predicted of a request whose client has disconnected, or whose time is up.
+    No rows are predicted of a request whose client has disconnected, or whose time is up. If a
+    prediction fails, the requests get an error that have rows in it.
     """
     current_thread().name = MODEL_THREAD  # for which the process waits at its end, but not longer
-    awaited, started_at = [one for one in inputs if one[0].is_awaited()], monotonic()
+    awaited = [one for one in inputs if one[0].is_awaited()]
     for served, some in groupby(awaited, key=lambda one: one[0].request.served):
-        of_one = [*some]
-        predictions = engine.predict(served, [row for _, row in of_one])
+        of_one, started_at = [*some], monotonic()
+        try:
+            predictions = engine.predict(served, [row for _, row in of_one])
+        except BaseException:  # as a panic in Rust: the server must go on
+            log.exception("a batch failed")
+            for waiting, _ in of_one:
+                waiting.error = HTTPException(500)
+            continue
+        ended_at = monotonic()
+        admission.measure(len(of_one), ended_at - started_at)
         for (waiting, _), prediction in zip(of_one, predictions, strict=True):
             waiting.answers.append(prediction)
             waiting.started_at = waiting.started_at or started_at
-            waiting.ended_at = monotonic()
-    if awaited:
-        admission.measure(len(awaited), monotonic() - started_at)
+            waiting.ended_at = ended_at
     return [waiting for waiting, _ in inputs]
 
 

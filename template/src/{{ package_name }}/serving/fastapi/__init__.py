@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Response
@@ -11,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...lookup import find_optional
 from .. import page
@@ -19,11 +21,10 @@ from ..admission import Admission
 from ..batching import Batcher
 from ..engine import Engine
 from ..guard import protect
-from ..problems import DOCUMENTED, answer
+from ..problems import DOCUMENTED, ProblemResponse, answer
 from ..schema import Health, Schema
 from ..server import run
 from ..telemetry import RequestTelemetry
-from .lean import LeanPath
 
 ABOUT = "Whether an answer with one label has the probabilities of others: of the 20 highest."
 Confidences = Annotated[bool, Query(description=ABOUT)]
@@ -31,6 +32,10 @@ GC_THRESHOLD = 50_000
 """Objects between two garbage collections. With the default, 700, a server with a long queue spends
 half of its time in collections, which find nothing: a thousand waiting requests are 50,000 objects.
 """
+ONE, BATCH = SimpleNamespace(path="/predict"), SimpleNamespace(path="/predict/batch")
+ROUTES = {route.path: route for route in (ONE, BATCH)}
+CONTENT_TYPE = (b"content-type", b"application/json")
+to_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 class App(FastAPI):
@@ -92,7 +97,52 @@ def create_app(engine: Engine) -> ASGIApp:
     api.router.routes += page.routes(engine)
     if routes := find_optional("routes", folder="deployment", name="v2"):
         api.router.routes += routes(engine, lean.answers)
-    return RequestTelemetry(protect(engine.observe(lean), engine.config), engine.telemetry)
+    return RequestTelemetry(protect(engine.observe(lean), engine), engine.telemetry)
+
+
+class LeanPath:
+    """ASGI app that answers `POST /predict` and `/predict/batch`, and passes the others on.
+
+    FastAPI would take longer than all the rest but the model. The OpenAPI document that it makes of
+    the same models describes the requests and answers.
+    """
+
+    def __init__(self, app: ASGIApp, admission: Admission, batcher: Batcher) -> None:
+        self.app = app
+        self._admission = admission
+        self._batcher = batcher
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the request, or pass it on."""
+        route = ROUTES.get(scope["path"]) if scope["type"] == "http" else None
+        if route is None:
+            return await self.app(scope, receive, send)
+        scope["route"] = route  # where FastAPI would put it, for RequestTelemetry
+        try:
+            if scope["method"] != "POST":
+                raise HTTPException(405, "Method Not Allowed", {"Allow": "POST"})
+            query = scope["query_string"]
+            answers = await self.answers(scope, receive, is_batch=route is BATCH, query=query)
+        except HTTPException as error:
+            return await ProblemResponse(error)(scope, receive, send)
+        content = {"predictions": answers} if route is BATCH else answers[0]
+        body = to_json(content).encode()
+        headers = [CONTENT_TYPE, (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        return await send({"type": "http.response.body", "body": body})
+
+    async def answers(
+        self, scope: Scope, receive: Receive, *, is_batch: bool, query: bytes = b""
+    ) -> list[Any]:
+        """Return the answer for each input of a request.
+
+        Raises:
+            HTTPException: There is none.
+        """
+        request = await self._admission.read(scope, receive, is_batch=is_batch, query=query)
+        answers = await self._batcher.submit(request, receive)
+        scope.get("answered", []).append((request.served, request.rows, answers))  # if observed
+        return answers
 
 
 def _routes(engine: Engine) -> APIRouter:

@@ -1,4 +1,4 @@
-"""MLflow's registry: a version is the folder `model` of the run that registered it."""
+"""MLflow's registry: a version is a folder in `model/` of the run that registered it."""
 
 import tempfile
 from collections.abc import Mapping
@@ -7,8 +7,9 @@ from typing import Any
 
 from ...artifacts import replace_folder
 from ..base import Tracker
-from ..registry import BUNDLE_VERSION, CHAMPION, RegisteredModel, Registry
+from ..registry import BUNDLE_SHA256, BUNDLE_VERSION, CHAMPION, RegisteredModel, Registry
 from .server import connect, tracking_uri, translated
+from .tracker import bundle_path
 
 # isort: split
 from mlflow.artifacts import download_artifacts
@@ -31,9 +32,10 @@ class MlflowRegistry(Registry):
                 return _registered(version)
         if not self._client.search_registered_models(f"name = '{name}'"):
             self._client.create_registered_model(name)
-        self._client.log_artifacts(run_id, str(bundle), "model")
+        path = bundle_path(tags[BUNDLE_SHA256])
+        self._client.log_artifacts(run_id, str(bundle), path)
         version = self._client.create_model_version(
-            name, f"runs:/{run_id}/model", run_id, dict(tags), description=description
+            name, f"runs:/{run_id}/{path}", run_id, dict(tags), description=description
         )
         return _registered(version)
 

@@ -115,6 +115,10 @@ class MlflowTracker(Tracker):
     def log_folder(self, folder: Path, name: str) -> None:
         self._journal.append_folder(folder, name)
 
+    def log_bundle(self, folder: Path, sha256: str) -> None:
+        """Store a bundle, without changing another of the run, which may be registered."""
+        self.log_folder(folder, bundle_path(sha256))
+
     def finish(self, status: RunStatus = RunStatus.finished) -> None:
         """End the run. Records that are not delivered within seconds are left to the next run."""
         self._journal.append(status=status, time=now_ms())
@@ -209,6 +213,11 @@ class Journal:
     def close(self) -> None:
         with suppress(OSError):
             self._file.close()
+
+
+def bundle_path(sha256: str) -> str:
+    """Return where, among the files of its run, the bundle with this hash is."""
+    return f"model/{sha256[:12]}"
 
 
 def now_ms() -> int:
