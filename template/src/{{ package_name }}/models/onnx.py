@@ -1,8 +1,13 @@
 """ONNX Runtime."""
 
+import os
 from collections.abc import Callable
 
 import numpy as np
+
+# Read when it is imported. By default it sends events about sessions to Microsoft.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import onnxruntime
 
 
