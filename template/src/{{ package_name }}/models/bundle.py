@@ -16,6 +16,7 @@ bundle, so it detects a replaced one.
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -50,6 +51,9 @@ MAX_GRAPH_BYTES = 2**28
 
 Run = Callable[[np.ndarray], np.ndarray]
 """Computes a model: returns outputs [rows, num_outputs] of inputs [rows, ...]."""
+
+# ONNX Runtime, which reads it when it is imported, sends events to Microsoft by default.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 class BundleError(ProjectError):
