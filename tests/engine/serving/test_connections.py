@@ -93,6 +93,18 @@ def test_the_probe_fails_before_connections_are_refused(serve: Serve) -> None:
         assert served.process.wait(timeout=20) == 0
 
 
+def test_clients_that_wait_to_be_accepted_are_answered(serve: Serve) -> None:
+    with serve("serving.drain_s=0") as served:
+        served.process.send_signal(signal.SIGSTOP)
+        clients = [HTTPConnection(served.host, served.port, timeout=30) for _ in range(32)]
+        for client in clients:
+            client.request("GET", "/health")
+        served.process.send_signal(signal.SIGTERM)
+        served.process.send_signal(signal.SIGCONT)
+        assert [client.getresponse().status for client in clients] == [200] * 32
+        assert served.process.wait(timeout=20) == 0
+
+
 def test_what_cannot_be_answered_in_time_is_refused_at_the_end(serve: Serve) -> None:
     settings = ["serving.drain_s=0", "serving.shutdown_timeout_s=2"]
     settings += ["serving.max_wait_s=60", "serving.max_queue_size=2048", "serving.log_format=json"]

@@ -6,7 +6,9 @@ import os
 import signal
 import socket
 import threading
-from functools import lru_cache
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache, partial
 from http import HTTPStatus
 from time import monotonic
 from types import FrameType
@@ -196,11 +198,28 @@ class Server(uvicorn.Server):
         """Accept no more connections, and answer the requests that are there."""
         self.ends_at = monotonic() + self._engine.config.shutdown_timeout_s
         await self._wait(self._drain_s)
-        for listener in (*self.servers, *(sockets or ())):
-            listener.close()
+        await self._accept_last(sockets or [])
         await self._wait(GRACE_S, for_connections=True)
         self.config.timeout_graceful_shutdown = max(0, int(self.ends_at - monotonic()))
         await super().shutdown(sockets)
+
+    async def _accept_last(self, listeners: Sequence[socket.socket]) -> None:
+        """Close the sockets, and accept the connections that waited there: else they were reset."""
+        accepted: list[socket.socket] = []
+        for listener in listeners:
+            with suppress(OSError):  # no more of them
+                while True:
+                    accepted.append(listener.accept()[0])
+        for one in (*self.servers, *listeners):
+            one.close()
+        create_protocol = partial(
+            self.config.http_protocol_class,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        for one in accepted:
+            await asyncio.get_running_loop().connect_accepted_socket(create_protocol, one)
 
     async def _wait(self, seconds: float, *, for_connections: bool = False) -> None:
         """Return after that time, or earlier if told to stop at once, or no connection is open."""
