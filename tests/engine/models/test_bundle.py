@@ -89,7 +89,7 @@ def test_another_schema_is_refused(bundle_folder):
         Bundle.load(bundle_folder)
 
 
-@pytest.mark.parametrize("module", ["models.onnx", "models.export", "serving.backends.onnx"])
+@pytest.mark.parametrize("module", ["models.bundle", "models.export", "serving.predictor"])
 def test_onnx_runtime_sends_nothing_to_its_maker(module, tmp_path, monkeypatch):
     if module.startswith("serving") and not has("serving"):
         pytest.skip("made without a server")
