@@ -1,6 +1,7 @@
 """Compare what a model did in production with what it was trained on and promised.
 
-The exit code is 4 if a threshold is passed, so that a scheduler can act.
+The exit code is 4 if a threshold is passed, and 5 if the log has nothing of the model, so that a
+scheduler can act.
 """
 
 import json
@@ -17,6 +18,8 @@ from .serving.config import ServeConfig
 
 DRIFTED = 4
 """The exit code for alerts."""
+UNRECORDED = 5
+"""The exit code if there is nothing to compare, after which another training would not help."""
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +58,7 @@ def main(config: ServeConfig) -> None:
     for alert in summary["alerts"]:
         log.warning("%s", alert)
     if summary["alerts"]:
-        sys.exit(DRIFTED)
+        sys.exit(DRIFTED if summary["num_predictions"] else UNRECORDED)
 
 
 if __name__ == "__main__":

@@ -136,6 +136,39 @@ def test_a_bomb_is_refused_before_it_is_decoded():
     assert "decompression bomb" in ImageEncoder.problem({"image": large})
 
 
+def compressed_texts(size: int) -> bytes:
+    """Return a PNG of one pixel, and of texts that take a hundred times their size of `size`."""
+    text = b"zTXtkey\0\0" + zlib.compress(bytes(1_000_000), 9)
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    content = encoded(noise(1, 1))
+    head = content.index(b"IDAT") - 4
+    return content[:head] + chunk * (size // len(chunk)) + content[head:]
+
+
+@pytest.mark.parametrize(
+    ("content", "is_small"),
+    [
+        (encoded(noise(64, 64)), True),
+        (encoded(noise(65, 64)), False),
+        (encoded(noise(), "JPEG"), False),
+        (encoded(noise())[:20], True),
+        (b"", False),
+    ],
+)
+def test_a_png_of_few_pixels_is_small(content, is_small):
+    assert encoder(size=4).is_small({"image": content, "pixels": None}) is is_small
+
+
+def test_a_small_png_cannot_take_long():
+    content = compressed_texts(6000)
+    assert 4000 < len(content) < 6144
+    request = {"image": content, "pixels": None}
+    assert encoder(size=4).is_small(request)
+    start = time.process_time()
+    encoder(size=4).row(request)
+    assert time.process_time() - start < 0.05
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -144,6 +144,10 @@ class SlowEncoder(ImageEncoder):
 
     reading: ClassVar = Lock()
 
+    def is_small(self, request):
+        """Return that no image is."""
+        return False
+
     def row(self, request):
         """Return the image."""
         assert self.reading.acquire(blocking=False)

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +10,8 @@ from safetensors.numpy import save
 from toy_project.models.base import Model
 from toy_project.models.bundle import CHECKS, Bundle, BundleError
 from toy_project.models.mlp import MLP
+
+from ..conftest import has
 
 FILES = ["checks.safetensors", "config.json", "lineage.json", "model.onnx", "model.safetensors"]
 
@@ -83,3 +87,15 @@ def test_another_schema_is_refused(bundle_folder):
     path.write_text(json.dumps(config | {"schema_version": 99}), "utf-8")
     with pytest.raises(BundleError, match="has schema version 99, expected 4; train the model"):
         Bundle.load(bundle_folder)
+
+
+@pytest.mark.parametrize("module", ["models.bundle", "models.export", "serving.predictor"])
+def test_onnx_runtime_sends_nothing_to_its_maker(module, tmp_path, monkeypatch):
+    if module.startswith("serving") and not has("serving"):
+        pytest.skip("made without a server")
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    for name in ("HOME", "XDG_CACHE_HOME"):  # where it would keep events until they are sent
+        monkeypatch.setenv(name, str(tmp_path))
+    code = f"import toy_project.{module}, onnxruntime.quantization"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]

@@ -87,12 +87,19 @@ def project(trained: Trained) -> Trained:
     return trained
 
 
-def record(project: Trained, rows: Iterable[Mapping[str, Any]], *, shift: int = 0) -> None:
+def record(
+    project: Trained,
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    shift: int = 0,
+    version: str | None = None,
+) -> None:
     """Write the log of a server that has answered the rows in three days, and their truth.
 
     With `shift`, it is the truth of the row so many places before.
     """
-    predictor, log = Predictor(Bundle.load(BUNDLE)), make_log("logs", max_waiting=100_000)
+    predictor = Predictor(Bundle.load(BUNDLE), version=version)
+    log = make_log("logs", max_waiting=100_000)
     rows, now = list(rows), time.time()
     inputs = [project.inputs(row) for row in rows]
     for number, answer in enumerate(predictor.predict(inputs)):
@@ -159,7 +166,18 @@ def test_a_file_brings_the_truth_too_and_what_is_unknown_is_counted(project: Tra
 
 def test_without_a_log_the_report_says_so(project: Trained) -> None:
     code, report = run_monitor()
-    assert (code, report["num_predictions"]) == (None, 0)
+    assert (code, report["num_predictions"]) == ("5", 0)
+    assert report["alerts"] == [f"logs has no prediction of model {Bundle.load(BUNDLE).version} in 30 days"]
+
+
+def test_a_log_of_other_versions_is_no_success(project: Trained) -> None:
+    for version in ("1", "2"):
+        record(project, project.table[:5], version=version)
+    code, report = run_monitor()
+    [alert] = report["alerts"]
+    assert (code, report["versions"]) == ("5", {"1": 5, "2": 5})
+    assert alert.endswith(", only of 1, 2: set serving.model as the server has it")
+    assert json.loads(Path("logs/summary.json").read_text("utf-8"))["num_alerts"] == 1
 
 
 def test_the_server_names_its_answers_and_takes_the_truth(trained: Trained, tmp_path: Path) -> None:

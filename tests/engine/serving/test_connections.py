@@ -28,6 +28,20 @@ def test_small_answers_are_not_held_back(serve: Serve) -> None:
     assert statistics.median(seconds) < 0.035
 
 
+def test_an_idle_connection_stays_open(serve: Serve) -> None:
+    """uvicorn would close it after 5 s, which is when a load balancer may use it again."""
+    with serve() as served:
+        connection = HTTPConnection(served.host, served.port)
+        connection.request("GET", "/health")
+        assert connection.getresponse().read()
+        socket = connection.sock
+        time.sleep(6)
+        connection.request("GET", "/health")
+        assert connection.getresponse().status == 200
+        assert connection.sock is socket is not None
+        connection.close()
+
+
 class Outcome(NamedTuple):
     """What one client saw of a server that stopped."""
 

@@ -1,15 +1,13 @@
 """What computing a model in int8 costs in the metrics, and what it gains in time."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter, thread_time
 
 import numpy as np
 
 from ..data.dataset import Split
-from ..models.backends import session
 from ..models.base import predict_outputs
-from ..models.bundle import INT8, ONNX, Bundle
+from ..models.bundle import INT8, ONNX, Bundle, Run, session
 
 ROWS_PER_PASS = 16
 """As in the server, at most: rows of a pass share the scales of int8, so that it matters."""
@@ -71,7 +69,7 @@ def _us_per_row(bundle: Bundle, split: Split, size: int) -> dict[str, float]:
     return {"float32": float(float32), "int8": float(int8)}
 
 
-def _seconds(run: Callable[[np.ndarray], object], inputs: np.ndarray) -> float:
+def _seconds(run: Run, inputs: np.ndarray) -> float:
     """Return the time of the one thread that computes, whatever else this machine does."""
     started = thread_time()
     run(inputs)

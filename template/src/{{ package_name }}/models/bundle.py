@@ -16,6 +16,7 @@ bundle, so it detects a replaced one.
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -48,6 +49,12 @@ MAX_JSON_BYTES = 2**28
 MAX_GRAPH_BYTES = 2**28
 """Limit of an ONNX file beyond twice the size of the weights."""
 
+Run = Callable[[np.ndarray], np.ndarray]
+"""Computes a model: returns outputs [rows, num_outputs] of inputs [rows, ...]."""
+
+# ONNX Runtime, which reads it when it is imported, sends events to Microsoft by default.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 
 class BundleError(ProjectError):
     """A folder is not a bundle, its files were damaged or changed, or they do not fit this code."""
@@ -79,8 +86,8 @@ class Bundle:
         with explained(self.folder):
             return read_model(self.files[WEIGHTS], self.settings, self.spec)
 
-    def check(self, run: Callable[[np.ndarray], np.ndarray], *, is_int8: bool = False) -> None:
-        """Compare what a function of inputs [rows, ...] returns with the model's outputs.
+    def check(self, run: Run, *, is_int8: bool = False) -> None:
+        """Compare what `run` returns with the model's outputs.
 
         Those in int8 differ a little between kinds of CPUs: they may be as far from what they were
         in training as that was from the outputs of the model itself.
@@ -169,6 +176,23 @@ class Bundle:
             others = [name for name in contents if name.startswith(inside)]
             encoder = {name.removeprefix(inside): contents.pop(name) for name in others}
             return cls(settings, DataSpec.from_dict(config, encoder), lineage, contents, folder)
+
+
+def session(content: bytes, *, num_threads: int = 1) -> Run:
+    """Return what ONNX Runtime computes of the content of a file."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.inter_op_num_threads = 1
+    # Memory stays where it was after a large batch. The arena keeps it, for no gain in time: after
+    # batches of 16 texts of up to 128 tokens the process has 104 MB without it, 135 MB with it.
+    options.enable_cpu_mem_arena = options.enable_mem_pattern = False
+    # Threads that wait in a loop slow down the others of the server.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    made = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    [taken] = made.get_inputs()
+    return lambda inputs: np.asarray(made.run(None, {taken.name: inputs})[0])
 
 
 @contextmanager

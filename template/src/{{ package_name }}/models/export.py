@@ -21,9 +21,8 @@ from torch.export import Dim
 from ..data.dataset import Split
 from ..data.spec import DataSpec
 from ..lineage import Lineage
-from .backends import session
 from .base import Model
-from .bundle import CHECKS, INT8, ONNX, TOLERANCE, WEIGHTS, Bundle
+from .bundle import CHECKS, INT8, ONNX, TOLERANCE, WEIGHTS, Bundle, session
 
 NUM_CHECKS = 32
 """Rows that are kept to check a back end with, at most."""

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,8 @@ Record = Mapping[str, Any]
 def summarize(
     bundle: Bundle, version: str, config: MonitoringConfig, *, now: float
 ) -> dict[str, Any]:
-    """Return the report as JSON: days, metrics, drift, and in `alerts` what is past a threshold.
+    """Return the report as JSON: days, metrics, drift, and in `alerts` what is past a threshold, or
+    that there is nothing to compare.
 
     Raises:
         ProjectError: The bundle has no profile, or the file of feedback cannot be read.
@@ -41,6 +42,7 @@ def summarize(
     own = [one for one in records if one["model_version"] == version]
     truth, unknown = _known(_feedback(config), objective)
     promised = _promised(bundle, profile["metrics"])
+    versions = Counter(one["model_version"] for one in records)
     metrics = _metrics(own, truth, objective)
     drifts = [
         *_drifts(profile["features"], [one.get("features", {}) for one in own], config),
@@ -52,12 +54,13 @@ def summarize(
         "num_predictions": len(own),
         "num_with_truth": _num_known(own, truth),
         "num_unknown_labels": unknown,
-        "versions": Counter(one["model_version"] for one in records),
+        "versions": versions,
         "promised": {name: promised[name] for name in objective.of_predictions if name in promised},
         "metrics": metrics,
         "days": _days(own, truth, objective),
         "drift": [asdict(one) for one in drifts],
         "alerts": [
+            *([] if own else [_unrecorded(version, versions, config)]),
             *_worse(metrics, promised, objective, _num_known(own, truth), config),
             *(
                 f"{one.name} drifts: PSI {one.psi:.2f}, p {one.p_value:.2g}"
@@ -99,6 +102,14 @@ def _promised(bundle: Bundle, validation: Mapping[str, float]) -> Mapping[str, f
         if tested.get("bundle_version") == bundle.version:
             return tested
     return validation
+
+
+def _unrecorded(version: str, others: Iterable[str], config: MonitoringConfig) -> str:
+    """Describe a log without a prediction of a version."""
+    missing = f"{config.folder} has no prediction of model {version} in {config.days:g} days"
+    if not others:
+        return missing
+    return f"{missing}, only of {', '.join(others)}: set serving.model as the server has it"
 
 
 def _num_known(records: Sequence[Record], truth: Mapping[str, Any]) -> int:

@@ -9,8 +9,7 @@ import numpy as np
 
 from ..data.encoder import padded, to_array
 from ..data.rows import Detailed, Values
-from ..models.backends import BACKENDS, Run
-from ..models.bundle import INT8, ONNX, Bundle, explained
+from ..models.bundle import INT8, ONNX, Bundle, Run, explained, session
 from ..rules import ConfigError, require
 
 ROWS_PER_PASS = 16
@@ -88,3 +87,25 @@ def _loader(bundle: Bundle, backend: str) -> Callable[..., Run]:
         message = f"serving.backend={backend} needs {error.name}, which is not installed here"
         raise ConfigError(message) from error
     return load
+
+
+def _load_onnx(bundle: Bundle, *, num_threads: int) -> Run:
+    return session(bundle.files[INT8 if INT8 in bundle.files else ONNX], num_threads=num_threads)
+
+
+def _load_torch(bundle: Bundle, *, num_threads: int) -> Run:
+    """Return what PyTorch computes, whose number of threads is that of the whole process."""
+    import torch
+
+    torch.set_num_threads(num_threads)
+    model = bundle.model
+
+    @torch.inference_mode()
+    def run(inputs: np.ndarray) -> np.ndarray:
+        return model(torch.from_numpy(inputs)).numpy()
+
+    return run
+
+
+BACKENDS = {"onnx": ("onnxruntime", _load_onnx), "torch": ("torch", _load_torch)}
+"""The library that each back end needs, and what loads a bundle into it."""
