@@ -28,7 +28,7 @@ def test_small_answers_are_not_held_back(serve: Serve) -> None:
 
 
 def test_an_idle_connection_stays_open(serve: Serve) -> None:
-    """uvicorn would close it after 5 s, which is when a load balancer may use it again."""
+    """It would be closed by uvicorn after 5 s, which is when a load balancer may use it again."""
     with serve() as served:
         connection = HTTPConnection(served.host, served.port)
         connection.request("GET", "/health")
