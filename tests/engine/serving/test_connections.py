@@ -123,3 +123,4 @@ def test_what_cannot_be_answered_in_time_is_refused_at_the_end(serve: Serve) -> 
     logged = {line["request_id"]: line["status"] for line in lines if "status" in line}
     assert logged == {answer.headers["X-Request-Id"]: answer.status for answer in answers}
     assert len(logged) == len(answers)
+    assert {line["logger"] for line in lines if line["level"] == "ERROR"} == {"uvicorn.error"}
