@@ -3,6 +3,7 @@
 import json
 import random
 import signal
+import socket
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -103,6 +104,35 @@ def test_clients_that_wait_to_be_accepted_are_answered(serve: Serve) -> None:
         served.process.send_signal(signal.SIGCONT)
         assert [client.getresponse().status for client in clients] == [200] * 32
         assert served.process.wait(timeout=20) == 0
+
+
+PIPELINED = 2000
+"""Pages that are more than the buffers of a socket hold."""
+
+
+def ask_and_not_read(served: Served) -> socket.socket:
+    """Return a connection that has asked for the page many times, and has read no answer."""
+    connection = socket.create_connection((served.host, served.port), timeout=30)
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * PIPELINED)
+    return connection
+
+
+def test_a_client_that_reads_no_answer_is_disconnected(serve: Serve) -> None:
+    with serve("serving.header_timeout_s=1") as served, ask_and_not_read(served) as connection:
+        time.sleep(4)
+        received = b"".join(iter(lambda: connection.recv(2**20), b""))
+    assert received.count(b"HTTP/1.1 200") < PIPELINED
+
+
+def test_a_client_that_reads_no_answer_leaves_no_traceback_at_the_end(serve: Serve) -> None:
+    settings = ["serving.drain_s=0", "serving.shutdown_timeout_s=4"]
+    with serve(*settings) as served, ask_and_not_read(served):
+        time.sleep(1)
+        started = time.monotonic()
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(timeout=20) == 0
+        assert time.monotonic() - started < 4 + 1
+        assert served.process.stderr and served.process.stderr.read() == ""
 
 
 def test_what_cannot_be_answered_in_time_is_refused_at_the_end(serve: Serve) -> None:

@@ -71,7 +71,8 @@ class ServingConfig(Checked, section="serving"):
     max_bytes_in_flight: int = 256_000_000
     """Bytes of all requests that are not answered, at most; one that exceeds it gets a 503."""
     header_timeout_s: PositiveFloat = 10.0
-    """Seconds until a request's head is complete; then the connection is closed."""
+    """Seconds until a request's head is complete, or the client has taken more of an answer; then
+    the connection is closed."""
     body_timeout_s: PositiveFloat = 30.0
     """Seconds until a request's body is complete; then it gets a 408."""
     max_queue_size: int = 1024

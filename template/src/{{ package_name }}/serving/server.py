@@ -56,6 +56,9 @@ class Connection:
     parser: Any
     flow: Any
     cycle: Any = None
+    """The last request that was read."""
+    running: Any = None
+    """The request that the app answers: an earlier one if several are sent at once."""
     url: bytes
     headers: list[tuple[bytes, bytes]]
     num_head_bytes: int | None = None
@@ -104,6 +107,16 @@ class Connection:
             if self.num_head_bytes > MAX_HEAD_BYTES:
                 return self._answer(431, f"the head has more than {MAX_HEAD_BYTES} bytes")
         return self._uvicorn.data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the request that is being answered; uvicorn tells the last one alone."""
+        if self.running:
+            self.running.disconnected = True
+        self._uvicorn.connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self.running = cycle
+        self._uvicorn._start_asgi_task(cycle, app)
 
     def send_400_response(self, message: str) -> None:
         """Answer what is no HTTP in the format of all errors."""
@@ -169,21 +182,27 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     def _close_slow_connections(self) -> None:
-        """Close connections on which the head of a request has not been complete for too long.
+        """Close connections whose client has sent no whole head, or taken no answer, for too long.
 
         uvicorn closes idle ones, on which nothing was sent since the last answer.
         """
         now, awaited = monotonic(), {}
-        connections: set[Any] = self.server_state.connections  # of HTTP/1.1
-        for connection in connections:
+        for connection in self._connections:
             is_idle = connection.timeout_keep_alive_task is not None
-            if not is_idle and (connection.cycle is None or connection.cycle.response_complete):
+            is_answered = connection.cycle is None or connection.cycle.response_complete
+            num_unsent = connection.transport.get_write_buffer_size()
+            if num_unsent or (is_answered and not is_idle):
+                state = connection.cycle, num_unsent
                 last, since = self._awaited.get(connection, (None, now))
-                since = since if last is connection.cycle else now
-                awaited[connection] = connection.cycle, since
+                since = since if last == state else now
+                awaited[connection] = state, since
                 if now - since > self._header_timeout_s:
-                    connection.transport.close()
+                    connection.transport.abort()
         self._awaited = awaited
+
+    @property
+    def _connections(self) -> list[Any]:
+        return list(self.server_state.connections)  # of HTTP/1.1
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; a second SIGINT stops at once.
@@ -200,6 +219,12 @@ class Server(uvicorn.Server):
         await self._wait(self._drain_s)
         await self._accept_last(sockets or [])
         await self._wait(GRACE_S, for_connections=True)
+        for connection in self._connections:
+            connection.shutdown()
+        await self._wait(self.ends_at - monotonic() - 2 * GRACE_S, for_connections=True)
+        for connection in self._connections:
+            if connection.transport.get_write_buffer_size():
+                connection.transport.abort()  # uvicorn would log a traceback of its task
         self.config.timeout_graceful_shutdown = max(0, int(self.ends_at - monotonic()))
         await super().shutdown(sockets)
 
@@ -225,9 +250,10 @@ class Server(uvicorn.Server):
         """Return after that time, or earlier if told to stop at once, or no connection is open."""
         end = monotonic() + seconds
         while monotonic() < end and not self.force_exit:
+            self._close_slow_connections()
             if for_connections and not self.server_state.connections:
                 return
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
 
 
 def run(app: ASGIApp, engine: Engine, *, note: str) -> None:
