@@ -169,6 +169,22 @@ def test_a_pod_is_not_killed_before_the_server_ends(project: Path, kinds: dict[s
     assert pod["terminationGracePeriodSeconds"] > before_s + timeout_s
 
 
+@pytest.mark.parametrize(
+    ("serving", "works_in"), [("fastapi", "/app"), ("bentoml", "/home/bentoml/bento/src")]
+)
+def test_a_pod_may_write_its_prediction_log(serving: str, works_in: str, render: Render) -> None:
+    project = render(serving=serving, deployment="kubernetes", monitoring="drift")
+    test_the_resources_follow_the_schemas_of_kubernetes(project, NEWEST)
+    test_yamllint_finds_nothing(project)
+    [pods, *_] = yaml.safe_load_all((project / "deploy/kubernetes/server.yaml").read_text())
+    pod = pods["spec"]["template"]["spec"]
+    mounts = {one["name"]: one["mountPath"] for one in pod["containers"][0]["volumeMounts"]}
+    settings = yaml.safe_load((project / "configs/monitoring/drift.yaml").read_text())
+    assert mounts == {"tmp": "/tmp", "logs": f"{works_in}/{settings['folder']}"}
+    [size] = [one["emptyDir"]["sizeLimit"] for one in pod["volumes"] if one["name"] == "logs"]
+    assert int(size.removesuffix("Mi")) * 2**20 > 2.2 * settings["max_bytes"]
+
+
 def test_the_choice_can_be_made_later_and_unmade(render: Render) -> None:
     project = render(with_git=True)
     before = git(project, "write-tree")

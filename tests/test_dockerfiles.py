@@ -13,6 +13,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+import yaml
 from conftest import Render
 
 
@@ -23,6 +24,7 @@ from conftest import Render
         ({"python_version": "3.13"}, "Dockerfile"),
         ({"orchestration": "kubeflow", "serving": "none"}, "pipelines/Dockerfile"),
         ({"deployment": "kubernetes"}, "deploy/train.Dockerfile"),
+        ({"monitoring": "drift"}, "Dockerfile"),
     ],
 )
 def test_hadolint_finds_nothing(answers: dict[str, str], dockerfile: str, render: Render) -> None:
@@ -38,6 +40,14 @@ def instructions(dockerfile: Path) -> Iterator[tuple[str, str]]:
         if line and not line.startswith("#"):
             name, _, arguments = line.partition(" ")
             yield name, arguments.strip()
+
+
+def test_the_user_of_the_image_may_write_the_prediction_log(render: Render) -> None:
+    project = render(monitoring="drift")
+    settings = yaml.safe_load((project / "configs/monitoring/drift.yaml").read_text())
+    lines = list(instructions(project / "Dockerfile"))
+    made = lines.index(("RUN", f"install --directory --owner=app {settings['folder']}"))
+    assert ("WORKDIR", "/app") in lines[:made] and ("USER", "10001") in lines[made:]
 
 
 def image_of(project: Path, folder: Path) -> tuple[Path, dict[str, list[str]]]:

@@ -105,6 +105,33 @@ def test_a_disk_that_cannot_be_written_is_counted_and_tried_again(tmp_path: Path
     assert outcomes(registry) == {"lost": 1, "written": 1}
 
 
+def test_a_deleted_file_is_noticed_and_replaced(tmp_path: Path) -> None:
+    log = make_log(tmp_path)
+    for number in range(3):
+        log.offer({"id": str(number), "label": 1})
+        log.write()
+        if number == 1:
+            [file] = files_of(tmp_path, FEEDBACK)
+            file.unlink()
+    log.close()
+    assert [one["id"] for one in read_log(tmp_path, FEEDBACK)] == ["2"]
+
+
+def test_servers_that_share_a_folder_lose_nothing_new(tmp_path: Path) -> None:
+    quiet, busy = make_log(tmp_path, max_bytes=64_000), make_log(tmp_path, max_bytes=64_000)
+    quiet.offer({"id": "quiet", "label": 1})
+    quiet.write()
+    for _ in range(40):  # until it has deleted the file of the other
+        for _ in range(50):
+            assert busy.offer(RECORD)
+        busy.write()
+    assert "quiet" not in {one["id"] for one in read_log(tmp_path, FEEDBACK)}
+    quiet.offer({"id": "again", "label": 1})
+    quiet.close()
+    busy.close()
+    assert "again" in {one["id"] for one in read_log(tmp_path, FEEDBACK)}
+
+
 def test_an_offer_takes_no_time(tmp_path: Path) -> None:
     log = make_log(tmp_path, max_waiting=100_000)
     started = time.process_time()

@@ -167,7 +167,8 @@ def test_a_file_brings_the_truth_too_and_what_is_unknown_is_counted(project: Tra
 def test_without_a_log_the_report_says_so(project: Trained) -> None:
     code, report = run_monitor()
     assert (code, report["num_predictions"]) == ("5", 0)
-    assert report["alerts"] == [f"logs has no prediction of model {Bundle.load(BUNDLE).version} in 30 days"]
+    version = Bundle.load(BUNDLE).version
+    assert report["alerts"] == [f"logs has no prediction of model {version} in 30 days"]
 
 
 def test_a_log_of_other_versions_is_no_success(project: Trained) -> None:

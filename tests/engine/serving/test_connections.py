@@ -29,7 +29,7 @@ def test_small_answers_are_not_held_back(serve: Serve) -> None:
 
 
 def test_an_idle_connection_stays_open(serve: Serve) -> None:
-    """uvicorn would close it after 5 s, which is when a load balancer may use it again."""
+    """It would be closed by uvicorn after 5 s, which is when a load balancer may use it again."""
     with serve() as served:
         connection = HTTPConnection(served.host, served.port)
         connection.request("GET", "/health")
@@ -153,3 +153,4 @@ def test_what_cannot_be_answered_in_time_is_refused_at_the_end(serve: Serve) -> 
     logged = {line["request_id"]: line["status"] for line in lines if "status" in line}
     assert logged == {answer.headers["X-Request-Id"]: answer.status for answer in answers}
     assert len(logged) == len(answers)
+    assert {line["logger"] for line in lines if line["level"] == "ERROR"} == {"uvicorn.error"}

@@ -118,9 +118,10 @@ class PredictionLog:
         self._records.labels(outcome).inc(len(lines))
 
     def _file(self, kind: str) -> IO[bytes]:
-        """Return the file to append to: a new one if the last is full."""
+        """Return the file to append to: a new one if the last is full, or no longer there."""
         file = self._files.get(kind)
-        if file and file.tell() < self.config.max_bytes / FILES_PER_LOG:
+        is_full = file and file.tell() >= self.config.max_bytes / FILES_PER_LOG
+        if file and not is_full and Path(file.name).exists():
             return file
         if file:
             del self._files[kind]

@@ -52,9 +52,10 @@ def serve(engine: Engine) -> None:
 
 
 def create_app(engine: Engine) -> ASGIApp:
-    """Return the service's app behind the middleware, which BentoML would have within its timeout.
+    """Return the service's app with the middleware around it.
 
-    There, nothing would learn of a request that uvicorn cancels at the end of its shutdown.
+    BentoML would put it inside of its timeout, where it would not notice that uvicorn cancels a
+    request at the end of its shutdown.
     """
     admission = Admission(engine)
     app = Gate(_service(engine, admission).to_asgi(), admission)
