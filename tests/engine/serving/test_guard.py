@@ -149,6 +149,7 @@ def test_pages_of_other_sites_get_nothing_unless_they_are_listed(predictor, conf
     with guarded(predictor, replace(config, security=listed)) as client:
         for origin, is_listed in (("https://page.example", True), ("https://evil.example", False)):
             headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+            headers["Access-Control-Request-Headers"] = "traceparent,x-api-key,x-request-timeout"
             ahead = client.options("/predict", headers=headers)
             assert (ahead.status_code == 200) is is_listed
             answer = client.post("/predict", json={}, headers={"Origin": origin})

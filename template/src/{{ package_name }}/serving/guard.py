@@ -57,7 +57,14 @@ def protect(app: ASGIApp, engine: Engine) -> ASGIApp:
             app,
             allow_origins=security.cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Traceparent",
+                "X-API-Key",
+                "X-Request-Id",
+                "X-Request-Timeout",
+            ],
             expose_headers=["Retry-After", "X-Request-Id"],
         )
     return Guard(app, config, probes)
