@@ -20,6 +20,10 @@ DRIFTED = 4
 """The exit code for alerts."""
 UNRECORDED = 5
 """The exit code if there is nothing to compare, after which another training would not help."""
+COUNTS = (
+    "predictions: {num_predictions:,}, with their truth: {num_with_truth:,}, "
+    "labels that match none: {num_unmatched_labels:,}"
+)
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +58,7 @@ def main(config: ServeConfig) -> None:
             new.write_text(json.dumps(short), "utf-8")
     except OSError as error:  # the log may belong to the user of the server
         log.warning("%s: %s; /metrics keeps the last report", settings.folder, error.strerror)
-    log.info("%s: %s predictions", REPORTS / "monitoring.html", f"{summary['num_predictions']:,}")
+    log.info("%s: %s", REPORTS / "monitoring.html", COUNTS.format_map(summary))
     for alert in summary["alerts"]:
         log.warning("%s", alert)
     if summary["alerts"]:

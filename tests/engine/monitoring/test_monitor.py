@@ -29,6 +29,7 @@ from .logs import make_log
 
 COLUMNS = {"classification": "label", "regression": "target", "multilabel": "labels"}
 DAY_S = 86_400
+JSON = "application/json"
 
 Table = list[dict[str, Any]]
 
@@ -164,6 +165,21 @@ def test_a_file_brings_the_truth_too_and_what_is_unknown_is_counted(project: Tra
     assert (report["num_with_truth"], report["num_unknown_labels"]) == (1, 1)
 
 
+def test_labels_that_match_no_record_are_counted(
+    project: Trained, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    record(project, project.table[:6])
+    label = project.table[0][project.target]
+    truth = [{"id": id_, "label": label} for id_ in ("5", "6", "a/0", "a")]
+    Path("truth.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in truth))
+    _, report = run_monitor("monitoring.feedback=truth.jsonl")
+    assert (report["num_with_truth"], report["num_unmatched_labels"]) == (6, 3)
+    told = "predictions: 6, with their truth: 6, labels that match none: 3"
+    assert f"reports/monitoring.html: {told}" in caplog.messages
+    assert "id is of no record: 3;" in Path("reports/monitoring.html").read_text("utf-8")
+
+
 def test_without_a_log_the_report_says_so(project: Trained) -> None:
     code, report = run_monitor()
     assert (code, report["num_predictions"]) == ("5", 0)
@@ -201,6 +217,9 @@ def test_the_server_names_its_answers_and_takes_the_truth(trained: Trained, tmp_
             assert client.post("/feedback", json=truth).json() == {"accepted": True}
         for bad in ({}, {"id": 1, "label": 2}, {"id": "a" * 300, "label": 2}, {"id": "a"}, []):
             assert client.post("/feedback", json=bad).status_code == 422
+        for number in ("NaN", "[1, -Infinity]", "1e999"):
+            body, headers = f'{{"id": "a", "label": {number}}}', {"Content-Type": JSON}
+            assert client.post("/feedback", content=body, headers=headers).status_code == 422
         of_a_form = client.post("/feedback", content=json.dumps({"id": ids[0], "label": "forged"}))
         assert (of_a_form.status_code, "application/json" in of_a_form.text) == (422, True)
         assert client.get("/feedback").status_code == 405

@@ -245,7 +245,7 @@ BROKEN = {
 def test_a_broken_bundle_is_refused_once_and_named(name, engine, bundle, bundle_folder, caplog):
     damage, reason = BROKEN[name]
     damage(bundle_folder)
-    until(lambda: engine.refused)
+    until(lambda: figure(engine, "model_loads_total", outcome="refused"))
     refused = engine.about()["refused"]
     assert refused["name"] == str(bundle_folder)
     assert reason in refused["reason"]

@@ -112,7 +112,7 @@ class Observer:
             given = json.loads(body)
             id_, label = given["id"], given["label"]
             is_good = isinstance(id_, str) and 0 < len(id_) <= MAX_ID and label is not None
-            is_good &= len(given) == 2 and len(json.dumps(label)) <= MAX_LABEL
+            is_good &= len(given) == 2 and len(json.dumps(label, allow_nan=False)) <= MAX_LABEL
         except (KeyError, RecursionError, TypeError, ValueError):
             is_good = False
         if not is_good:

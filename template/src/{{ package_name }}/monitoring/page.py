@@ -14,10 +14,13 @@ STYLE = Path(__file__).with_name("page.css").read_text("utf-8")
 def page(summary: Mapping[str, Any]) -> str:
     """Return the report of a summary as HTML."""
     days = summary["days"]
+    unmatched, unknown = summary["num_unmatched_labels"], summary["num_unknown_labels"]
     parts = [
         f"<h1>Monitoring</h1><p class=about>Model {_text(summary['model_version'])}, "
         f"{summary['num_predictions']:,} recorded predictions, the truth for "
-        f"{summary['num_with_truth']:,}. {_text(summary['time'])}</p>",
+        f"{summary['num_with_truth']:,}. {_text(summary['time'])}</p>"
+        f"<p class=about>Labels whose id is of no record: {unmatched:,}; that the model "
+        f"does not know: {unknown:,}.</p>",
         _verdict(summary),
         "<h2>Metrics</h2>",
         _metrics(summary),

@@ -38,9 +38,11 @@ def summarize(
     """
     profile, objective = profile_of(bundle), bundle.spec.objective
     since = now - config.days * DAY_S
-    records = [one for one in read_log(Path(config.folder), PREDICTIONS) if one["time"] >= since]
+    logged = list(read_log(Path(config.folder), PREDICTIONS))
+    records = [one for one in logged if one["time"] >= since]
     own = [one for one in records if one["model_version"] == version]
-    truth, unknown = _known(_feedback(config), objective)
+    labels = _feedback(config)
+    truth, unknown = _known(labels, objective)
     promised = _promised(bundle, profile["metrics"])
     versions = Counter(one["model_version"] for one in records)
     metrics = _metrics(own, truth, objective)
@@ -54,6 +56,7 @@ def summarize(
         "num_predictions": len(own),
         "num_with_truth": _num_known(own, truth),
         "num_unknown_labels": unknown,
+        "num_unmatched_labels": len(labels.keys() - {one["id"] for one in logged}),
         "versions": versions,
         "promised": {name: promised[name] for name in objective.of_predictions if name in promised},
         "metrics": metrics,
