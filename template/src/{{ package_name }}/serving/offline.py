@@ -220,7 +220,7 @@ def _write_part(
 ) -> None:
     """Write rows in a format; a CSV has the columns of `header`, and begins with it.
 
-    Half of a surrogate pair, which UTF-8 does not have, is written as JSON does: `\\ud800`.
+    Half of a surrogate pair, which UTF-8 does not have, is written as JSON escapes it.
 
     Raises:
         DataError: A row has other columns than a CSV, or Parquet cannot have the values of one.
