@@ -90,6 +90,35 @@ def test_a_client_chooses_outputs(served: Urls) -> None:
     assert [one["name"] for one in result.get_response()["outputs"]] == ["confidence"]
 
 
+def test_a_client_names_the_version(served: Urls) -> None:
+    client = client_of(served["text", "classification"])
+    described = client.get_model_metadata(MODEL)
+    [version] = described["versions"]
+    assert client.get_model_metadata(MODEL, version) == described
+    assert client.is_model_ready(MODEL, version)
+    texts = {"text": np.array(TEXTS, object)}
+    infer(served["text", "classification"], texts, model_version=version)
+    with pytest.raises(triton.InferenceServerException, match=f"the only version is {version}"):
+        infer(served["text", "classification"], texts, model_version="0")
+
+
+def test_the_platform_is_what_computes_the_model(served: Urls) -> None:
+    client = client_of(served["text", "classification"])
+    assert client.get_model_metadata(MODEL)["platform"] == "torch"  # it was not exported
+
+
+def test_what_cannot_be_answered_is_named(served: Urls) -> None:
+    url, texts = served["text", "classification"], np.array(TEXTS, object)
+    unknown = [triton.InferRequestedOutput("label", binary_data=False)]
+    with pytest.raises(triton.InferenceServerException, match="the outputs are prediction, conf"):
+        infer(url, {"text": texts}, outputs=unknown)
+    binary = triton.InferInput("text", [2], "BYTES").set_data_from_numpy(texts)
+    with pytest.raises(triton.InferenceServerException, match="binary_data=False"):
+        client_of(url).infer(MODEL, [binary])
+    with pytest.raises(triton.InferenceServerException, match="text has the datatype BYTES"):
+        infer(url, {"text": np.array([1.0], np.float32)})
+
+
 @pytest.mark.parametrize(
     ("modality", "tensors", "message"),
     [

@@ -92,6 +92,14 @@ def test_a_bad_row_is_named_or_goes_to_a_file_of_its_own(model):
     assert rejected == {"key": "bad", "text": None, **reason}
 
 
+def test_a_text_that_is_no_unicode_is_written_as_it_was(model):
+    text = r"half a pair: \ud800"
+    Path("rows.jsonl").write_text(f'{{"text": "{text}"}}\n')
+    for name in ("out.jsonl", "out.csv"):
+        assert predicted("input=rows.jsonl", f"output={name}") is None
+        assert text in Path(name).read_text()
+
+
 @pytest.mark.parametrize(
     ("settings", "line"),
     [

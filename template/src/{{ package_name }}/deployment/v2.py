@@ -26,6 +26,8 @@ from ..serving.telemetry import NamedRoute
 MODEL = __name__.partition(".")[0]
 DATATYPES = {float: "FP32", bool: "BOOL"}
 """Of the types of fields; all others are BYTES."""
+BINARY = "inference-header-content-length"
+"""The header of a request that has tensors after its JSON."""
 OF_BODY = b"content-type", b"content-length"
 
 Length = Annotated[int, Field(gt=0, lt=2**31)]
@@ -34,9 +36,10 @@ Endpoint = Callable[[Request], Awaitable[Any]]
 
 
 class Tensor(BaseModel):
-    """A tensor of a request; its name determines the datatype."""
+    """A tensor of a request."""
 
     name: str
+    datatype: str
     shape: Annotated[list[Length], Field(min_length=1)]
     data: list[Any]
     """Nested, or flat in row-major order."""
@@ -100,12 +103,14 @@ def routes(engine: Engine, answers: Callable[..., Awaitable[Answers]]) -> list[R
         return {
             "name": MODEL,
             "versions": [served.version],
-            "platform": engine.config.backend,
+            "platform": served.predictor.backend,
             "inputs": [_tensor(name, one.datatype, one.shape) for name, one in named],
             "outputs": [_tensor(one["name"], one["datatype"], [-1]) for one in outputs(example)],
         }
 
     async def infer(request: Request) -> Any:
+        if BINARY in request.headers:
+            raise HTTPException(422, "tensors must be JSON: tritonclient's binary_data=False")
         try:
             asked = InferRequest.model_validate_json(await request.body())
             known = inputs(engine.require_loaded().schema.encoder.fields())
@@ -116,22 +121,31 @@ def routes(engine: Engine, answers: Callable[..., Awaitable[Answers]]) -> list[R
             problem = {"type": "tensor", "loc": ("inputs",), "msg": str(error)}
             raise InvalidError([problem]) from error
         found = await predict(request, rows)
-        names = {one.name for one in asked.outputs}
+        tensors = {one["name"]: one for one in outputs(found)}
+        names = [one.name for one in asked.outputs] or [*tensors]
+        if not tensors.keys() >= {*names}:
+            raise HTTPException(422, f"the outputs are {', '.join(tensors)}")
         return {
             "model_name": MODEL,
             "model_version": found[0]["model_version"],
             "id": asked.id,
-            "outputs": [one for one in outputs(found) if not names or one["name"] in names],
+            "outputs": [tensors[name] for name in names],
         }
 
     probes = {"/v2/health/live": live, "/v2/health/ready": ready}
     engine.probes |= probes.keys()
     return [
-        NamedRoute("/v2", _protocol(server)),
-        *(NamedRoute(path, _protocol(probe)) for path, probe in probes.items()),
-        NamedRoute("/v2/models/{name}", _protocol(model)),
-        NamedRoute("/v2/models/{name}/ready", _protocol(ready)),
-        NamedRoute("/v2/models/{name}/infer", _protocol(infer), methods=["POST"]),
+        NamedRoute("/v2", _protocol(engine, server)),
+        *(NamedRoute(path, _protocol(engine, probe)) for path, probe in probes.items()),
+        *(
+            NamedRoute(f"/v2/models/{{name}}{version}{end}", _protocol(engine, one), methods=[verb])
+            for version in ("", "/versions/{version}")
+            for end, one, verb in (
+                ("", model, "GET"),
+                ("/ready", ready, "GET"),
+                ("/infer", infer, "POST"),
+            )
+        ),
     ]
 
 
@@ -160,13 +174,16 @@ def requests(
     if len({one.name for one in tensors}) < len(tensors):
         raise ValueError("an input is given twice")
     rows: list[dict[str, Any]] = []
-    for name, shape, data in ((one.name, one.shape, one.data) for one in tensors):
+    for tensor in tensors:
+        name, shape = tensor.name, tensor.shape
         if name not in known:
             raise ValueError(f"the inputs are {', '.join(known)}")
         if shape[0] > max_rows:
             raise ValueError(f"{name} has {shape[0]} rows; the most are {max_rows}")
-        path, _, expected = known[name]
-        array = np.array(data, dtype=object).reshape(shape)
+        path, datatype, expected = known[name]
+        if "BYTES" in (datatype, tensor.datatype) and datatype != tensor.datatype:
+            raise ValueError(f"{name} has the datatype {datatype}")
+        array = np.array(tensor.data, dtype=object).reshape(shape)
         # [rows, 1] is one value for each row, too.
         values = (array if expected[1:] else array.reshape(shape[0])).tolist()
         rows = rows or [{} for _ in values]
@@ -202,13 +219,16 @@ def _tensor(name: str, datatype: str, shape: Sequence[int]) -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "shape": shape}
 
 
-def _protocol(endpoint: Endpoint) -> Endpoint:
+def _protocol(engine: Engine, endpoint: Endpoint) -> Endpoint:
     """Return the endpoint with its answers, and its errors, in the protocol's form."""
 
     async def answered(request: Request) -> Response:
         try:
             if request.path_params.get("name", MODEL) != MODEL:
                 raise HTTPException(404, f"the only model is {MODEL}")
+            version = request.path_params.get("version")
+            if version and version != (current := engine.require_loaded().version):
+                raise HTTPException(404, f"the only version is {current}")
             return JSONResponse(await endpoint(request))
         except InvalidError as error:
             listed = (f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors)

@@ -141,7 +141,8 @@ class PredictConfig(ServeConfig):
     """Columns of the input that the output has; null for all, except those of bytes."""
     rejects: str | None = None
     """A file for JSON lines of the rows that cannot be predicted, as those without a text; null
-    ends with an error at the first."""
+    ends with an error at the first. A line that is no row, as one with too many cells, always does.
+    """
     batch_size: PositiveInt = 64
     """Rows that are predicted together."""
     num_workers: Annotated[int, within(1, 256)] = 1

@@ -220,6 +220,8 @@ def _write_part(
 ) -> None:
     """Write rows in a format; a CSV has the columns of `header`, and begins with it.
 
+    Half of a surrogate pair, which UTF-8 does not have, is written as JSON escapes it.
+
     Raises:
         DataError: A row has other columns than a CSV, or Parquet cannot have the values of one.
     """
@@ -227,7 +229,7 @@ def _write_part(
     import pyarrow.parquet as pq
 
     try:
-        with new_file(path) as new, new.open("w", encoding="utf-8", newline="") as file:
+        with new_file(path) as new, new.open("w", -1, "utf-8", "backslashreplace", "") as file:
             if suffix == ".jsonl":
                 file.writelines(f"{_json(row)}\n" for row in rows)
             elif suffix == ".csv":

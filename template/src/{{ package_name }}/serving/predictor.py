@@ -42,7 +42,7 @@ class Predictor:
         self.version = version or bundle.version
         is_int8 = backend == "onnx" and INT8 in bundle.files
         self.precision = "int8" if is_int8 else "float32"
-        load_backend = _loader(bundle, backend)
+        self.backend, load_backend = _loader(bundle, backend)
         with explained(bundle.folder):
             self._run = load_backend(bundle, num_threads=num_threads)
             bundle.check(self._run, is_int8=is_int8)
@@ -74,8 +74,8 @@ class Predictor:
         return ordered
 
 
-def _loader(bundle: Bundle, backend: str) -> Callable[..., Run]:
-    """Return what loads a bundle into a back end; into PyTorch if the model was not exported."""
+def _loader(bundle: Bundle, backend: str) -> tuple[str, Callable[..., Run]]:
+    """Return a back end, PyTorch if the model was not exported, and what loads a bundle into it."""
     if backend == "onnx" and ONNX not in bundle.files:
         log.info("the model was not exported for ONNX Runtime, so PyTorch computes it")
         backend = "torch"
@@ -86,7 +86,7 @@ def _loader(bundle: Bundle, backend: str) -> Callable[..., Run]:
     except ModuleNotFoundError as error:
         message = f"serving.backend={backend} needs {error.name}, which is not installed here"
         raise ConfigError(message) from error
-    return load
+    return backend, load
 
 
 def _load_onnx(bundle: Bundle, *, num_threads: int) -> Run:
