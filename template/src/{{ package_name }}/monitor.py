@@ -59,6 +59,11 @@ def main(config: ServeConfig) -> None:
     except OSError as error:  # the log may belong to the user of the server
         log.warning("%s: %s; /metrics keeps the last report", settings.folder, error.strerror)
     log.info("%s: %s", REPORTS / "monitoring.html", COUNTS.format_map(summary))
+    if summary["is_cut"]:
+        log.warning(
+            "%s is full and begins at %s, not %g days ago; raise monitoring.max_bytes or max_files",
+            *(settings.folder, summary["since"], settings.days),
+        )
     for alert in summary["alerts"]:
         log.warning("%s", alert)
     if summary["alerts"]:

@@ -92,6 +92,15 @@ def test_what_does_not_fit_is_dropped_and_counted(tmp_path: Path) -> None:
     assert len(list(read_log(tmp_path, FEEDBACK))) == sum(taken) < 1000
 
 
+def test_a_burst_is_written_before_it_would_be_dropped(tmp_path: Path) -> None:
+    log = make_log(tmp_path)
+    for _ in range(20):  # batches, in less than the time between two writes
+        assert all([log.offer(RECORD) for _ in range(64)])
+        time.sleep(0.02)
+    log.close()
+    assert len(list(read_log(tmp_path, FEEDBACK))) == 20 * 64 > log.config.max_waiting
+
+
 def test_a_disk_that_cannot_be_written_is_counted_and_tried_again(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     folder = tmp_path / "logs"

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Generator, Iterable, Mapping
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -178,6 +179,19 @@ def test_labels_that_match_no_record_are_counted(
     told = "predictions: 6, with their truth: 6, labels that match none: 3"
     assert f"reports/monitoring.html: {told}" in caplog.messages
     assert "id is of no record: 3;" in Path("reports/monitoring.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("setting", "is_cut"), [("max_files=1", True), ("max_files=2", False)])
+def test_the_report_says_that_the_log_lost_its_oldest_days(
+    setting: str, is_cut: bool, project: Trained, caplog: pytest.LogCaptureFixture
+) -> None:
+    record(project, project.table[:6])
+    _, report = run_monitor(f"monitoring.{setting}")
+    began = datetime.fromisoformat(report["since"]).timestamp()
+    assert (report["is_cut"], time.time() - began) == (is_cut, pytest.approx(2 * DAY_S, abs=60))
+    told = f"logs is full and begins at {report['since']}, not 30 days ago"
+    assert (told in caplog.text) == is_cut
+    assert ("as the log is full" in Path("reports/monitoring.html").read_text("utf-8")) == is_cut
 
 
 def test_without_a_log_the_report_says_so(project: Trained) -> None:

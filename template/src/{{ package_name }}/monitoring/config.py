@@ -22,11 +22,12 @@ class MonitoringConfig(Checked, section="monitoring"):
     inputs: bool = False
     """Record the inputs of texts and tables themselves."""
     max_waiting: PositiveInt = 1024
-    """Requests that wait to be written; more are dropped and counted, so that none is slowed."""
+    """Predictions and labels that wait to be written; more are dropped and counted, so that no
+    request is slowed."""
     max_bytes: PositiveInt = 64_000_000
-    """Size of the log, about; the oldest files are deleted."""
+    """Size of the predictions, about, and of the labels; the oldest files of both are deleted."""
     max_files: PositiveInt = 64
-    """Files of the log, each of a 16th of `max_bytes` or less."""
+    """Files of each of the two, of a 16th of `max_bytes` or less."""
     days: PositiveFloat = 30.0
     """How far back the report goes."""
     min_rows: PositiveInt = 100

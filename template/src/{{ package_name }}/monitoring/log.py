@@ -48,7 +48,7 @@ class PredictionLog:
         self._folder = Path(config.folder)
         self._waiting: deque[Answered | dict[str, Any]] = deque()
         self._files: dict[str, IO[bytes]] = {}
-        self._writing, self._ended = Lock(), Event()
+        self._writing, self._hurry, self._ended = Lock(), Event(), Event()
         self._records = Counter(
             "prediction_log_records",
             "Records of the prediction log.",
@@ -60,22 +60,27 @@ class PredictionLog:
 
     def offer(self, record: Answered | dict[str, Any]) -> bool:
         """Take an answer, or the truth, to record; return `False` if it is dropped."""
-        is_taken = len(self._waiting) < self.config.max_waiting
-        if is_taken:
+        number, most = len(self._waiting), self.config.max_waiting
+        if number >= most // 2:
+            self._hurry.set()
+        if number < most:
             self._waiting.append(record)
         else:
             self._records.labels("dropped").inc()
-        return is_taken
+        return number < most
 
     def close(self) -> None:
         """Write what waits."""
         self._ended.set()
+        self._hurry.set()
         self._thread.join(timeout=10)
 
     def _work(self) -> None:
         has_ended = False
         while not has_ended:
-            has_ended = self._ended.wait(WRITE_INTERVAL_S)
+            self._hurry.wait(WRITE_INTERVAL_S)
+            self._hurry.clear()
+            has_ended = self._ended.is_set()
             self.write()
 
     def write(self) -> None:
@@ -134,10 +139,7 @@ class PredictionLog:
 
     def _delete_oldest(self, kind: str) -> None:
         """Delete the oldest files, so that there is room for another."""
-        sizes = {}
-        for path in files_of(self._folder, kind):
-            with suppress(FileNotFoundError):  # another server has deleted it
-                sizes[path] = path.stat().st_size
+        sizes = _sizes(self._folder, kind)
         room = self.config.max_bytes * (1 - 1 / FILES_PER_LOG)
         for path in list(sizes):
             if sum(sizes.values()) > room or len(sizes) >= self.config.max_files:
@@ -148,6 +150,22 @@ class PredictionLog:
 def files_of(folder: Path, kind: str) -> list[Path]:
     """Return the files of a log, oldest first."""
     return sorted(folder.glob(f"{kind}-*.jsonl"))
+
+
+def is_full(config: MonitoringConfig) -> bool:
+    """Whether older predictions were deleted, or will be with the next file."""
+    sizes = _sizes(Path(config.folder), PREDICTIONS).values()
+    room = config.max_bytes * (1 - 2 / FILES_PER_LOG)
+    return sum(sizes) > room or len(sizes) >= config.max_files
+
+
+def _sizes(folder: Path, kind: str) -> dict[Path, int]:
+    """Return the bytes of each file, oldest first."""
+    sizes = {}
+    for path in files_of(folder, kind):
+        with suppress(FileNotFoundError):  # another server has deleted it
+            sizes[path] = path.stat().st_size
+    return sizes
 
 
 def read_log(folder: Path, kind: str) -> Iterator[Mapping[str, Any]]:

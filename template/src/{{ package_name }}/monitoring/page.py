@@ -18,7 +18,8 @@ def page(summary: Mapping[str, Any]) -> str:
     parts = [
         f"<h1>Monitoring</h1><p class=about>Model {_text(summary['model_version'])}, "
         f"{summary['num_predictions']:,} recorded predictions, the truth for "
-        f"{summary['num_with_truth']:,}. {_text(summary['time'])}</p>"
+        f"{summary['num_with_truth']:,}. {_text(summary['since'])} to {_text(summary['time'])}"
+        f"{', as the log is full' * summary['is_cut']}.</p>"
         f"<p class=about>Labels whose id is of no record: {unmatched:,}; that the model "
         f"does not know: {unknown:,}.</p>",
         _verdict(summary),

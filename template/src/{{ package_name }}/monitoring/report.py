@@ -17,7 +17,7 @@ from ..objectives.base import Objective
 from ..rules import require
 from .config import MonitoringConfig
 from .drift import Drift, drift_of
-from .log import FEEDBACK, PREDICTIONS, read_log
+from .log import FEEDBACK, PREDICTIONS, is_full, read_log
 from .profile import columns, described, profile_of
 
 DAY_S = 86_400
@@ -40,6 +40,7 @@ def summarize(
     since = now - config.days * DAY_S
     logged = list(read_log(Path(config.folder), PREDICTIONS))
     records = [one for one in logged if one["time"] >= since]
+    oldest = min((one["time"] for one in logged), default=since)
     own = [one for one in records if one["model_version"] == version]
     labels = _feedback(config)
     truth, unknown = _known(labels, objective)
@@ -51,7 +52,9 @@ def summarize(
         *_drifts(profile["outputs"], list(map(described, own)), config),
     ]
     return {
-        "time": datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
+        "time": _iso(now),
+        "since": _iso(max(since, oldest)),
+        "is_cut": oldest > since and is_full(config),
         "model_version": version,
         "num_predictions": len(own),
         "num_with_truth": _num_known(own, truth),
@@ -72,6 +75,10 @@ def summarize(
             ),
         ],
     }
+
+
+def _iso(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="seconds")
 
 
 def _feedback(config: MonitoringConfig) -> dict[str, Any]:

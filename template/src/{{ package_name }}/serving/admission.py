@@ -130,9 +130,7 @@ class Admission:
         if rows is None:
             rows = await self._slow_rows(served, body, deadline, is_batch=is_batch)
         self.require_room(len(rows), deadline)
-        if is_detailed:
-            rows = [Detailed(row) for row in rows]
-        return Admitted(served, rows, deadline)
+        return Admitted(served, [*map(Detailed, rows)] if is_detailed else rows, deadline)
 
     def _deadline(self, headers: Mapping[bytes, bytes]) -> Deadline:
         timeout_s = self.config.max_wait_s
