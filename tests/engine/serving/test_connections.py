@@ -94,6 +94,15 @@ def test_the_probe_fails_before_connections_are_refused(serve: Serve) -> None:
         assert served.process.wait(timeout=20) == 0
 
 
+def test_a_client_that_asks_for_websockets_leaves_nothing_in_the_log(serve: Serve) -> None:
+    with serve("serving.drain_s=0") as served:
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+        assert served.ask("GET", "/health", headers=upgrade).status == 200
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(timeout=20) == 0
+        assert served.process.stderr and served.process.stderr.read() == ""
+
+
 def test_clients_that_wait_to_be_accepted_are_answered(serve: Serve) -> None:
     with serve("serving.drain_s=0") as served:
         served.process.send_signal(signal.SIGSTOP)

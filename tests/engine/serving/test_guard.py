@@ -188,7 +188,7 @@ def test_keys_are_read_again_when_their_file_changes(predictor, config, tmp_path
             return client.get("/model", headers={"X-API-Key": key}).status_code
 
         assert (status("old"), status("new")) == (200, 401)
-        file.write_text(f"{digest('new')}\n")
+        file.write_text(f"\ufeff{digest('new')}\n", "utf-8")  # as an editor on Windows writes it
         time.sleep(1.1)
         assert (status("old"), status("new")) == (401, 200)
         for damage in ("new\n", None):
@@ -237,6 +237,12 @@ def test_keys_of_administrators_alone_let_nobody_else_in(predictor, config, monk
         assert_problem(client.post("/admin/reload"), 401)
 
 
+@pytest.mark.parametrize("path", ["/health", "/ready"])
+def test_a_probe_may_ask_for_the_head_alone(client, path):
+    answer = client.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+
+
 def test_probes_need_no_key_and_no_host_where_they_exist(predictor, config, monkeypatch):
     of_server = {"/livez", "/readyz"} if has("serving.bentoml") else set()
     has_v2 = has("deployment") and has("deployment.v2")
@@ -255,6 +261,7 @@ def test_probes_need_no_key_and_no_host_where_they_exist(predictor, config, monk
     ("text", "message"),
     [
         ("my secret\n", "line 1 of keys is no SHA-256 in hexadecimal; `printf %s KEY | sha256sum`"),
+        (f"{'0' * 64} Admin\n", "line 1 of keys has more than a SHA-256 and `admin`"),
         (None, "serving.security.api_keys_file: keys cannot be read (No such file or directory)"),
     ],
 )
@@ -295,6 +302,13 @@ def half_sent(client: httpx2.Client, headers: dict[str, str]) -> socket.socket:
     head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n{''.join(lines)}\r\n"
     connection.sendall(f'{head}{{"text": '.encode())
     return connection
+
+
+def test_a_large_head_is_refused_if_it_comes_at_once(serve: Serve) -> None:
+    lines = "".join(f"X-{i}: {'a' * 10}\r\n" for i in range(8000))
+    with serve() as served, socket.create_connection((served.host, served.port)) as connection:
+        connection.sendall(f"GET /health HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n".encode())
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 431 ")
 
 
 @pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/nothing"])

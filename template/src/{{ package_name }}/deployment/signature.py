@@ -40,6 +40,7 @@ def load_signed(folder: Path, config: ServeConfig) -> Bundle:
             verifier = verifying.Config().use_elliptic_key_verifier(public_key=public_key)
             verifier.verify(copy, copy / SIGNATURE)
         except Exception as error:  # a damaged signature may raise anything
-            reason = f"is not signed with the private key of {public_key} ({error!s:.200})"
+            cause = str(error).partition(": Expected")[0].replace('["', "")  # digests follow
+            reason = f"is not signed with the private key of {public_key} ({cause:.200})"
             raise BundleError(f"{copy} {reason}; run `make sign`") from error
         return replace(Bundle.load(copy), folder=folder)

@@ -259,7 +259,8 @@ class KeyRing:
             return
         try:
             self._digests = self._fixed | self._of_file()
-            log.info("%s has changed: %d API keys", self._file, len(self._digests))
+            count = len(self._digests)
+            log.info("%s has changed: %d API key%s", self._file, count, "s" * (count != 1))
         except ConfigError as error:
             log.error("the API keys stay as they were: %s", error)
 
@@ -277,7 +278,7 @@ class KeyRing:
         if self._file is None:
             return {}
         try:
-            text = self._file.read_text("utf-8")
+            text = self._file.read_text("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8"
             raise ConfigError(
@@ -295,6 +296,8 @@ def _digests(text: str, origin: str) -> dict[str, bool]:
             if not re.fullmatch("[0-9a-fA-F]{64}", digest):  # it may be the key itself: not shown
                 hint = "`printf %s KEY | sha256sum` prints it"
                 raise ConfigError(f"line {number} of {origin} is no SHA-256 in hexadecimal; {hint}")
+            if not {*role} <= {"admin", "-"}:  # sha256sum writes the `-`
+                raise ConfigError(f"line {number} of {origin} has more than a SHA-256 and `admin`")
             found[digest.lower()] = "admin" in role
     return found
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from http import HTTPStatus
+from itertools import chain
 from time import monotonic
 from types import FrameType
 from typing import Any
@@ -76,6 +77,10 @@ class Connection:
         left for those that are admitted. (The parser h11 leaves it to the app.)
         """
         self.num_head_bytes = None
+        if len(self.url) + sum(map(len, chain(*self.headers))) > MAX_HEAD_BYTES:
+            self.cycle = RefusedRequest()
+            self._refuse_head()
+            return
         if self._is_plain_prediction and (refusal := self.engine.refusal()):
             self.cycle = RefusedRequest()  # so that uvicorn ignores the body
             self.transport.write(_refusal_answer(refusal.detail, refusal.retry_after_s))
@@ -105,7 +110,7 @@ class Connection:
         if self.num_head_bytes is not None:
             self.num_head_bytes += len(data)
             if self.num_head_bytes > MAX_HEAD_BYTES:
-                return self._answer(431, f"the head has more than {MAX_HEAD_BYTES} bytes")
+                return self._refuse_head()
         return self._uvicorn.data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -121,6 +126,12 @@ class Connection:
     def send_400_response(self, message: str) -> None:
         """Answer what is no HTTP in the format of all errors."""
         self._answer(400, message)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Log nothing of a client that asks for WebSockets."""
+
+    def _refuse_head(self) -> None:
+        self._answer(431, f"the head has more than {MAX_HEAD_BYTES} bytes")
 
     def _answer(self, status: int, message: str) -> None:
         error = HTTPException(status, message, {"Connection": "close"})

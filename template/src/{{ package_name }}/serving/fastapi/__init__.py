@@ -149,11 +149,13 @@ def _routes(engine: Engine) -> APIRouter:
     router = APIRouter(responses=DOCUMENTED)
 
     @router.get("/health")
+    @router.head("/health", include_in_schema=False)
     async def health() -> Health:
         """Check that the process is alive."""
         return Health(model_loaded=engine.loaded)
 
     @router.get("/ready")
+    @router.head("/ready", include_in_schema=False)
     async def ready() -> Health:
         """Check that the model is loaded; 503 until then, and while the server stops."""
         engine.require_ready()
