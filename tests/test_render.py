@@ -45,7 +45,10 @@ SHARED = {
         *(".gitignore", "AGENTS.md", "Makefile", "README.md", "configs/serve.yaml"),
         "pyproject.toml",
     },
-    "monitoring": {".gitignore", "AGENTS.md", "Makefile", "README.md", "configs/serve.yaml"},
+    "monitoring": {
+        *(".gitignore", "AGENTS.md", "Dockerfile", "Makefile", "README.md"),
+        "configs/serve.yaml",
+    },
     "distributed": {".env.example", "Makefile", "README.md", "pyproject.toml"},
     "orchestration": {".gitignore", "AGENTS.md", "Makefile", "README.md", "pyproject.toml"},
     "deployment": {

@@ -42,7 +42,7 @@ def outcomes(registry: CollectorRegistry) -> dict[str, float]:
     return {
         sample.labels["outcome"]: sample.value
         for sample in family.samples
-        if sample.name.endswith("_total")
+        if sample.name.endswith("_total") and sample.value
     }
 
 

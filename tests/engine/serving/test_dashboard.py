@@ -8,8 +8,10 @@ from pathlib import Path
 import httpx2
 import pytest
 from miniature import CONFIGS
+from toy_project.models.bundle import Bundle
 from toy_project.serving.engine import Engine
 from toy_project.serving.predictor import Predictor
+from toy_project.serving.source import Source
 
 from ..conftest import has
 from .conftest import compose, running, wait_until_ready
@@ -21,13 +23,17 @@ NAME = r"\b([a-z]+(?:_[a-z]+)+)\b(?=[{\[])"
 
 @pytest.mark.skipif(not DASHBOARD.exists(), reason="deployment is not kubernetes")
 def test_the_dashboard_asks_for_metrics_and_labels_that_the_server_has(bundle, config, tmp_path):
-    with running(lambda: Predictor(bundle), config, partial(observed, folder=tmp_path)) as client:
+    prepare = partial(observed, bundle=bundle, folder=tmp_path)
+    with running(lambda: Predictor(bundle), config, prepare) as client:
         wait_until_ready(client)
         assert_queries_have_answers(client)
 
 
-def observed(engine: Engine, folder: Path) -> None:
-    """Let an engine's metrics tell what a report says, if the project has monitoring."""
+def observed(engine: Engine, bundle: Bundle, folder: Path) -> None:
+    """Compare a challenger, and if the project has monitoring, tell what a report says."""
+    from toy_project.deployment.shadow import Shadow
+
+    Shadow(Source(lambda: Predictor(bundle)), engine, share=1.0)
     if has("monitoring"):
         from toy_project.monitoring.observer import observe
 
@@ -37,12 +43,16 @@ def observed(engine: Engine, folder: Path) -> None:
 
 
 def assert_queries_have_answers(client: httpx2.Client) -> None:
-    for path, body in (("/predict", {"text": "a"}), ("/predict", {})):
-        client.post(path, json=body)
-    exposed = client.get("/metrics").text
+    client.post("/predict", json={})
+    exposed = ""
+    while "shadow_inputs_total{" not in exposed:  # the challenger is being loaded
+        client.post("/predict", json={"text": "a"})
+        exposed = client.get("/metrics").text
     panels = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
     queries = [target["expr"] for panel in panels for target in panel["targets"]]
-    assert len(queries) >= 8
+    asked = {name for query in queries for name in re.findall(NAME, query)}
+    families = re.findall(r"^# TYPE (\w+?)(?:_total)?(?<!_created) ", exposed, re.MULTILINE)
+    assert [one for one in families if not any(name.startswith(one) for name in asked)] == []
     for query in queries:
         names = set(re.findall(NAME, query))
         assert names, query

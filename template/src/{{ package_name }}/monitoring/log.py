@@ -55,6 +55,8 @@ class PredictionLog:
             ("outcome",),
             registry=registry,
         )
+        for outcome in ("written", "dropped", "lost"):
+            self._records.labels(outcome)  # a rate needs the 0 before the first
         self._thread = Thread(target=self._work, name="prediction log", daemon=True)
         self._thread.start()
 

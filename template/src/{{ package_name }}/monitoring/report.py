@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -114,7 +114,7 @@ def _promised(bundle: Bundle, validation: Mapping[str, float]) -> Mapping[str, f
     return validation
 
 
-def _unrecorded(version: str, others: Iterable[str], config: MonitoringConfig) -> str:
+def _unrecorded(version: str, others: Collection[str], config: MonitoringConfig) -> str:
     """Describe a log without a prediction of a version."""
     missing = f"{config.folder} has no prediction of model {version} in {config.days:g} days"
     if not others:
