@@ -52,7 +52,7 @@ SHARED = {
     "distributed": {".env.example", "Makefile", "README.md", "pyproject.toml"},
     "orchestration": {".gitignore", "AGENTS.md", "Makefile", "README.md", "pyproject.toml"},
     "deployment": {
-        *("AGENTS.md", "Makefile", "README.md", "configs/serve.yaml"),
+        *(".gitignore", "AGENTS.md", "Makefile", "README.md", "configs/serve.yaml"),
         "pyproject.toml",
     },
     "ci": {"README.md"},
