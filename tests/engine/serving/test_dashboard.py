@@ -45,7 +45,7 @@ def observed(engine: Engine, bundle: Bundle, folder: Path) -> None:
 def assert_queries_have_answers(client: httpx2.Client) -> None:
     client.post("/predict", json={})
     exposed = ""
-    while "shadow_inputs_total{" not in exposed:  # the challenger is being loaded
+    while 'shadow_inputs_total{outcome="agreed"}' not in exposed:  # the challenger is being loaded
         client.post("/predict", json={"text": "a"})
         exposed = client.get("/metrics").text
     panels = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
