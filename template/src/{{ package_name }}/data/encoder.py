@@ -91,7 +91,7 @@ class Encoder(Fitted, ABC, section="encoder"):
         return request
 
     def is_small(self, request: Mapping[str, Any]) -> bool:
-        """Return whether `row` takes less than the tenth of a millisecond for a valid request."""
+        """Return whether `row` takes so little time that a thread would not be worth it."""
         return False
 
     def request(self, values: Values) -> Mapping[str, Any]:
