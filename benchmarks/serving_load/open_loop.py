@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import cycle
+from time import monotonic
+from typing import Any
 from urllib.parse import urlsplit
 
 from serving_load.processes import Server
@@ -46,10 +48,8 @@ class _Connection(asyncio.Protocol):
         self._received = bytearray()
         self._due: float | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        self._clock = asyncio.get_running_loop().time
 
     def send(self, request: bytes, due: float) -> None:
         self._due = due
@@ -64,7 +64,7 @@ class _Connection(asyncio.Protocol):
         status = head[9:12].decode()
         self._outcome.statuses[status] += 1
         if status == "200":
-            self._outcome.latencies_s.append(self._clock() - self._due)
+            self._outcome.latencies_s.append(monotonic() - self._due)
         self._due = None
         self._received.clear()
         if _CLOSES.search(head):
@@ -123,12 +123,12 @@ async def open_loop(
     server: Server, bodies: Sequence[str], *, rate: float, seconds: float
 ) -> Outcome:
     """Send `rate` requests per second as a Poisson process; return what became of them."""
-    loop, clients, arrivals = asyncio.get_running_loop(), _Clients(server.url), random.Random(0)
+    clients, arrivals = _Clients(server.url), random.Random(0)
     requests = cycle(_requests(server.url, bodies))
     watching = asyncio.create_task(_watch(server, clients.outcome.rss_mib))
-    due = start = loop.time()
+    due = start = monotonic()
     while due < start + seconds:
-        await asyncio.sleep(max(due - loop.time(), 0))
+        await asyncio.sleep(max(due - monotonic(), 0))
         clients.send(next(requests), due)
         due += arrivals.expovariate(rate)
     clients.outcome.num_good = len(clients.outcome.latencies_s)

@@ -37,10 +37,6 @@ class Doubler:
         return [2 * number for number in numbers]
 
 
-async def stays_connected() -> None:
-    await asyncio.Event().wait()
-
-
 class Submit:
     """Submits numbers to a batcher of four at a time, as a request of a client that stays."""
 
@@ -55,11 +51,11 @@ class Submit:
         *numbers: int,
         served: object = "first",
         timeout_s: float = 10,
-        disconnected: Callable[[], Awaitable[object]] = stays_connected,
+        lost: "asyncio.Future[None] | None" = None,
     ) -> "asyncio.Task[list[int]]":
         deadline = Deadline(timeout_s, monotonic() + timeout_s)
         request = Admitted(cast(Served, served), list(numbers), deadline)
-        return asyncio.create_task(self.batcher.submit(request, disconnected))
+        return asyncio.create_task(self.batcher.submit(request, lost or asyncio.Future()))
 
 
 def with_batcher(test: Callable[[Submit, Doubler], Awaitable[None]]) -> None:
@@ -128,10 +124,10 @@ def test_a_short_request_that_is_alone_needs_no_thread():
 
 def test_a_short_request_waits_for_a_model_that_is_busy_for_one_who_has_left():
     async def test(submit, doubler):
-        leave = asyncio.Event()
-        left = submit(1, disconnected=leave.wait)
+        lost: asyncio.Future[None] = asyncio.Future()
+        left = submit(1, lost=lost)
         await until_busy(doubler)
-        leave.set()
+        lost.set_result(None)
         with pytest.raises(HTTPException):
             await left
         submit.admission.measure(num_inputs=1000, seconds=1000 * SHORT_S / 2)
@@ -156,12 +152,12 @@ def test_a_batch_is_for_one_model():
 
 def test_a_client_that_leaves_takes_no_one_along():
     async def test(submit, doubler):
-        leave = asyncio.Event()
-        in_the_model = submit(1, disconnected=leave.wait)
+        lost: asyncio.Future[None] = asyncio.Future()
+        in_the_model = submit(1, lost=lost)
         await until_busy(doubler)
-        leaving, staying = submit(2, disconnected=leave.wait), submit(3)
+        leaving, staying = submit(2, lost=lost), submit(3)
         await asyncio.sleep(0)
-        leave.set()
+        lost.set_result(None)
         for client in (in_the_model, leaving):
             with pytest.raises(HTTPException, match="499: the client has disconnected"):
                 await client

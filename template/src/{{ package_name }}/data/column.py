@@ -108,7 +108,13 @@ class Column:
 
     def number(self, value: Any) -> float:
         """Return the number for a value of another type than `categorical`; NaN if it has none."""
+        if type(value) is float and self._is_numeric and -LARGEST <= value <= LARGEST:
+            return value  # as most are: this is on the path of each request
         return number_of(value, self.type)
+
+    @cached_property
+    def _is_numeric(self) -> bool:
+        return self.type is ColumnType.numeric
 
     def measure(self, value: Any) -> float | str | None:
         """Return the number or the category of a value; `None` if it has none."""

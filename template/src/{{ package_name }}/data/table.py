@@ -113,7 +113,7 @@ class TableEncoder(Encoder):
     def spec(self) -> TableSpec:
         """How many numbers there are, and how many codes of each categorical column."""
         sizes = tuple(column.num_codes for column in self._categorical)
-        return TableSpec(len(self._means) + len(self._flagged), sizes)
+        return TableSpec(len(self._scales) + len(self._flagged), sizes)
 
     @cached_property
     def _categorical(self) -> list[Column]:
@@ -128,16 +128,13 @@ class TableEncoder(Encoder):
         return [column for column in self.inputs if column.type is ColumnType.date]
 
     @cached_property
-    def _means(self) -> np.ndarray:
-        """What is subtracted from each number; 0 for a place on a circle."""
-        means = [column.mean for column in self._measured]
-        return np.array(means + [0.0] * NUM_CIRCLES * len(self._dates))
+    def _scales(self) -> list[tuple[float, float]]:
+        """What is subtracted from each number, and what it is divided by then.
 
-    @cached_property
-    def _deviations(self) -> np.ndarray:
-        """What each number is divided by; a constant column becomes 0."""
-        deviations = [column.deviation or math.inf for column in self._measured]
-        return np.array(deviations + [1.0] * NUM_CIRCLES * len(self._dates))
+        A constant column becomes 0, and a place on a circle stays what it is.
+        """
+        scales = [(column.mean, column.deviation or math.inf) for column in self._measured]
+        return scales + [(0.0, 1.0)] * NUM_CIRCLES * len(self._dates)
 
     @cached_property
     def _flagged(self) -> list[int]:
@@ -149,12 +146,14 @@ class TableEncoder(Encoder):
         numbers = [column.number(present.get(column.name)) for column in self._measured]
         for column in self._dates:
             numbers += circles(present.get(column.name))
-        codes = [column.code(present.get(column.name)) for column in self._categorical]
-        with np.errstate(over="ignore"):  # infinity is cut
-            distances = (np.array(numbers) - self._means) / self._deviations
-        is_missing = np.isnan(distances)
-        distances = np.where(is_missing, 0, distances.clip(-FARTHEST, FARTHEST))
-        return np.concatenate([distances, is_missing[self._flagged], codes], dtype=np.float32)
+        # Not by NumPy, which takes twice as long for 30 numbers.
+        row = [
+            _cut((number - mean) / deviation)
+            for number, (mean, deviation) in zip(numbers, self._scales, strict=True)
+        ]
+        row += [float(math.isnan(numbers[place])) for place in self._flagged]
+        row += [column.code(present.get(column.name)) for column in self._categorical]
+        return np.array(row, np.float32)
 
     def features(self) -> Mapping[str, tuple[str, Any]]:
         """Return the vectors with codes as one-hot vectors, and as they are for trees."""
@@ -198,7 +197,16 @@ class TableEncoder(Encoder):
 
 def _present(value: Any, missing: Sequence[str]) -> Any:
     """Return the value, or `None` if it stands for a missing one."""
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
     if isinstance(value, str):
         value = value.strip()
         return None if value.lower() in missing else value
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return value
+
+
+def _cut(distance: float) -> float:
+    """Return a distance from the mean that is not too far; 0 for NaN."""
+    if -FARTHEST <= distance <= FARTHEST:
+        return distance
+    return 0.0 if math.isnan(distance) else math.copysign(FARTHEST, distance)

@@ -26,7 +26,7 @@ JSON_TYPE = b"application/json"
 JSON = re.compile(rb"application/([^/;]+\+)?json\s*(;.*)?", re.IGNORECASE)
 SMALL_BYTES = 8192
 """A body of an image up to this size may be read in the event loop."""
-MARGIN = 0.8
+MARGIN = 0.5
 """The share of its time that a request may be expected to take, since what is expected may be less
 than what it takes."""
 WEIGHT = 0.9

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from queue import SimpleQueue
 from threading import Thread
@@ -19,9 +20,6 @@ from .problems import CLIENT_GONE, UnavailableError
 SHORT_S = 0.002
 """A request that should take less than this is answered in the event loop if there is no other: to
 hand it to a thread, and the answers back, takes 0.1 ms more."""
-PROMPT_S = 0.1
-"""Whether its client disconnects is not watched for a request that should be answered in less than
-this: it would save less time than it takes."""
 
 Call = Callable[[Served, list[Any]], list[Any]]
 
@@ -73,14 +71,12 @@ class Batcher:
         """Let the thread end when it has done its batch."""
         self._batches.put(None)
 
-    async def submit(
-        self, request: Admitted, disconnected: Callable[[], Awaitable[Any]]
-    ) -> list[Any]:
+    async def submit(self, request: Admitted, lost: "asyncio.Future[None]") -> list[Any]:
         """Return an answer for each row, or raise the error of the batch.
 
         Args:
             request: What to answer.
-            disconnected: Returns when the client has disconnected, or has its answer.
+            lost: Done when the client has disconnected.
 
         Raises:
             UnavailableError: The request's deadline passed before the model was free.
@@ -94,7 +90,7 @@ class Batcher:
                 started_at, answers = monotonic(), self._answers(request.served, request.rows)
                 self._admission.measure(num_rows, monotonic() - started_at)
             else:
-                started_at, answers = await self._enqueued(request, disconnected)
+                started_at, answers = await self._enqueued(request, lost)
         finally:
             self._admission.num_inside -= num_rows
         self._admission.telemetry.record_wait(queued_at, started_at, monotonic())
@@ -106,21 +102,23 @@ class Batcher:
         return is_alone and self._admission.expected_s(num_rows) < SHORT_S
 
     async def _enqueued(
-        self, request: Admitted, disconnected: Callable[[], Awaitable[Any]]
+        self, request: Admitted, lost: "asyncio.Future[None]"
     ) -> tuple[float, list[Any]]:
         """Return when the request's batch began, and its answers."""
         waiting = Waiting(request, self._loop.create_future())
-        if self._admission.expected_s(self._admission.num_inside) > PROMPT_S:
-            watch = asyncio.ensure_future(disconnected())
-            watch.add_done_callback(lambda _: self._drop(waiting))
         self._queue.append(waiting)
         if not self._is_busy:
             self._is_busy = True
             self._loop.call_soon(self._next)  # not now: others may come in this round of the loop
-        answers = await waiting.answers
+        drop = partial(self._drop, waiting)
+        lost.add_done_callback(drop)
+        try:
+            answers = await waiting.answers
+        finally:
+            lost.remove_done_callback(drop)
         return waiting.started_at, answers
 
-    def _drop(self, waiting: Waiting) -> None:
+    def _drop(self, waiting: Waiting, lost: "asyncio.Future[None]") -> None:
         """Forget a request whose client has disconnected."""
         if not waiting.answers.done():
             waiting.resolve(HTTPException(CLIENT_GONE, "the client has disconnected"))

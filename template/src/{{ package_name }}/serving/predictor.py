@@ -63,8 +63,8 @@ class Predictor:
 
     def outputs(self, rows: Sequence[np.ndarray]) -> np.ndarray:
         """Return the model's outputs for encoded rows: [rows, num_outputs]."""
-        if len(rows) == 1:  # the rest takes 10 µs
-            return self._run(padded(rows))
+        if len(rows) == 1:  # the rest takes 20 µs
+            return self._run(rows[0][np.newaxis])
         by_length = sorted(range(len(rows)), key=lambda index: len(rows[index]))
         starts = range(0, len(rows), ROWS_PER_PASS)
         passes = (by_length[start : start + ROWS_PER_PASS] for start in starts)

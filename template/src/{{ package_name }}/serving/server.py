@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from ..errors import ProjectError
 from .config import ServingConfig
 from .engine import MODEL_THREAD, Engine
-from .guard import HEADERS
+from .guard import HEADERS, IS_READ, LOST
 from .problems import ProblemResponse, UnavailableError
 from .telemetry import JsonFormatter
 
@@ -60,10 +60,17 @@ class Connection:
     """The last request that was read."""
     running: Any = None
     """The request that the app answers: an earlier one if several are sent at once."""
+    lost: "asyncio.Future[None]"
     url: bytes
     headers: list[tuple[bytes, bytes]]
+    scope: dict[str, Any]
     num_head_bytes: int | None = None
     """How much of a request's head was read after its first data; `None` outside a head."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Let requests know when the connection is lost."""
+        self.lost = asyncio.get_running_loop().create_future()
+        self._uvicorn.connection_made(transport)
 
     def on_message_begin(self) -> None:
         """Count from here. The parser h11, which does not call this, has a limit itself."""
@@ -91,6 +98,11 @@ class Connection:
         if self.engine.is_stopping:
             self.cycle.keep_alive = False
 
+    def on_message_complete(self) -> None:
+        """Tell the app, which need not wait for the body, unless the parser is h11."""
+        self.scope[IS_READ] = True
+        self._uvicorn.on_message_complete()
+
     @property
     def _is_plain_prediction(self) -> bool:
         """Whether no earlier request waits for its answer, and nothing else is to be observed."""
@@ -101,7 +113,7 @@ class Connection:
             and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()
             and not self.flow.write_paused
-            and not any(name == b"origin" for name, _ in self.headers)  # a browser needs CORS
+            and b"origin" not in dict(self.headers)  # a browser needs CORS
             and not self.engine.is_stopping
         )
 
@@ -115,12 +127,14 @@ class Connection:
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request that is being answered; uvicorn tells the last one alone."""
+        self.lost.set_result(None)
         if self.running:
             self.running.disconnected = True
         self._uvicorn.connection_lost(exc)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self.running = cycle
+        cycle.scope[LOST] = self.lost
         self._uvicorn._start_asgi_task(cycle, app)
 
     def send_400_response(self, message: str) -> None:

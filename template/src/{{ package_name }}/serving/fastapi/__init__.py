@@ -20,7 +20,7 @@ from .. import page
 from ..admission import Admission
 from ..batching import Batcher
 from ..engine import Engine
-from ..guard import protect
+from ..guard import LOST, protect
 from ..problems import DOCUMENTED, ProblemResponse, answer
 from ..schema import Health, Schema
 from ..server import run
@@ -140,7 +140,7 @@ class LeanPath:
             HTTPException: There is none.
         """
         request = await self._admission.read(scope, receive, is_batch=is_batch, query=query)
-        answers = await self._batcher.submit(request, receive)
+        answers = await self._batcher.submit(request, scope.get(LOST) or asyncio.Future())
         scope.get("answered", []).append((request.served, request.rows, answers))  # if observed
         return answers
 
