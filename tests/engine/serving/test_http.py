@@ -284,7 +284,7 @@ def test_a_request_that_would_wait_too_long_is_answered_503_at_once(bundle, conf
         predictor.may_go_on.set()
         assert second.result().status_code == 200
     assert refused.status_code == 503
-    assert refused.json()["detail"] == "the wait would be longer than 0.25 s"
+    assert refused.json()["detail"] == "the wait may be longer than 0.25 s"
     assert refused.headers["Retry-After"] in {"1", "2"}
 
 

@@ -27,8 +27,8 @@ JSON = re.compile(rb"application/([^/;]+\+)?json\s*(;.*)?", re.IGNORECASE)
 SMALL_BYTES = 8192
 """A body of an image up to this size may be read in the event loop."""
 MARGIN = 0.5
-"""The share of its time that a request may be expected to take, since what is expected may be less
-than what it takes."""
+"""The share of its time that the queue may be expected to take from a request. At twice the
+capacity, one admitted request of a hundred waits twice as long as the others."""
 WEIGHT = 0.9
 """The weight of a batch in the measured capacity is this times that of the batch after it."""
 
@@ -100,7 +100,7 @@ class Admission:
         if num_inputs > self.config.max_queue_size + self.config.max_batch_size:
             detail, reason = "too many inputs are waiting", Reason.queue_full
         elif queue_s > MARGIN * (deadline.at - monotonic()):
-            detail = f"the wait would be longer than {deadline.timeout_s:g} s"
+            detail = f"the wait may be longer than {deadline.timeout_s:g} s"
             reason = Reason.deadline
         else:
             return None

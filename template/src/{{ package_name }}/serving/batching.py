@@ -85,7 +85,8 @@ class Batcher:
         queued_at, num_rows = monotonic(), len(request.rows)
         self._admission.num_inside += num_rows
         try:
-            await asyncio.sleep(0)  # others may come in this round of the loop
+            if self._is_short(num_rows):
+                await asyncio.sleep(0)  # others may come in this round of the loop
             if self._is_short(num_rows):
                 started_at, answers = monotonic(), self._answers(request.served, request.rows)
                 self._admission.measure(num_rows, monotonic() - started_at)
