@@ -78,8 +78,8 @@ class ServingConfig(Checked, section="serving"):
     max_queue_size: int = 1024
     """Inputs that may wait; a request that exceeds it gets a 503."""
     max_wait_s: PositiveFloat = 10.0
-    """Seconds that a client waits for its answer; a request gets a 503 if the queue, at the capacity
-    that was measured, takes half of that, or if they have passed."""
+    """Seconds that a client waits for its answer. A request gets a 503 if they have passed, or if
+    the queue should take half of them."""
     drain_s: NonNegativeFloat = 1.0
     """Seconds from SIGTERM in which connections are still accepted, while /ready answers 503: the
     time that a load balancer needs to notice."""
