@@ -172,7 +172,7 @@ def asked_at_once(bundle: Bundle, config: ServingConfig) -> list[tuple[int, str]
     ("limits", "reason"),
     [
         ({"max_batch_size": 4, "max_queue_size": 4}, "too many inputs are waiting"),
-        ({"max_wait_s": 0.25}, "the wait (was|would be) longer than 0.25 s"),
+        ({"max_wait_s": 0.25}, "the wait (was|may be) longer than 0.25 s"),
     ],
     ids=["room", "time"],
 )

@@ -7,7 +7,14 @@ from typing import cast
 
 import pytest
 from starlette.exceptions import HTTPException
-from toy_project.serving.admission import MARGIN, Admission, Admitted, Deadline
+from toy_project.serving.admission import (
+    MARGIN,
+    MARGIN_S,
+    MAX_MARGIN,
+    Admission,
+    Admitted,
+    Deadline,
+)
 from toy_project.serving.batching import SHORT_S, Batcher
 from toy_project.serving.config import ServingConfig
 from toy_project.serving.engine import MODEL_THREAD, Engine, Served, UnavailableError
@@ -201,11 +208,17 @@ def test_an_error_reaches_its_batch_and_no_other():
 def test_the_queue_is_as_long_as_the_deadline_at_the_measured_capacity():
     admission, deadline = Submit(Doubler()).admission, Deadline(10, monotonic() + 10)
     admission.measure(num_inputs=200, seconds=5)  # 40 a second
-    admission.num_inside = int(40 * 10 * MARGIN) - 10
+    admission.num_inside = int(40 * (10 - 10 * MARGIN - MARGIN_S)) - 10
     admission.require_room(1, deadline)
     admission.num_inside += 20
     with pytest.raises(UnavailableError, match="the wait may be longer than 10 s") as refused:
         admission.require_room(1, deadline)
     assert refused.value.headers == {"Retry-After": str(ceil(admission.num_inside / 40))}
+    hurried = Deadline(0.2, monotonic() + 0.2)
+    admission.num_inside = int(40 * 0.2 * (1 - MAX_MARGIN)) - 1
+    admission.require_room(1, hurried)
+    admission.num_inside += 2
+    with pytest.raises(UnavailableError):
+        admission.require_room(1, hurried)
     admission.num_inside = 0  # then it is tried, whatever was measured
     admission.require_room(1, Deadline(0.001, monotonic() + 0.001))

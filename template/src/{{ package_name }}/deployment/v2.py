@@ -109,6 +109,8 @@ def routes(engine: Engine, answers: Callable[..., Awaitable[Answers]]) -> list[R
     async def infer(request: Request) -> Any:
         if BINARY in request.headers:
             raise HTTPException(422, "tensors must be JSON: tritonclient's binary_data=False")
+        if refusal := engine.refusal():  # before the body is read
+            raise refusal
         try:
             asked = InferRequest.model_validate_json(await request.body())
             known = inputs(engine.require_loaded().schema.encoder.fields())

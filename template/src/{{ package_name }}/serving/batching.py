@@ -168,9 +168,10 @@ class Batcher:
     def _answers(self, served: Served, rows: list[Any]) -> list[Any]:
         try:
             return self._call(served, rows)
-        except Exception:
-            raise
-        except BaseException as error:  # as a panic in Rust: the server must go on
+        except BaseException as error:
+            if isinstance(error, Exception) and not isinstance(error, StopIteration):
+                raise
+            # A panic in Rust must not end the thread, and a future cannot raise StopIteration.
             raise RuntimeError(repr(error)) from error
 
     def _finish(self, batch: list[Waiting], outcome: list[Any] | Exception) -> None:

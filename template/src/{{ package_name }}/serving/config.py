@@ -79,7 +79,7 @@ class ServingConfig(Checked, section="serving"):
     """Inputs that may wait; a request that exceeds it gets a 503."""
     max_wait_s: PositiveFloat = 10.0
     """Seconds that a client waits for its answer. A request gets a 503 if they have passed, or if
-    the queue should take half of them."""
+    those before it should take about 0.8 of them."""
     drain_s: NonNegativeFloat = 1.0
     """Seconds from SIGTERM in which connections are still accepted, while /ready answers 503: the
     time that a load balancer needs to notice."""

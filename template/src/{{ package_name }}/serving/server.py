@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from ..errors import ProjectError
 from .config import ServingConfig
 from .engine import MODEL_THREAD, Engine
-from .guard import HEADERS, IS_READ, LOST
+from .guard import HEADERS, IS_READ, LOST, NO_FRAMES
 from .problems import ProblemResponse, UnavailableError
 from .telemetry import JsonFormatter
 
@@ -64,6 +64,8 @@ class Connection:
     url: bytes
     headers: list[tuple[bytes, bytes]]
     scope: dict[str, Any]
+    timeout_keep_alive_task: Any
+    timeout_keep_alive_handler: Any
     num_head_bytes: int | None = None
     """How much of a request's head was read after its first data; `None` outside a head."""
 
@@ -102,6 +104,12 @@ class Connection:
         """Tell the app, which need not wait for the body, unless the parser is h11."""
         self.scope[IS_READ] = True
         self._uvicorn.on_message_complete()
+        # uvicorn would let a connection wait for ever whose request was answered before its body.
+        is_idle = self.cycle.response_complete and self.timeout_keep_alive_task is None
+        if is_idle and not self.transport.is_closing():
+            self.timeout_keep_alive_task = asyncio.get_running_loop().call_later(
+                KEEP_ALIVE_S, self.timeout_keep_alive_handler
+            )
 
     @property
     def _is_plain_prediction(self) -> bool:
@@ -121,9 +129,10 @@ class Connection:
         """Read on, unless the head is too large."""
         if self.num_head_bytes is not None:
             self.num_head_bytes += len(data)
-            if self.num_head_bytes > MAX_HEAD_BYTES:
-                return self._refuse_head()
-        return self._uvicorn.data_received(data)
+        self._uvicorn.data_received(data)
+        is_too_large = (self.num_head_bytes or 0) > MAX_HEAD_BYTES
+        if is_too_large and not self.transport.is_closing():
+            self._refuse_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request that is being answered; uvicorn tells the last one alone."""
@@ -165,7 +174,9 @@ def _refusal_answer(detail: str, retry_after_s: int) -> bytes:
 def _whole_answer(error: HTTPException) -> bytes:
     """Return the bytes of an answer of HTTP/1.1."""
     problem = ProblemResponse(error)
-    headers = b"".join(b"%s: %s\r\n" % header for header in (*problem.raw_headers, *HEADERS))
+    headers = b"".join(
+        b"%s: %s\r\n" % header for header in (*problem.raw_headers, *HEADERS, NO_FRAMES)
+    )
     start = f"HTTP/1.1 {problem.status_code} {HTTPStatus(problem.status_code).phrase}"
     return b"%s\r\n%s\r\n%s" % (start.encode(), headers, problem.body)
 
