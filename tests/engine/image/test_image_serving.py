@@ -156,15 +156,15 @@ class SlowEncoder(ImageEncoder):
         return super().row(request)
 
 
-def asked_at_once(bundle: Bundle, config: ServingConfig) -> list[tuple[int, str]]:
-    """Return status and content of the answers to 16 requests, whose images are slow to read."""
+def asked_at_once(bundle: Bundle, config: ServingConfig, times: int = 16) -> list[tuple[int, str]]:
+    """Return status and content of the answers to requests whose images are slow to read."""
     plain = bundle.spec.encoder
     slow = SlowEncoder(**{each.name: getattr(plain, each.name) for each in fields(plain)})
     other = replace(bundle, spec=replace(bundle.spec, encoder=slow))
     with running(lambda: Predictor(other), config) as client, ThreadPoolExecutor(16) as clients:
         wait_until_ready(client)
         body = body_of(encoded(noise()))
-        posts = list(clients.map(lambda _: client.post("/predict", json=body), range(16)))
+        posts = list(clients.map(lambda _: client.post("/predict", json=body), range(times)))
     return [(post.status_code, post.text) for post in posts]
 
 
@@ -180,6 +180,21 @@ def test_images_are_read_one_after_another_and_count_as_waiting(bundle, limits, 
     answers = asked_at_once(bundle, ServingConfig(**limits))
     assert {status for status, _ in answers} == {200, 503}
     assert all(re.search(reason, text) for status, text in answers if status == 503)
+
+
+def test_no_answer_is_late_even_if_no_one_else_asks(bundle):
+    [(status, text), *_] = asked_at_once(bundle, ServingConfig(max_wait_s=0.05), times=1)
+    assert (status, "the wait was longer than 0.05 s" in text) == (503, True)
+
+
+def test_an_image_has_so_many_pixels_at_most(bundle):
+    encoder = replace(bundle.spec.encoder, max_pixels=100)
+    limited = replace(bundle, spec=replace(bundle.spec, encoder=encoder))
+    with running(lambda: Predictor(limited), ServingConfig()) as client:
+        wait_until_ready(client)
+        posts = [client.post("/predict", json=body_of(encoded(noise(w, 10)))) for w in (10, 11)]
+    assert [post.status_code for post in posts] == [200, 422]
+    assert "pixels" in posts[1].text
 
 
 def test_the_documentation_has_both_kinds_of_input(client):

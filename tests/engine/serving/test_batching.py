@@ -39,6 +39,8 @@ class Doubler:
         assert self.may_go_on.wait(timeout=10)
         if 13 in numbers:
             raise ValueError("13 cannot be doubled")
+        if 77 in numbers:
+            raise StopIteration
         if 99 in numbers:
             raise Panic
         return [2 * number for number in numbers]
@@ -198,8 +200,9 @@ def test_an_error_reaches_its_batch_and_no_other():
         doubler.may_go_on.set()
         with pytest.raises(ValueError, match="13 cannot be doubled"):
             await submit(12, 13)
-        with pytest.raises(RuntimeError, match="Panic"):
-            await submit(99)
+        for number, error in ((99, "Panic"), (77, "StopIteration")):
+            with pytest.raises(RuntimeError, match=error):
+                await submit(number)
         assert await submit(14) == [28]
 
     with_batcher(test)

@@ -5,9 +5,12 @@ import random
 import signal
 import socket
 import statistics
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -113,6 +116,27 @@ def test_clients_that_wait_to_be_accepted_are_answered(serve: Serve) -> None:
         served.process.send_signal(signal.SIGCONT)
         assert [client.getresponse().status for client in clients] == [200] * 32
         assert served.process.wait(timeout=20) == 0
+
+
+HANGING = """
+import time
+from toy_project import serve
+from toy_project.models.bundle import Bundle
+Bundle.load = lambda folder: time.sleep(600)
+serve.main()
+"""
+
+
+def test_a_server_stops_whose_first_model_is_still_being_loaded(workspace: Path) -> None:
+    settings = ["serving.port=0", "serving.drain_s=0", "serving.shutdown_timeout_s=4"]
+    command = [sys.executable, "-c", HANGING, *settings, "serving.model=models/bundle"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr and "serving on" in process.stderr.readline()
+        time.sleep(0.5)
+        started = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+        assert time.monotonic() - started < 8
 
 
 PIPELINED = 2000

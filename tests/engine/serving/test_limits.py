@@ -59,11 +59,17 @@ def test_a_slow_body_gets_an_answer_and_the_connection_is_closed(predictor, conf
     assert json.loads(body)["detail"] == "the body was not complete after 0.5 s"
 
 
-HALF_OPEN = (b"", b"POST /predict HT", b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+HALF_OPEN = (
+    b"",
+    b"POST /predict HT",
+    b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+    b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b'Content-Length: 99\r\n\r\n{"text": "',
+)
 
 
 def test_half_open_connections_do_not_stop_others_and_are_closed(serve: Serve) -> None:
-    with serve("serving.header_timeout_s=2") as served:
+    with serve("serving.header_timeout_s=2", "serving.body_timeout_s=2") as served:
         address = served.host, served.port
         connections = [socket.create_connection(address) for _ in range(500)]
         for number, connection in enumerate(connections):
@@ -79,6 +85,31 @@ def test_half_open_connections_do_not_stop_others_and_are_closed(serve: Serve) -
                 waited += clients.map(seconds_to_answer, [served] * 8)
         assert max(waited) < 1
         assert len(waited) >= 8
+
+
+def test_a_body_after_a_slow_head_is_no_part_of_the_head(serve: Serve) -> None:
+    body = json.dumps({"text": "cat " * 25_000}).encode()
+    with (
+        serve("serving.max_text_length=200000") as served,
+        socket.create_connection((served.host, served.port)) as connection,
+    ):
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: ")
+        time.sleep(0.2)
+        connection.sendall(b"application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_connection_stays_open_whose_request_was_refused_before_its_body(serve: Serve) -> None:
+    with (
+        serve("serving.header_timeout_s=1") as served,
+        socket.create_connection((served.host, served.port)) as connection,
+    ):
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: else\r\nContent-Length: 2\r\n\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 421 ")
+        connection.sendall(b"{}")
+        time.sleep(3.5)
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("start", [b"GET /", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Large: "])
@@ -129,7 +160,7 @@ def is_closed(connection: socket.socket) -> bool:
     connection.setblocking(False)
     try:
         while data := connection.recv(65_536):
-            assert data.startswith(b"HTTP/1.1 200")
+            assert data.startswith((b"HTTP/1.1 200", b"HTTP/1.1 408"))
     except BlockingIOError:
         return False
     except ConnectionResetError:  # closed before the server had read all that was sent

@@ -3,6 +3,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from safetensors.numpy import load, save
@@ -64,7 +65,18 @@ def test_nothing_is_predicted_of_nothing(bundle, backend):
     assert Predictor(bundle, backend=backend).predict([]) == []
 
 
-def test_the_number_of_threads_is_set(bundle):
+def test_the_number_of_threads_is_set(bundle, monkeypatch):
+    created, plain = [], onnxruntime.InferenceSession
+
+    def session(content, options, **more):
+        created.append(options)
+        return plain(content, options, **more)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    for backend in BACKENDS:
+        Predictor(bundle, backend=backend, num_threads=2)
+    assert {options.intra_op_num_threads for options in created} == {2}
+    assert torch.get_num_threads() == 2
     Predictor(bundle, backend="torch", num_threads=1)
     assert torch.get_num_threads() == 1
 

@@ -33,6 +33,9 @@ share. At twice the capacity, one request of a hundred waits 0.2 s longer than m
 WEIGHT = 0.9
 """The weight of a batch in the measured capacity is this times that of the batch after it."""
 
+MIN_INPUTS = 8
+"""Inputs that tell how long the queue takes."""
+
 
 class Deadline(NamedTuple):
     """Until when a client waits for its answer."""
@@ -100,12 +103,17 @@ class Admission:
         queue_s = self.num_inside * self._seconds / max(self._inputs, 1)
         if num_inputs > self.config.max_queue_size + self.config.max_batch_size:
             detail, reason = "too many inputs are waiting", Reason.queue_full
-        elif queue_s > _without_margin(deadline.at - monotonic()):
+        elif self._is_known and queue_s > _without_margin(deadline.at - monotonic()):
             detail = f"the wait may be longer than {deadline.timeout_s:g} s"
             reason = Reason.deadline
         else:
             return None
         return UnavailableError(detail, reason, retry_after_s=max(1, ceil(queue_s)))
+
+    @property
+    def _is_known(self) -> bool:
+        """Whether enough was measured: the first batch, perhaps of one input, takes far longer."""
+        return self._inputs >= min(MIN_INPUTS, self.config.max_batch_size)
 
     def _refusal_of_any(self) -> UnavailableError | None:
         """Return why there is no room for one more input, whatever it is, or `None`."""
@@ -131,8 +139,7 @@ class Admission:
         if rows is None:
             lost = scope.get(LOST) or asyncio.Future()
             rows = await self._slow_rows(served, body, deadline, lost, is_batch=is_batch)
-            deadline.require_time()
-        if len(rows) > 1:
+        else:
             self.require_room(len(rows), deadline)
         return Admitted(served, [*map(Detailed, rows)] if is_detailed else rows, deadline)
 
@@ -181,6 +188,9 @@ class Admission:
                 if not is_batch:
                     break
             self._seconds += seconds
+            deadline.require_time()
+            if is_batch:
+                self.require_room(len(found) - 1, deadline)  # one of them is counted
             return found
         finally:
             self.num_inside -= 1

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from threading import Lock
+from functools import partial
+from threading import Lock, Thread
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
     from .predictor import Predictor
 
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-MODEL_THREAD = "model"
-"""The name of the thread that calls the model."""
+MODEL_THREAD, LOADER_THREAD = "model", "loader"
+"""The names of the threads that call the model, and load the first one."""
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +139,7 @@ class Engine:
     async def load(self) -> None:
         """Load the model in a thread, and watch for another; call `on_error` if it cannot be."""
         try:
-            await asyncio.to_thread(self._watcher.look, always=True)
+            await _in_a_daemon_thread(partial(self._watcher.look, always=True))
         except Exception as error:
             self._refuse(self.config.model, error)
         if self.current:
@@ -241,3 +243,28 @@ class Engine:
             "pinned": self.pinned,
             "refused": asdict(self.refused) if self.refused else None,
         }
+
+
+async def _in_a_daemon_thread(load: Callable[[], None]) -> None:
+    """Call it in a thread that does not keep the process alive, as those of `to_thread` do.
+
+    A registry that does not answer may be waited for for minutes.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def finish(error: Exception | None) -> None:
+        if not done.done():
+            done.set_exception(error) if error else done.set_result(None)
+
+    def work() -> None:
+        error = None
+        try:
+            load()
+        except Exception as raised:
+            error = raised
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(finish, error)
+
+    Thread(target=work, name=LOADER_THREAD, daemon=True).start()
+    await done

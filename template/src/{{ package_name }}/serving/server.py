@@ -21,9 +21,10 @@ from starlette.types import ASGIApp
 
 from ..errors import ProjectError
 from .config import ServingConfig
-from .engine import MODEL_THREAD, Engine
+from .engine import LOADER_THREAD, MODEL_THREAD, Engine
 from .guard import HEADERS, IS_READ, LOST, NO_FRAMES
 from .problems import ProblemResponse, UnavailableError
+from .source import WATCHER_THREAD
 from .telemetry import JsonFormatter
 
 MAX_HEAD_BYTES = 65_536
@@ -317,12 +318,12 @@ def run(app: ASGIApp, engine: Engine, *, note: str) -> None:
 
 
 def _wait_for_the_model(ends_at: float) -> None:
-    """Return when its last batch is done; exit if that takes too long.
+    """Return when its last batch is done, or it is loaded; exit if that takes too long.
 
     Python would abort the process when it ends while a thread is in PyTorch's code.
     """
     for thread in threading.enumerate():
-        if thread.name == MODEL_THREAD:
+        if thread.name in (MODEL_THREAD, LOADER_THREAD, WATCHER_THREAD):
             thread.join(max(0, ends_at - monotonic()))
             if thread.is_alive():
                 os._exit(0)

@@ -16,6 +16,8 @@ from .config import ServeConfig
 from .predictor import Predictor
 
 ALIASES = ("champion", "challenger")
+WATCHER_THREAD = "watcher"
+"""The name of the thread that loads newer models."""
 SETTLE_S = 0.5
 """For how long, or for an interval, a change must be the last one: a copy may be under way."""
 MAX_INTERVAL_S = 60
@@ -146,7 +148,7 @@ class Watcher:
 
     def start(self) -> None:
         """Begin to look."""
-        Thread(target=self._run, name="watcher", daemon=True).start()
+        Thread(target=self._run, name=WATCHER_THREAD, daemon=True).start()
 
     def stop(self) -> None:
         """Stop looking."""
