@@ -247,6 +247,36 @@ def test_the_server_names_its_answers_and_takes_the_truth(trained: Trained, tmp_
     assert [record["id"] for record in read_log(tmp_path, "feedback")] == ids[1:]
 
 
+@pytest.mark.parametrize(
+    ("settings", "recorded"),
+    [
+        ([], [True, True, False]),
+        (["monitoring.features=false"], [True, False, False]),
+        (["monitoring.inputs=true"], [True, True, True]),
+        (["monitoring.sample_share=1e-9"], None),
+    ],
+    ids=["default", "without features", "inputs", "no sample"],
+)
+def test_a_record_has_no_more_of_an_input_than_it_may(
+    trained: Trained, tmp_path: Path, settings: list[str], recorded: list[bool] | None
+) -> None:
+    config = compose(f"monitoring.folder={tmp_path}", *settings)
+    source, encoder = (
+        Source(lambda: Predictor(Bundle.load(BUNDLE))),
+        Bundle.load(BUNDLE).spec.encoder,
+    )
+    body = json.dumps(encoder.request(trained.inputs(trained.table[0])), default=str)
+    with running(source, config.serving, partial(observe, config=config)) as client:
+        wait_until_ready(client)
+        answer = client.post("/predict", content=body, headers={"Content-Type": JSON})
+        assert answer.status_code == 200
+    found = [
+        [name in record for name in ("input_hash", "features", "input")]
+        for record in read_log(tmp_path, "predictions")
+    ]
+    assert found == ([] if recorded is None else [recorded])
+
+
 def test_the_metrics_of_the_server_are_those_of_the_newest_report(project: Trained) -> None:
     config, source = compose(), Source(lambda: Predictor(Bundle.load(BUNDLE)))
     with running(source, config.serving, partial(observe, config=config)) as client:
