@@ -1,10 +1,13 @@
 """The fields of an encoder as pydantic's model of a request."""
 
+import json
 from datetime import date
 
 import pytest
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 from toy_project.data.encoder import Field
+from toy_project.serving.problems import InvalidError, ProblemResponse
 from toy_project.serving.schema import request_model
 
 TABLE = {
@@ -80,3 +83,11 @@ def test_the_documentation_has_names_types_and_ranges():
         {"type": "null"},
     ]
     assert features["properties"]["model_config"]["format"] == "date"
+
+
+def test_a_problem_is_small_whatever_it_tells():
+    found = [{"type": "t" * 99, "loc": ("é" * 999,) * 3, "msg": "m" * 9999}] * 99
+    for error in (HTTPException(409, "d" * 99_999), InvalidError(found)):
+        answer = ProblemResponse(error, error="é" * 99_999)
+        assert json.loads(answer.body)["status"] == error.status_code
+        assert len(answer.body) < 2_000

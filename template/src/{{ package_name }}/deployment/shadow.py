@@ -88,7 +88,7 @@ class Shadow:
             started = perf_counter()
             try:
                 theirs = challenger.predict(rows)
-            except Exception as error:  # its inputs may have other fields
+            except BaseException as error:  # other fields, or a panic in Rust
                 self._inputs.labels("failed").inc(len(rows))
                 self._refuse(f"model {challenger.version}", error)
                 continue
@@ -111,7 +111,7 @@ class Shadow:
         self._challenger = challenger
         log.info("model %s is the challenger, unseen by clients", challenger.version)
 
-    def _refuse(self, name: str, error: Exception) -> None:
+    def _refuse(self, name: str, error: BaseException) -> None:
         self._challenger = None
         log.error("%s cannot be the challenger: %s", name, error)
 

@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 CLIENT_GONE = 499
 """The status, as in nginx, of a request whose client disconnected before the answer."""
-MAX_LISTED, MAX_LIST_BYTES, MAX_PART_LENGTH = 10, 1500, 100
+MAX_LISTED, MAX_LIST_BYTES, MAX_PART_LENGTH, MAX_DETAIL_LENGTH = 10, 1200, 100, 300
 """Limits of the errors in an answer, which keep it small for a bad request of any size."""
 MEDIA_TYPE = "application/problem+json"
 MEMBERS = {"type": "string", "title": "string", "status": "integer", "detail": "string"}
@@ -92,14 +92,14 @@ class ProblemResponse(Response):
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, error: HTTPException, /, **members: Any) -> None:
+    def __init__(self, error: HTTPException, /, **members: str) -> None:
         """Create the answer, with more members if another format needs them."""
         problem = {
             "type": "about:blank",  # the status says what kind of problem it is
             "title": _title(error.status_code),
             "status": error.status_code,
-            "detail": error.detail,
-            **members,
+            "detail": error.detail[:MAX_DETAIL_LENGTH],
+            **{name: member[:MAX_DETAIL_LENGTH] for name, member in members.items()},
         }
         if isinstance(error, InvalidError):
             problem["errors"] = error.errors
