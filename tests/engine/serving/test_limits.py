@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from http.client import HTTPConnection
 
 import pytest
 
@@ -100,16 +101,24 @@ def test_a_body_after_a_slow_head_is_no_part_of_the_head(serve: Serve) -> None:
 
 
 def test_a_connection_stays_open_whose_request_was_refused_before_its_body(serve: Serve) -> None:
-    with (
-        serve("serving.header_timeout_s=1") as served,
-        socket.create_connection((served.host, served.port)) as connection,
-    ):
-        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: else\r\nContent-Length: 2\r\n\r\n")
-        assert connection.recv(65_536).startswith(b"HTTP/1.1 421 ")
-        connection.sendall(b"{}")
+    with serve("serving.header_timeout_s=1") as served:
+        connection = HTTPConnection(served.host, served.port, timeout=10)
+        connection.putrequest("POST", "/predict", skip_host=True)
+        connection.putheader("Host", "else")
+        connection.putheader("Content-Length", "2")
+        connection.endheaders()
+        refused = connection.getresponse()
+        assert (refused.status, len(refused.read())) == (
+            421,
+            int(refused.headers["Content-Length"]),
+        )
+        first = connection.sock
+        first.sendall(b"{}")
         time.sleep(3.5)
-        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert connection.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        connection.request("GET", "/health")
+        assert connection.getresponse().status == 200
+        assert connection.sock is first
+        connection.close()
 
 
 @pytest.mark.parametrize("start", [b"GET /", b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Large: "])
