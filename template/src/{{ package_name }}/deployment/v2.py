@@ -94,16 +94,14 @@ def routes(engine: Engine, answers: Callable[..., Awaitable[Answers]]) -> list[R
 
     async def model(request: Request) -> Any:
         served = engine.require_loaded()
-        encoder = served.schema.encoder
-        request.scope.pop("answered", None)  # an example is no input that is recorded
-        example = await predict(request, [encoder.request(encoder.example)])
-        named = inputs(encoder.fields()).items()
+        example = {**served.predictor.example._asdict(), "model_version": served.version}
+        named = inputs(served.schema.encoder.fields()).items()
         return {
             "name": MODEL,
             "versions": [served.version],
             "platform": served.predictor.backend,
             "inputs": [_tensor(name, one.datatype, one.shape) for name, one in named],
-            "outputs": [_tensor(one["name"], one["datatype"], [-1]) for one in outputs(example)],
+            "outputs": [_tensor(one["name"], one["datatype"], [-1]) for one in outputs([example])],
         }
 
     async def infer(request: Request) -> Any:

@@ -46,7 +46,7 @@ class Predictor:
         with explained(bundle.folder):
             self._run = load_backend(bundle, num_threads=num_threads)
             bundle.check(self._run, is_int8=is_int8)
-            self.predict([self.spec.encoder.example])
+            [self.example] = self.predict([self.spec.encoder.example])
 
     def predict(self, rows: Sequence[Values]) -> list[Any]:
         """Return the objective's prediction for each row, in their order."""
