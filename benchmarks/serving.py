@@ -166,7 +166,7 @@ def overload(bench: Bench, servers: Mapping[str, Rival]) -> None:
     seconds = bench.options.overload_seconds
     with bench.server(servers[OURS]) as (server, bodies):
         before = bench.load(server, bodies, max(CONNECTIONS)).requests_per_s
-        # With asyncio's own loop, the generator takes twice as much of the time of two cores.
+        # With asyncio's own loop, the generator leaves less of two cores to the server.
         run = import_module("uvloop").run
         outcome = run(open_loop(server, bodies, rate=2 * before, seconds=seconds))
         after = bench.load(server, bodies, max(CONNECTIONS)).requests_per_s

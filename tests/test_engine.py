@@ -9,6 +9,12 @@ from conftest import Render, Run
 
 ENGINE = Path(__file__).parent / "engine"
 
+OF_A_SERVER = (
+    *("backends", "bentoml", "connections", "dashboard", "guard", "http", "limits", "objectives"),
+    *("overload", "shadow", "signature", "swap", "swap_reading", "telemetry", "tracing"),
+)
+"""Tests of serving that depend on which server answers."""
+
 # A project of each row runs these tests: all of them once, and again what a choice changes.
 RUNS = [
     ({}, ["test_*.py"]),
@@ -25,7 +31,8 @@ RUNS = [
             "deployment": "kubernetes",
         },
         [
-            *("pretrained", "pipelines", "serving", "tracking"),
+            *("pretrained", "pipelines", "tracking"),
+            *(f"serving/test_{one}.py" for one in OF_A_SERVER),
             *("training/test_ray.py", "test_compose.py"),
             *("test_register.py", "test_serve.py", "test_tracking.py"),
         ],
