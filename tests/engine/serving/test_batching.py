@@ -208,6 +208,15 @@ def test_an_error_reaches_its_batch_and_no_other():
     with_batcher(test)
 
 
+def test_a_panic_while_the_first_model_is_loaded_is_an_error():
+    def load():
+        raise Panic
+
+    engine = Engine(Source(load), ServingConfig())
+    asyncio.run(asyncio.wait_for(engine.load(), timeout=10))
+    assert repr(engine.error) == "RuntimeError('Panic()')"
+
+
 def test_the_queue_is_as_long_as_the_deadline_at_the_measured_capacity():
     admission, deadline = Submit(Doubler()).admission, Deadline(10, monotonic() + 10)
     admission.measure(num_inputs=200, seconds=5)  # 40 a second

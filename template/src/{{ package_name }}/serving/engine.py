@@ -261,8 +261,8 @@ async def _in_a_daemon_thread(load: Callable[[], None]) -> None:
         error = None
         try:
             load()
-        except Exception as raised:
-            error = raised
+        except BaseException as raised:  # a panic in Rust is no Exception
+            error = raised if isinstance(raised, Exception) else RuntimeError(repr(raised))
         with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(finish, error)
 

@@ -47,6 +47,7 @@ class Predictor:
             self._run = load_backend(bundle, num_threads=num_threads)
             bundle.check(self._run, is_int8=is_int8)
             [self.example] = self.predict([self.spec.encoder.example])
+            """The prediction for the encoder's example."""
 
     def predict(self, rows: Sequence[Values]) -> list[Any]:
         """Return the objective's prediction for each row, in their order."""
